@@ -1,0 +1,29 @@
+//! The graph that everything in edgecut makes, reads, rewrites or runs.
+//!
+//! A [`Graph`] holds values and nodes in the logical semantics of ONNX: NCHW, explicit padding,
+//! one closed enum of operators ([`Op`]) with typed attributes. Physical layouts, fusion and
+//! packing belong to the runtime and never appear here.
+//!
+//! | module | holds |
+//! | --- | --- |
+//! | `graph`, `op`, `shape`, `tensor` | the representation |
+//! | [`infer`] | type and shape of every operator's output |
+//! | [`interpret`] | a plain reference implementation of every operator |
+//! | [`cost`] | parameters, multiply-adds, peak activation memory |
+//! | [`onnx`] | import and export |
+//! | [`passes`] | rewrites that keep the function |
+
+pub mod error;
+mod graph;
+pub mod infer;
+pub mod limits;
+mod op;
+pub mod rng;
+mod shape;
+mod tensor;
+
+pub use error::{GraphError, Result};
+pub use graph::{Graph, Node, Value, ValueId};
+pub use op::{Binary, Conv, Gemm, Hw, Op, Pool, ReshapeDim, Unary, Window};
+pub use shape::{Dim, Shape};
+pub use tensor::{DType, Data, Tensor, checked_len};

@@ -1,0 +1,16 @@
+//! Kernels for convolutional networks and the thread pool that runs them.
+//!
+//! Everything here works on plain slices in NHWC order: an activation tensor is a row-major matrix
+//! `[n*h*w, c]`, so a pointwise convolution is a GEMM, a depthwise one vectorises over channels,
+//! and no kernel needs an edge case for a channel tail that another does not have.
+//!
+//! **Same bits everywhere.** Vectors run over output channels, each lane accumulates one output
+//! with fused multiply-add in ascending order of K. FMA is correctly rounded, so every instruction
+//! set gives the bits of the scalar twin. Reductions over pixels use chunks of fixed size, summed
+//! in order: the number of threads cannot change a bit either.
+
+mod isa;
+mod pool;
+
+pub use isa::{Isa, Level};
+pub use pool::Pool;

@@ -1,0 +1,128 @@
+//! NumPy arrays as data sets: `.npz` archives and `.npy` files.
+//!
+//! Pictures are `uint8`: `[N, h, w]`, `[N, h, w, c]` or `[N, c, h, w]` with `c` 1 or 3. Where both
+//! four-dimensional readings fit, channels last wins. Labels are integers `[N]` or `[N, 1]`.
+
+use super::limits::MAX_SET_BYTES;
+use super::memory::{Memory, numbered_classes};
+use super::npy::{self, Array};
+use super::read::{open_file, read_at_most};
+use super::zip::{Archive, Entry};
+use super::{DataError, Result};
+use std::path::{Path, PathBuf};
+
+/// Names of a part's pictures and labels: (pictures, labels). The first pair present is taken.
+const WHOLE: [(&str, &str); 6] =
+    [("x", "y"), ("images", "labels"), ("data", "labels"), ("data", "targets"), ("x", "labels"), ("arr_0", "arr_1")];
+const TRAIN: [(&str, &str); 2] = [("x_train", "y_train"), ("train_images", "train_labels")];
+const TEST: [(&str, &str); 4] =
+    [("x_test", "y_test"), ("test_images", "test_labels"), ("x_val", "y_val"), ("val_images", "val_labels")];
+
+/// What an archive holds: one undivided set, or a training and perhaps a test part.
+#[derive(Clone, Debug)]
+pub struct Parts {
+    /// The whole set, or its training part.
+    pub train: Memory,
+    /// The test (else validation) part, where the archive has one.
+    pub test: Option<Memory>,
+}
+
+/// Reads a `.npz` archive. Array names, letter case ignored: `x`/`y`, `images`/`labels`,
+/// `data`/`labels`; or `x_train`/`y_train` and `x_test`/`y_test` (Keras),
+/// `train_images`/`train_labels` and `test_images`/`test_labels` (MedMNIST).
+///
+/// # Errors
+/// Another kind of file, a broken archive, missing names, types or shapes other than documented.
+pub fn read_npz(path: &Path) -> Result<Parts> {
+    let mut archive = Archive::open(path)?;
+    let find = |archive: &Archive, names: &[(&str, &str)]| {
+        let entry = |name: &str| archive.entries.iter().find(|e| e.name.eq_ignore_ascii_case(&format!("{name}.npy"))).cloned();
+        names.iter().find_map(|(x, y)| Some((entry(x)?, entry(y)?)))
+    };
+    let whole = find(&archive, &WHOLE).or_else(|| find(&archive, &TRAIN));
+    let Some(train) = whole else {
+        let names: Vec<&str> = archive.entries.iter().map(|e| e.name.trim_end_matches(".npy")).take(20).collect();
+        return Err(DataError::format(
+            path,
+            format!("holds the arrays {names:?}; expected x and y, images and labels, or x_train and y_train"),
+        ));
+    };
+    let test = find(&archive, &TEST);
+    let train = read_entries(&mut archive, path, &train)?;
+    let test = test.map(|pair| read_entries(&mut archive, path, &pair)).transpose()?;
+    Ok(Parts { train, test })
+}
+
+/// Reads pictures and labels from two `.npy` files.
+///
+/// # Errors
+/// Another kind of file, types or shapes other than documented, counts that differ.
+pub fn read_npy(images: &Path, labels: &Path) -> Result<Memory> {
+    let (x, y) = (whole_file(images)?, whole_file(labels)?);
+    let y = npy::parse(labels, "", &y)?;
+    assemble(images, npy::parse(images, "", &x)?, y)
+}
+
+/// The usual name of the labels beside a file of pictures: `y_NAME` for `x_NAME`, `...labels...` for
+/// `...images...`, else `NAME_labels.npy`, `labels.npy` or `y.npy` in the same folder.
+pub fn guess_labels(images: &Path) -> Option<PathBuf> {
+    let stem = images.file_stem()?.to_str()?;
+    let mut names = vec![format!("{stem}_labels"), format!("{stem}-labels")];
+    names.extend(stem.strip_prefix("x_").map(|rest| format!("y_{rest}")));
+    if stem.contains("images") {
+        names.push(stem.replace("images", "labels"));
+    }
+    names.extend(["labels".to_string(), "y".to_string()]);
+    names.iter().map(|name| images.with_file_name(format!("{name}.npy"))).find(|path| path.is_file() && path != images)
+}
+
+fn whole_file(path: &Path) -> Result<Vec<u8>> {
+    let (mut file, size) = open_file(path)?;
+    if size > MAX_SET_BYTES {
+        return Err(DataError::format(path, format!("is larger than {MAX_SET_BYTES} bytes")));
+    }
+    read_at_most(&mut file, size).map_err(|e| DataError::io(path, e))
+}
+
+fn read_entries(archive: &mut Archive, path: &Path, (x, y): &(Entry, Entry)) -> Result<Memory> {
+    let (x_bytes, y_bytes) = (archive.read(x)?, archive.read(y)?);
+    let y_array = npy::parse(path, &format!("entry {} ", y.name), &y_bytes)?;
+    let x_array = npy::parse(path, &format!("entry {} ", x.name), &x_bytes)?;
+    assemble(path, x_array, y_array)
+}
+
+fn assemble(path: &Path, x: Array, y: Array) -> Result<Memory> {
+    let fail = |problem: String| DataError::format(path, problem);
+    let bytes = x.as_u8().map_err(|p| fail(format!("array of pictures {p}")))?;
+    if !(y.shape.len() == 1 || (y.shape.len() == 2 && y.shape[1] == 1)) {
+        return Err(fail(format!("labels have shape {:?}; expected [N] or [N, 1] class indices", y.shape)));
+    }
+    let labels = y.as_labels().map_err(|p| fail(format!("labels: {p}")))?;
+    let (shape, pixels) = match x.shape[..] {
+        [_, h, w] => ([h, w, 1], bytes.to_vec()),
+        [_, h, w, c @ (1 | 3)] => ([h, w, c], bytes.to_vec()),
+        [_, c @ (1 | 3), h, w] => ([h, w, c], interleave(bytes, c, h * w)),
+        _ => {
+            return Err(fail(format!(
+                "pictures have shape {:?}; expected [N, h, w], [N, h, w, c] or [N, c, h, w] with c 1 or 3",
+                x.shape
+            )));
+        }
+    };
+    if x.shape[0] != labels.len() || labels.is_empty() {
+        return Err(fail(format!("{} pictures and {} labels", x.shape[0], labels.len())));
+    }
+    let classes = numbered_classes(&labels).map_err(fail)?;
+    Memory::new(pixels, labels, shape, classes).map_err(|error| fail(error.to_string()))
+}
+
+/// `[N, c, plane]` to `[N, plane, c]`.
+fn interleave(bytes: &[u8], c: usize, plane: usize) -> Vec<u8> {
+    let mut pixels = Vec::with_capacity(bytes.len());
+    if plane > 0 {
+        for image in bytes.chunks_exact(c * plane) {
+            pixels.extend((0..plane).flat_map(|i| (0..c).map(move |k| image[k * plane + i])));
+        }
+    }
+    pixels
+}
