@@ -51,9 +51,11 @@ pub struct Node {
 impl Node {
     /// The input at `index`; an error naming the node where it is absent.
     pub fn input(&self, index: usize) -> Result<ValueId> {
-        self.inputs.get(index).copied().flatten().ok_or_else(|| {
-            self.error(format!("input {index} is missing"))
-        })
+        self.inputs
+            .get(index)
+            .copied()
+            .flatten()
+            .ok_or_else(|| self.error(format!("input {index} is missing")))
     }
 
     /// The only (or first) output.
@@ -234,7 +236,11 @@ impl Graph {
         for (index, node) in self.nodes.iter().enumerate().rev() {
             keep[index] = node.outputs.iter().any(|o| live[o.index()]);
             if keep[index] {
-                node.inputs.iter().flatten().chain(&node.outputs).for_each(|v| live[v.index()] = true);
+                node.inputs
+                    .iter()
+                    .flatten()
+                    .chain(&node.outputs)
+                    .for_each(|v| live[v.index()] = true);
             }
         }
         self.inputs.iter().for_each(|i| live[i.index()] = true);
@@ -296,7 +302,8 @@ impl Graph {
             let stuck = missing.iter().position(|&m| m > 0).unwrap_or(0);
             return Err(self.nodes[stuck].error("its inputs form a cycle or are never computed"));
         }
-        let mut nodes: Vec<Option<Node>> = std::mem::take(&mut self.nodes).into_iter().map(Some).collect();
+        let mut nodes: Vec<Option<Node>> =
+            std::mem::take(&mut self.nodes).into_iter().map(Some).collect();
         self.nodes = order.into_iter().map(|i| nodes[i].take().expect("each node once")).collect();
         Ok(())
     }
@@ -307,12 +314,16 @@ impl Graph {
         self.inputs.iter().for_each(|i| defined[i.index()] = true);
         for node in &self.nodes {
             if let Some(v) = node.inputs.iter().flatten().find(|v| !defined[v.index()]) {
-                return Err(node.error(format!("reads '{}' before it is computed", self.value(*v).name)));
+                return Err(
+                    node.error(format!("reads '{}' before it is computed", self.value(*v).name))
+                );
             }
             self.validate_outputs(node)?;
             for output in &node.outputs {
                 if std::mem::replace(&mut defined[output.index()], true) {
-                    return Err(node.error(format!("'{}' is computed twice", self.value(*output).name)));
+                    return Err(
+                        node.error(format!("'{}' is computed twice", self.value(*output).name))
+                    );
                 }
             }
         }

@@ -4,7 +4,7 @@
 //! What an operator computes with, such as channels and spatial extents, must be fixed.
 
 use crate::limits::{MAX_ELEMENTS, MAX_WINDOW};
-use crate::op::{Conv, Gemm, Pool, Window};
+use crate::op::{Conv, Cut, Gemm, Pool, Window};
 use crate::{DType, Dim, Graph, Node, Op, ReshapeDim, Result, Shape};
 
 /// Type and shape of each output of `node`, whose inputs must exist in `graph`.
@@ -25,6 +25,7 @@ pub fn infer_node(graph: &Graph, node: &Node) -> Result<Vec<(DType, Shape)>> {
         Op::Flatten { axis } => rule.same_type(rule.flatten(*axis)?)?,
         Op::Transpose { perm } => rule.same_type(rule.transpose(perm)?)?,
         Op::Pad { before, after, .. } => rule.float(rule.pad(before, after)?)?,
+        Op::Slice { cuts } => rule.same_type(rule.slice(cuts)?)?,
         Op::ReduceMean { axes, keep_dims } => rule.float(rule.reduce(axes, *keep_dims)?)?,
         Op::Squeeze { axes } => rule.same_type(rule.squeeze(axes)?)?,
         Op::Unsqueeze { axes } => rule.same_type(rule.unsqueeze(axes)?)?,
@@ -96,7 +97,8 @@ impl Rule<'_> {
     fn float(&self, shape: Shape) -> Result<Typed> {
         for index in 0..self.node.inputs.len() {
             if self.node.inputs[index].is_some() && self.dtype(index)? != DType::F32 {
-                return self.fail(format!("input {index} is {}, needs float32", self.dtype(index)?));
+                return self
+                    .fail(format!("input {index} is {}, needs float32", self.dtype(index)?));
             }
         }
         Ok((DType::F32, shape))
@@ -143,7 +145,10 @@ impl Rule<'_> {
             let size = self.extent(0, 2 + i)?;
             let pad = (pads[i], pads[i + 2]);
             out[i] = window_extent(size, kernel[i], strides[i], dilations[i], pad, ceil)
-                .map_or_else(|| self.fail(format!("window {kernel:?} exceeds its input {size}")), Ok)?;
+                .map_or_else(
+                    || self.fail(format!("window {kernel:?} exceeds its input {size}")),
+                    Ok,
+                )?;
         }
         Ok(out)
     }
@@ -156,10 +161,12 @@ impl Rule<'_> {
         let groups = conv.groups;
         if groups == 0 || c % groups != 0 || m % groups != 0 || self.extent(1, 1)? != c / groups {
             let weight = self.shape(1)?;
-            return self.fail(format!("weight {weight} does not fit {c} channels in {groups} groups"));
+            return self
+                .fail(format!("weight {weight} does not fit {c} channels in {groups} groups"));
         }
         if kernel != conv.window.kernel {
-            return self.fail(format!("weight is {kernel:?}, kernel_shape {:?}", conv.window.kernel));
+            return self
+                .fail(format!("weight is {kernel:?}, kernel_shape {:?}", conv.window.kernel));
         }
         self.vector(2, m)?;
         let [h, w] = self.slide(&conv.window, false)?;
@@ -255,7 +262,8 @@ impl Rule<'_> {
                 && (0..dims.len()).all(|i| i == axis || dims[i] == other[i])
                 && self.dtype(index)? == self.dtype(0)?;
             if !fits {
-                return self.fail(format!("input {index} does not fit the others beside axis {axis}"));
+                return self
+                    .fail(format!("input {index} does not fit the others beside axis {axis}"));
             }
             total = total.saturating_add(self.extent(index, axis)?);
         }
@@ -336,7 +344,9 @@ impl Rule<'_> {
         };
         match (join(&shape.dims()[..axis]), join(&shape.dims()[axis..])) {
             (Some(rows), Some(columns)) => Ok(Shape::new(vec![rows, columns])),
-            _ => self.fail(format!("cannot flatten {shape} at axis {axis}: a symbol meets a number")),
+            _ => {
+                self.fail(format!("cannot flatten {shape} at axis {axis}: a symbol meets a number"))
+            }
         }
     }
 
@@ -361,6 +371,21 @@ impl Rule<'_> {
             if extra > 0 {
                 *dim = self.extent(0, axis)?.saturating_add(extra).min(MAX_ELEMENTS + 1).into();
             }
+        }
+        Ok(Shape::new(dims))
+    }
+
+    fn slice(&self, cuts: &[Cut]) -> Result<Shape> {
+        let shape = self.shape(0)?;
+        self.ascending(&cuts.iter().map(|c| c.axis).collect::<Vec<_>>(), shape.rank())?;
+        let mut dims = shape.dims().to_vec();
+        for cut in cuts {
+            let size = self.extent(0, cut.axis)?;
+            let last = cut.len.saturating_sub(1).saturating_mul(cut.step).saturating_add(cut.start);
+            if cut.step == 0 || (cut.len > 0 && last >= size) {
+                return self.fail(format!("{cut:?} is outside {shape}"));
+            }
+            dims[cut.axis] = cut.len.into();
         }
         Ok(Shape::new(dims))
     }
@@ -413,7 +438,8 @@ impl Rule<'_> {
         let count = if scale.rank() == 1 { self.extent(1, 0)? } else { 1 };
         let per_axis = scale.rank() == 1 && (count != 1 || self.shape(0)?.rank() == 1);
         if scale.rank() > 1 || (per_axis && count != 1 && self.extent(0, axis)? != count) {
-            return self.fail(format!("scale {scale} does not fit axis {axis} of {}", self.shape(0)?));
+            return self
+                .fail(format!("scale {scale} does not fit axis {axis} of {}", self.shape(0)?));
         }
         if self.node.inputs.get(2).copied().flatten().is_some() {
             let zero = self.shape(2)?;

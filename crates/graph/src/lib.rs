@@ -24,6 +24,6 @@ mod tensor;
 
 pub use error::{GraphError, Result};
 pub use graph::{Graph, Node, Value, ValueId};
-pub use op::{Binary, Conv, Gemm, Hw, Op, Pool, ReshapeDim, Unary, Window};
+pub use op::{Binary, Conv, Cut, Gemm, Hw, Op, Pool, ReshapeDim, Unary, Window};
 pub use shape::{Dim, Shape};
 pub use tensor::{DType, Data, Tensor, checked_len};

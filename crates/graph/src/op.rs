@@ -122,6 +122,19 @@ pub enum ReshapeDim {
     Infer,
 }
 
+/// What Slice keeps of one dimension: elements `start`, `start + step`, ..., `len` of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Cut {
+    /// Dimension, counted from the front.
+    pub axis: usize,
+    /// First element kept.
+    pub start: usize,
+    /// Number of elements kept.
+    pub len: usize,
+    /// Distance between elements kept, at least 1.
+    pub step: usize,
+}
+
 /// An operator and its attributes.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
@@ -178,6 +191,11 @@ pub enum Op {
         after: Vec<usize>,
         /// What is added.
         value: f32,
+    },
+    /// Every `step`-th element from `start` on, along each dimension that is listed.
+    Slice {
+        /// The dimensions cut, ascending by axis.
+        cuts: Vec<Cut>,
     },
     /// Mean over some dimensions.
     ReduceMean {
@@ -245,6 +263,7 @@ impl Op {
             Op::Flatten { .. } => "Flatten",
             Op::Transpose { .. } => "Transpose",
             Op::Pad { .. } => "Pad",
+            Op::Slice { .. } => "Slice",
             Op::ReduceMean { .. } => "ReduceMean",
             Op::Squeeze { .. } => "Squeeze",
             Op::Unsqueeze { .. } => "Unsqueeze",

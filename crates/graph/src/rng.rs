@@ -25,7 +25,8 @@ impl Rng {
 
     /// A generator keyed by several numbers, such as seed, epoch and sample.
     pub fn keyed(keys: &[u64]) -> Rng {
-        let state = keys.iter().fold(GOLDEN, |state, &key| mix(state ^ mix(key.wrapping_add(GOLDEN))));
+        let state =
+            keys.iter().fold(GOLDEN, |state, &key| mix(state ^ mix(key.wrapping_add(GOLDEN))));
         Rng { state }
     }
 
