@@ -9,8 +9,15 @@
 //! set gives the bits of the scalar twin. Reductions over pixels use chunks of fixed size, summed
 //! in order: the number of threads cannot change a bit either.
 
+pub mod gemm;
+
+mod ctx;
 mod isa;
 mod pool;
+mod simd;
+#[cfg(test)]
+mod testing;
 
+pub use ctx::Ctx;
 pub use isa::{Isa, Level};
 pub use pool::Pool;

@@ -1,0 +1,106 @@
+//! The right operand of a product, laid out as the register tile reads it.
+
+use crate::simd::LANES;
+use std::ops::Range;
+
+/// Columns of a full panel.
+const PANEL: usize = 2 * LANES;
+
+/// A `[k, n]` matrix in panels of 32 columns, each `[k, 32]` and contiguous; the last panel is 16
+/// wide if that is enough, and filled up with zeros.
+#[derive(Clone, Debug, Default)]
+pub struct PackedB {
+    k: usize,
+    n: usize,
+    data: Vec<f32>,
+}
+
+impl PackedB {
+    /// An empty matrix, to be filled by [`PackedB::repack`].
+    pub fn new() -> PackedB {
+        PackedB::default()
+    }
+
+    /// Packs the row-major matrix `src[k, n]`.
+    pub fn pack(k: usize, n: usize, src: &[f32]) -> PackedB {
+        let mut packed = PackedB::new();
+        packed.repack(k, n, src, n, 1);
+        packed
+    }
+
+    /// Packs the matrix whose element `(i, j)` is `src[i * row_stride + j * col_stride]`. With
+    /// `row_stride` 1 that is the transpose of a row-major matrix. Allocates only if the matrix is
+    /// larger than any packed here before.
+    ///
+    /// # Panics
+    /// If `src` is too short.
+    pub fn repack(
+        &mut self,
+        k: usize,
+        n: usize,
+        src: &[f32],
+        row_stride: usize,
+        col_stride: usize,
+    ) {
+        (self.k, self.n) = (k, n);
+        self.data.clear();
+        self.data.resize(k * n.next_multiple_of(LANES), 0.0);
+        if k == 0 || n == 0 {
+            return;
+        }
+        let last = (k - 1) * row_stride + (n - 1) * col_stride;
+        assert!(last < src.len(), "a {k} x {n} matrix needs more than {} floats", src.len());
+        for p in 0..self.panels() {
+            let (columns, width) = (self.panel_columns(p), self.panel_width(p));
+            let start = p * PANEL * k;
+            let panel = &mut self.data[start..start + k * width];
+            for (i, row) in panel.chunks_exact_mut(width).enumerate() {
+                let src = &src[i * row_stride + columns.start * col_stride..];
+                if col_stride == 1 {
+                    row[..columns.len()].copy_from_slice(&src[..columns.len()]);
+                } else {
+                    for (x, y) in
+                        row[..columns.len()].iter_mut().zip(src.iter().step_by(col_stride))
+                    {
+                        *x = *y;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Rows of the matrix: the length of the reduction.
+    pub fn k(&self) -> usize {
+        self.k
+    }
+
+    /// Columns of the matrix.
+    pub fn n(&self) -> usize {
+        self.n
+    }
+
+    /// Bytes of the packed data.
+    pub fn bytes(&self) -> usize {
+        self.data.len() * size_of::<f32>()
+    }
+
+    pub(super) fn panels(&self) -> usize {
+        self.n.div_ceil(PANEL)
+    }
+
+    /// The columns of the matrix that panel `p` holds.
+    pub(super) fn panel_columns(&self, p: usize) -> Range<usize> {
+        p * PANEL..((p + 1) * PANEL).min(self.n)
+    }
+
+    /// Columns of panel `p` with its padding: 16 or 32.
+    pub(super) fn panel_width(&self, p: usize) -> usize {
+        self.panel_columns(p).len().next_multiple_of(LANES)
+    }
+
+    /// The data of panel `p`, `[k, panel_width(p)]`.
+    pub(super) fn panel(&self, p: usize) -> &[f32] {
+        let start = p * PANEL * self.k;
+        &self.data[start..start + self.k * self.panel_width(p)]
+    }
+}

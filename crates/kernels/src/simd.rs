@@ -1,0 +1,195 @@
+//! Sixteen float lanes, whatever the machine has: one 512-bit register, two 256-bit registers, or
+//! an array that the compiler maps to what it finds.
+//!
+//! A kernel is written once, generic over [`Simd`], and [`simd_fn!`] compiles it per instruction
+//! set and picks the version at run time. A value of a [`Simd`] type is the proof that the
+//! instructions exist, which is why its operations are safe to call. Every operation here is
+//! correctly rounded or exact, so all implementations give the same bits.
+
+#[cfg(target_arch = "x86_64")]
+mod x86;
+
+#[cfg(target_arch = "x86_64")]
+pub(crate) use x86::{Avx2, Avx512};
+
+/// Lanes of every vector type here.
+pub(crate) const LANES: usize = 16;
+
+/// Operations on vectors of [`LANES`] floats.
+pub(crate) trait Simd: Copy {
+    /// The vector.
+    type V: Copy;
+    /// Selects the first lanes of a vector.
+    type Mask: Copy;
+    /// Rows of a register tile that is two vectors wide (one on machines with 16 registers).
+    const TILE_ROWS: usize;
+    /// True where a tile of `TILE_ROWS` rows may be two vectors wide.
+    const WIDE: bool;
+
+    /// All lanes `x`.
+    fn splat(self, x: f32) -> Self::V;
+    /// Reads 16 floats.
+    ///
+    /// # Safety
+    /// `p` must be valid for 16 reads.
+    unsafe fn load(self, p: *const f32) -> Self::V;
+    /// Writes 16 floats.
+    ///
+    /// # Safety
+    /// `p` must be valid for 16 writes.
+    unsafe fn store(self, p: *mut f32, v: Self::V);
+    /// The first `n` lanes (all from 16 on).
+    fn first(self, n: usize) -> Self::Mask;
+    /// Reads the lanes of `m`; the others are 0.
+    ///
+    /// # Safety
+    /// `p` must be valid for as many reads as `m` has lanes.
+    unsafe fn load_first(self, p: *const f32, m: Self::Mask) -> Self::V;
+    /// Writes the lanes of `m`.
+    ///
+    /// # Safety
+    /// `p` must be valid for as many writes as `m` has lanes.
+    unsafe fn store_first(self, p: *mut f32, v: Self::V, m: Self::Mask);
+    /// `a + b`
+    fn add(self, a: Self::V, b: Self::V) -> Self::V;
+    /// `a - b`
+    fn sub(self, a: Self::V, b: Self::V) -> Self::V;
+    /// `a * b`
+    fn mul(self, a: Self::V, b: Self::V) -> Self::V;
+    /// `a * b + c`, rounded once.
+    fn fma(self, a: Self::V, b: Self::V, c: Self::V) -> Self::V;
+    /// `if a > b { a } else { b }`: `b` where either is NaN.
+    fn max(self, a: Self::V, b: Self::V) -> Self::V;
+    /// `if a < b { a } else { b }`: `b` where either is NaN.
+    fn min(self, a: Self::V, b: Self::V) -> Self::V;
+    /// `if lo < x && x < hi { v } else { 0 }`
+    fn if_between(self, x: Self::V, lo: Self::V, hi: Self::V, v: Self::V) -> Self::V;
+
+    /// `v` limited to `lo..=hi`; NaN stays NaN.
+    #[inline(always)]
+    fn clamp(self, v: Self::V, lo: Self::V, hi: Self::V) -> Self::V {
+        self.min(hi, self.max(lo, v))
+    }
+}
+
+/// The portable twin. On AArch64 its loops become NEON instructions; on x86-64 without FMA each
+/// `mul_add` is a call of the C library, which is slow and gives the same bits.
+#[derive(Clone, Copy)]
+pub(crate) struct Scalar;
+
+#[inline(always)]
+fn map(f: impl Fn(usize) -> f32) -> [f32; LANES] {
+    let mut out = [0.0; LANES];
+    for (i, x) in out.iter_mut().enumerate() {
+        *x = f(i);
+    }
+    out
+}
+
+impl Simd for Scalar {
+    type V = [f32; LANES];
+    type Mask = usize;
+    const TILE_ROWS: usize = 6;
+    const WIDE: bool = false;
+
+    #[inline(always)]
+    fn splat(self, x: f32) -> Self::V {
+        [x; LANES]
+    }
+    #[inline(always)]
+    unsafe fn load(self, p: *const f32) -> Self::V {
+        // SAFETY: valid for 16 reads by contract; the read needs no alignment.
+        unsafe { p.cast::<[f32; LANES]>().read_unaligned() }
+    }
+    #[inline(always)]
+    unsafe fn store(self, p: *mut f32, v: Self::V) {
+        // SAFETY: valid for 16 writes by contract; the write needs no alignment.
+        unsafe { p.cast::<[f32; LANES]>().write_unaligned(v) }
+    }
+    #[inline(always)]
+    fn first(self, n: usize) -> usize {
+        n.min(LANES)
+    }
+    #[inline(always)]
+    unsafe fn load_first(self, p: *const f32, m: usize) -> Self::V {
+        // SAFETY: lane i is read only if it is among the first m.
+        map(|i| if i < m { unsafe { *p.add(i) } } else { 0.0 })
+    }
+    #[inline(always)]
+    unsafe fn store_first(self, p: *mut f32, v: Self::V, m: usize) {
+        for (i, x) in v.into_iter().enumerate().take(m) {
+            // SAFETY: lane i is among the first m.
+            unsafe { *p.add(i) = x };
+        }
+    }
+    #[inline(always)]
+    fn add(self, a: Self::V, b: Self::V) -> Self::V {
+        map(|i| a[i] + b[i])
+    }
+    #[inline(always)]
+    fn sub(self, a: Self::V, b: Self::V) -> Self::V {
+        map(|i| a[i] - b[i])
+    }
+    #[inline(always)]
+    fn mul(self, a: Self::V, b: Self::V) -> Self::V {
+        map(|i| a[i] * b[i])
+    }
+    #[inline(always)]
+    fn fma(self, a: Self::V, b: Self::V, c: Self::V) -> Self::V {
+        map(|i| a[i].mul_add(b[i], c[i]))
+    }
+    #[inline(always)]
+    fn max(self, a: Self::V, b: Self::V) -> Self::V {
+        map(|i| if a[i] > b[i] { a[i] } else { b[i] })
+    }
+    #[inline(always)]
+    fn min(self, a: Self::V, b: Self::V) -> Self::V {
+        map(|i| if a[i] < b[i] { a[i] } else { b[i] })
+    }
+    #[inline(always)]
+    fn if_between(self, x: Self::V, lo: Self::V, hi: Self::V, v: Self::V) -> Self::V {
+        map(|i| if lo[i] < x[i] && x[i] < hi[i] { v[i] } else { 0.0 })
+    }
+}
+
+/// Defines a function whose body is compiled for every instruction set.
+///
+/// `fn name(s: Simd, args...) { body }` becomes `fn name(isa: Isa, args...)`. The body may use the
+/// operations of `s`, or plain loops over slices, which the compiler vectorises for the
+/// instruction set at hand.
+macro_rules! simd_fn {
+    ($(#[$meta:meta])* $vis:vis fn $name:ident(
+        $s:ident: Simd $(, $arg:ident: $ty:ty)* $(,)?
+    ) $(-> $ret:ty)? $body:block) => {
+        $(#[$meta])*
+        $vis fn $name(isa: $crate::Isa $(, $arg: $ty)*) $(-> $ret)? {
+            #[inline(always)]
+            fn body<S: $crate::simd::Simd>($s: S $(, $arg: $ty)*) $(-> $ret)? $body
+
+            #[cfg(target_arch = "x86_64")]
+            #[target_feature(enable = "avx2,fma")]
+            fn avx2($($arg: $ty),*) $(-> $ret)? {
+                // SAFETY: this function runs only where AVX2 and FMA exist.
+                body(unsafe { $crate::simd::Avx2::new() } $(, $arg)*)
+            }
+
+            #[cfg(target_arch = "x86_64")]
+            #[target_feature(enable = "avx2,fma,avx512f,avx512bw,avx512dq,avx512vl")]
+            fn avx512($($arg: $ty),*) $(-> $ret)? {
+                // SAFETY: this function runs only where AVX-512 F, BW, DQ and VL exist.
+                body(unsafe { $crate::simd::Avx512::new() } $(, $arg)*)
+            }
+
+            match isa.level() {
+                // SAFETY: an Isa of this level proves that the CPU has AVX2 and FMA.
+                #[cfg(target_arch = "x86_64")]
+                $crate::Level::Avx2 => unsafe { avx2($($arg),*) },
+                // SAFETY: an Isa of these levels proves that the CPU has AVX-512 F, BW, DQ, VL.
+                #[cfg(target_arch = "x86_64")]
+                $crate::Level::Avx512 | $crate::Level::Avx512Vnni => unsafe { avx512($($arg),*) },
+                _ => body($crate::simd::Scalar $(, $arg)*),
+            }
+        }
+    };
+}
+pub(crate) use simd_fn;

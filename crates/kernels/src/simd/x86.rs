@@ -1,0 +1,190 @@
+//! [`Simd`] on x86-64: AVX2 as pairs of 256-bit registers, AVX-512 as single ones.
+
+use super::Simd;
+use std::arch::x86_64::*;
+
+/// AVX2 and FMA exist on this CPU.
+#[derive(Clone, Copy)]
+pub(crate) struct Avx2(());
+
+/// AVX-512 F, BW, DQ and VL exist on this CPU.
+#[derive(Clone, Copy)]
+pub(crate) struct Avx512(());
+
+impl Avx2 {
+    /// # Safety
+    /// The CPU must have AVX2 and FMA.
+    #[inline(always)]
+    pub(crate) unsafe fn new() -> Self {
+        Avx2(())
+    }
+}
+
+impl Avx512 {
+    /// # Safety
+    /// The CPU must have AVX-512 F, BW, DQ and VL.
+    #[inline(always)]
+    pub(crate) unsafe fn new() -> Self {
+        Avx512(())
+    }
+}
+
+/// Calls intrinsics that touch no memory.
+macro_rules! pure {
+    ($($e:tt)*) => {{
+        // SAFETY: the token proves that the instructions exist; registers only.
+        unsafe { $($e)* }
+    }};
+}
+
+impl Simd for Avx2 {
+    type V = [__m256; 2];
+    type Mask = [__m256i; 2];
+    const TILE_ROWS: usize = 6;
+    const WIDE: bool = false;
+
+    #[inline(always)]
+    fn splat(self, x: f32) -> Self::V {
+        pure!([_mm256_set1_ps(x); 2])
+    }
+    #[inline(always)]
+    unsafe fn load(self, p: *const f32) -> Self::V {
+        // SAFETY: valid for 16 reads by contract, unaligned loads.
+        unsafe { [_mm256_loadu_ps(p), _mm256_loadu_ps(p.add(8))] }
+    }
+    #[inline(always)]
+    unsafe fn store(self, p: *mut f32, v: Self::V) {
+        // SAFETY: valid for 16 writes by contract, unaligned stores.
+        unsafe {
+            _mm256_storeu_ps(p, v[0]);
+            _mm256_storeu_ps(p.add(8), v[1]);
+        }
+    }
+    #[inline(always)]
+    fn first(self, n: usize) -> Self::Mask {
+        let n = n.min(16) as i32;
+        pure! {
+            let lane = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
+            let low = _mm256_cmpgt_epi32(_mm256_set1_epi32(n), lane);
+            let high = _mm256_cmpgt_epi32(_mm256_set1_epi32(n - 8), lane);
+            [low, high]
+        }
+    }
+    #[inline(always)]
+    unsafe fn load_first(self, p: *const f32, m: Self::Mask) -> Self::V {
+        // SAFETY: lanes outside of the mask are not accessed, the others are valid by contract.
+        // The address of the second half is formed without the promise that it is in bounds.
+        unsafe { [_mm256_maskload_ps(p, m[0]), _mm256_maskload_ps(p.wrapping_add(8), m[1])] }
+    }
+    #[inline(always)]
+    unsafe fn store_first(self, p: *mut f32, v: Self::V, m: Self::Mask) {
+        // SAFETY: as in `load_first`.
+        unsafe {
+            _mm256_maskstore_ps(p, m[0], v[0]);
+            _mm256_maskstore_ps(p.wrapping_add(8), m[1], v[1]);
+        }
+    }
+    #[inline(always)]
+    fn add(self, a: Self::V, b: Self::V) -> Self::V {
+        pure!([_mm256_add_ps(a[0], b[0]), _mm256_add_ps(a[1], b[1])])
+    }
+    #[inline(always)]
+    fn sub(self, a: Self::V, b: Self::V) -> Self::V {
+        pure!([_mm256_sub_ps(a[0], b[0]), _mm256_sub_ps(a[1], b[1])])
+    }
+    #[inline(always)]
+    fn mul(self, a: Self::V, b: Self::V) -> Self::V {
+        pure!([_mm256_mul_ps(a[0], b[0]), _mm256_mul_ps(a[1], b[1])])
+    }
+    #[inline(always)]
+    fn fma(self, a: Self::V, b: Self::V, c: Self::V) -> Self::V {
+        pure!([_mm256_fmadd_ps(a[0], b[0], c[0]), _mm256_fmadd_ps(a[1], b[1], c[1])])
+    }
+    #[inline(always)]
+    fn max(self, a: Self::V, b: Self::V) -> Self::V {
+        pure!([_mm256_max_ps(a[0], b[0]), _mm256_max_ps(a[1], b[1])])
+    }
+    #[inline(always)]
+    fn min(self, a: Self::V, b: Self::V) -> Self::V {
+        pure!([_mm256_min_ps(a[0], b[0]), _mm256_min_ps(a[1], b[1])])
+    }
+    #[inline(always)]
+    fn if_between(self, x: Self::V, lo: Self::V, hi: Self::V, v: Self::V) -> Self::V {
+        let half = |i: usize| {
+            pure! {
+                let above = _mm256_cmp_ps::<_CMP_LT_OQ>(lo[i], x[i]);
+                let below = _mm256_cmp_ps::<_CMP_LT_OQ>(x[i], hi[i]);
+                _mm256_and_ps(_mm256_and_ps(above, below), v[i])
+            }
+        };
+        [half(0), half(1)]
+    }
+}
+
+impl Simd for Avx512 {
+    type V = __m512;
+    type Mask = __mmask16;
+    const TILE_ROWS: usize = 8;
+    const WIDE: bool = true;
+
+    #[inline(always)]
+    fn splat(self, x: f32) -> Self::V {
+        pure!(_mm512_set1_ps(x))
+    }
+    #[inline(always)]
+    unsafe fn load(self, p: *const f32) -> Self::V {
+        // SAFETY: valid for 16 reads by contract, unaligned load.
+        unsafe { _mm512_loadu_ps(p) }
+    }
+    #[inline(always)]
+    unsafe fn store(self, p: *mut f32, v: Self::V) {
+        // SAFETY: valid for 16 writes by contract, unaligned store.
+        unsafe { _mm512_storeu_ps(p, v) }
+    }
+    #[inline(always)]
+    fn first(self, n: usize) -> Self::Mask {
+        ((1u32 << n.min(16)) - 1) as __mmask16
+    }
+    #[inline(always)]
+    unsafe fn load_first(self, p: *const f32, m: Self::Mask) -> Self::V {
+        // SAFETY: lanes outside of the mask are not accessed, the others are valid by contract.
+        unsafe { _mm512_maskz_loadu_ps(m, p) }
+    }
+    #[inline(always)]
+    unsafe fn store_first(self, p: *mut f32, v: Self::V, m: Self::Mask) {
+        // SAFETY: as in `load_first`.
+        unsafe { _mm512_mask_storeu_ps(p, m, v) }
+    }
+    #[inline(always)]
+    fn add(self, a: Self::V, b: Self::V) -> Self::V {
+        pure!(_mm512_add_ps(a, b))
+    }
+    #[inline(always)]
+    fn sub(self, a: Self::V, b: Self::V) -> Self::V {
+        pure!(_mm512_sub_ps(a, b))
+    }
+    #[inline(always)]
+    fn mul(self, a: Self::V, b: Self::V) -> Self::V {
+        pure!(_mm512_mul_ps(a, b))
+    }
+    #[inline(always)]
+    fn fma(self, a: Self::V, b: Self::V, c: Self::V) -> Self::V {
+        pure!(_mm512_fmadd_ps(a, b, c))
+    }
+    #[inline(always)]
+    fn max(self, a: Self::V, b: Self::V) -> Self::V {
+        pure!(_mm512_max_ps(a, b))
+    }
+    #[inline(always)]
+    fn min(self, a: Self::V, b: Self::V) -> Self::V {
+        pure!(_mm512_min_ps(a, b))
+    }
+    #[inline(always)]
+    fn if_between(self, x: Self::V, lo: Self::V, hi: Self::V, v: Self::V) -> Self::V {
+        pure! {
+            let above = _mm512_cmp_ps_mask::<_CMP_LT_OQ>(lo, x);
+            let both = _mm512_mask_cmp_ps_mask::<_CMP_LT_OQ>(above, x, hi);
+            _mm512_maskz_mov_ps(both, v)
+        }
+    }
+}
