@@ -1,1 +1,46 @@
-fn main() {}
+//! Development tasks. `cargo xtask help` lists them.
+
+mod agreement;
+mod tidy;
+
+use std::path::Path;
+use std::process::ExitCode;
+
+const HELP: &str = "\
+Usage: cargo xtask TASK
+
+Tasks:
+  tidy                          check what the compiler cannot: file sizes, unsafe code, invariants
+  agreement MODEL DATA [N]      compare edgecut with ONNX Runtime on the same N input tensors
+                                (default 2000): top-1 agreement and largest difference of logits.
+                                Further options go to `edgecut eval`.
+
+Examples:
+  cargo xtask tidy
+  cargo xtask agreement runs/quickstart/model.int8.onnx quickstart 2000
+";
+
+fn main() -> ExitCode {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("xtask is in the workspace");
+    let args: Vec<&str> = args.iter().map(String::as_str).collect();
+    let outcome = match args.as_slice() {
+        ["tidy"] => tidy::run(root),
+        ["agreement", model, data, rest @ ..] => agreement::run(root, model, data, rest),
+        ["help" | "--help" | "-h"] | [] => {
+            print!("{HELP}");
+            Ok(())
+        }
+        _ => {
+            eprint!("{HELP}");
+            return ExitCode::from(2);
+        }
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(problems) => {
+            eprintln!("{problems}");
+            ExitCode::FAILURE
+        }
+    }
+}
