@@ -33,8 +33,9 @@ pub struct Epilogue<'a> {
     pub accumulate: bool,
 }
 
-/// Floats of A that one task reads again for every panel of B: half a second-level cache.
-const A_BLOCK: usize = 128 * 1024;
+/// Floats of A and C in a block of rows, which is walked once per panel of B: half a second-level
+/// cache.
+const BLOCK: usize = 128 * 1024;
 
 /// `C[m, n] = clamp(A[m, k] B[k, n] + bias + C if accumulate + residual)`, with the rows of A and C
 /// `lda` and `ldc` floats apart.
@@ -65,7 +66,7 @@ pub fn gemm(
         assert!(ldr >= n && r.len() >= (m - 1) * ldr + n, "residual is smaller than C");
     }
     let c = SharedMut::new(c);
-    let grid = Grid::new(ctx.pool.threads(), m, k, b.panels());
+    let grid = Grid::new(ctx.pool.threads(), m, k, n);
     ctx.pool.for_each(grid.tasks(), &|task| {
         let (rows, panels) = grid.part(task);
         tile::gemm_block(ctx.isa, rows, panels, a, lda, b, c, ldc, epilogue);
@@ -81,9 +82,10 @@ struct Grid {
 }
 
 impl Grid {
-    fn new(threads: usize, m: usize, k: usize, panels: usize) -> Grid {
+    fn new(threads: usize, m: usize, k: usize, n: usize) -> Grid {
+        let panels = n.div_ceil(2 * LANES);
         // Multiples of 24 are multiples of both tile heights, 6 and 8.
-        let cache = A_BLOCK / k.max(1);
+        let cache = BLOCK / (k + n).max(1);
         let fair = if threads == 1 { m } else { m.div_ceil(threads * 4) };
         let rows_per_task = cache.min(fair).max(1).next_multiple_of(24);
         let row_tasks = m.div_ceil(rows_per_task);

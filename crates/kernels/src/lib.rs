@@ -9,6 +9,7 @@
 //! set gives the bits of the scalar twin. Reductions over pixels use chunks of fixed size, summed
 //! in order: the number of threads cannot change a bit either.
 
+pub mod arena;
 pub mod gemm;
 
 mod ctx;

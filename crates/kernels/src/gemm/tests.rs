@@ -119,8 +119,9 @@ fn nan_passes_the_clamp() {
 #[test]
 fn every_task_part_is_covered_once() {
     for threads in [1, 2, 8] {
-        for (m, k, panels) in [(1, 1280, 40), (49, 160, 30), (65536, 16, 3), (7, 3, 1)] {
-            let grid = Grid::new(threads, m, k, panels);
+        for (m, k, n) in [(1, 1280, 1280), (49, 160, 960), (65536, 16, 80), (7, 3, 1)] {
+            let grid = Grid::new(threads, m, k, n);
+            let panels = n.div_ceil(32);
             let mut seen = vec![0; m * panels];
             for task in 0..grid.tasks() {
                 let (rows, panel_range) = grid.part(task);

@@ -1,0 +1,76 @@
+//! s8 weight matrices in the order that the dot-product instructions read.
+//!
+//! Panels of 16 columns; within a panel groups of 4 rows; within a group column by column 4
+//! bytes: 64 bytes, one register of `vpdpbusd`, whose lane `n` multiplies 4 consecutive
+//! activations by 4 weights of column `n`. Rows and columns that the matrix lacks are 0.
+
+/// Columns of a panel: the i32 lanes of a 512-bit register.
+pub(super) const COLUMNS: usize = 16;
+/// Rows of a group: the bytes of an i32 lane.
+pub(super) const GROUP: usize = 4;
+/// Bytes of a group.
+pub(super) const GROUP_BYTES: usize = COLUMNS * GROUP;
+
+/// A packed matrix `[k, n]` of s8 weights, with the sum of each column.
+#[derive(Clone, Debug)]
+pub struct PackedWeights {
+    k: usize,
+    n: usize,
+    data: Vec<i8>,
+    sums: Vec<i32>,
+}
+
+impl PackedWeights {
+    /// Packs the `k` rows of `n` weights that begin at `weights[0]` and are `stride` apart.
+    ///
+    /// # Panics
+    /// If `weights` is shorter than the matrix or `stride < n`.
+    pub fn new(k: usize, n: usize, weights: &[i8], stride: usize) -> PackedWeights {
+        assert!(stride >= n, "rows of {n} weights overlap at stride {stride}");
+        assert!(k == 0 || weights.len() >= (k - 1) * stride + n, "weights end before row {k}");
+        let groups = k.div_ceil(GROUP);
+        let mut data = vec![0; n.div_ceil(COLUMNS) * groups * GROUP_BYTES];
+        let mut sums = vec![0i32; n];
+        for row in 0..k {
+            for (column, &w) in weights[row * stride..][..n].iter().enumerate() {
+                let group = column / COLUMNS * groups + row / GROUP;
+                data[group * GROUP_BYTES + column % COLUMNS * GROUP + row % GROUP] = w;
+                sums[column] = sums[column].wrapping_add(w.into());
+            }
+        }
+        PackedWeights { k, n, data, sums }
+    }
+
+    /// Rows.
+    pub fn k(&self) -> usize {
+        self.k
+    }
+
+    /// Columns.
+    pub fn n(&self) -> usize {
+        self.n
+    }
+
+    /// The sum of each column.
+    pub fn sums(&self) -> &[i32] {
+        &self.sums
+    }
+
+    /// Bytes, padding and sums included.
+    pub fn bytes(&self) -> usize {
+        self.data.len() + 4 * self.sums.len()
+    }
+
+    pub(super) fn panels(&self) -> usize {
+        self.n.div_ceil(COLUMNS)
+    }
+
+    /// Bytes from one panel to the next.
+    pub(super) fn panel_stride(&self) -> usize {
+        self.k.div_ceil(GROUP) * GROUP_BYTES
+    }
+
+    pub(super) fn data(&self) -> &[i8] {
+        &self.data
+    }
+}

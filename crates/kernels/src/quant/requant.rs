@@ -1,0 +1,163 @@
+//! From i32 sums back to bytes, or to floats.
+//!
+//! `y = clamp(round_half_even(sum * multiplier) + zero_point)` with `multiplier = sx * sw / sy` in
+//! float32, as ONNX Runtime computes QLinearConv: no fixed-point multiplier, hence no drift.
+//!
+//! Rounding: a float of magnitude below 2^22 that is added to 1.5 * 2^23 loses its fraction by the
+//! default rounding of the addition, half to even, and the integer appears in the low bits of the
+//! sum. Values are limited to -255..=255 first, so the trick is exact, and it is plain addition:
+//! it vectorises everywhere and gives the same bits everywhere.
+
+use super::Affine;
+
+/// 1.5 * 2^23.
+pub(super) const MAGIC: f32 = 12_582_912.0;
+/// The bits of [`MAGIC`].
+pub(super) const MAGIC_BITS: i32 = 0x4b40_0000;
+
+/// Kernels read the parameters of 16 channels at once, from any first channel.
+const PADDING: usize = 16;
+
+/// Turns the sums of each output channel into bytes.
+#[derive(Clone, Debug)]
+pub struct Requant {
+    channels: usize,
+    /// `sx * sw / sy` a channel, then padding.
+    pub(super) multiplier: Vec<f32>,
+    /// `bias - zx * sum(w)` a channel, then padding.
+    pub(super) bias: Vec<i32>,
+    pub(super) range: Range,
+}
+
+/// Zero point and bounds of the result.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Range {
+    pub zero_point: i32,
+    /// Lowest and highest byte less the zero point.
+    pub low: f32,
+    pub high: f32,
+}
+
+impl Range {
+    pub fn new(zero_point: u8, (low, high): (u8, u8)) -> Range {
+        let zero_point = i32::from(zero_point);
+        let offset = |byte: u8| (i32::from(byte) - zero_point) as f32;
+        Range { zero_point, low: offset(low), high: offset(high) }
+    }
+
+    /// The byte nearest to `v + zero_point` within the bounds; the lowest for NaN.
+    #[inline(always)]
+    pub fn round(self, v: f32) -> u8 {
+        let v = if v > self.low { v } else { self.low };
+        let v = if v < self.high { v } else { self.high };
+        ((v + MAGIC).to_bits() as i32 - MAGIC_BITS + self.zero_point) as u8
+    }
+}
+
+impl Requant {
+    /// The map from sums of `x * w` to `y`.
+    ///
+    /// `weight_scales` has one scale, or one a channel; `weight_sums` the sum of each channel's
+    /// weights ([`super::PackedWeights::sums`]); `bias` is in units of `x.scale * weight_scale`;
+    /// `clamp` bounds the bytes of the result, `(0, 255)` where no activation is fused.
+    ///
+    /// # Panics
+    /// If the lengths do not fit.
+    pub fn new(
+        x: Affine,
+        weight_scales: &[f32],
+        weight_sums: &[i32],
+        bias: Option<&[i32]>,
+        y: Affine,
+        clamp: (u8, u8),
+    ) -> Requant {
+        let channels = weight_sums.len();
+        let multiplier = padded(channels, |c| x.scale * scale_of(weight_scales, c) / y.scale);
+        Requant {
+            channels,
+            multiplier,
+            bias: folded_bias(x, weight_sums, bias),
+            range: Range::new(y.zero_point, clamp),
+        }
+    }
+
+    /// Number of output channels.
+    pub fn channels(&self) -> usize {
+        self.channels
+    }
+
+    /// Bytes of its parameters.
+    pub fn bytes(&self) -> usize {
+        4 * (self.multiplier.len() + self.bias.len())
+    }
+
+    /// The byte of channel `c` for the sum `acc`.
+    #[inline(always)]
+    pub fn apply(&self, c: usize, acc: i32) -> u8 {
+        self.range.round(acc.wrapping_add(self.bias[c]) as f32 * self.multiplier[c])
+    }
+}
+
+/// Turns the sums of each output channel into real numbers, for the last layer of a network.
+#[derive(Clone, Debug)]
+pub struct Dequant {
+    channels: usize,
+    /// `sx * sw` a channel, then padding.
+    pub(super) scale: Vec<f32>,
+    /// `bias - zx * sum(w)` a channel, then padding.
+    pub(super) bias: Vec<i32>,
+}
+
+impl Dequant {
+    /// The map from sums of `x * w` to real numbers; arguments as of [`Requant::new`].
+    ///
+    /// # Panics
+    /// If the lengths do not fit.
+    pub fn new(
+        x: Affine,
+        weight_scales: &[f32],
+        weight_sums: &[i32],
+        bias: Option<&[i32]>,
+    ) -> Dequant {
+        let channels = weight_sums.len();
+        let scale = padded(channels, |c| x.scale * scale_of(weight_scales, c));
+        Dequant { channels, scale, bias: folded_bias(x, weight_sums, bias) }
+    }
+
+    /// Number of output channels.
+    pub fn channels(&self) -> usize {
+        self.channels
+    }
+
+    /// Bytes of its parameters.
+    pub fn bytes(&self) -> usize {
+        4 * (self.scale.len() + self.bias.len())
+    }
+
+    /// The number of channel `c` for the sum `acc`.
+    #[inline(always)]
+    pub fn apply(&self, c: usize, acc: i32) -> f32 {
+        acc.wrapping_add(self.bias[c]) as f32 * self.scale[c]
+    }
+}
+
+fn scale_of(scales: &[f32], channel: usize) -> f32 {
+    if scales.len() == 1 { scales[0] } else { scales[channel] }
+}
+
+fn padded<T: Default>(channels: usize, f: impl FnMut(usize) -> T) -> Vec<T> {
+    let padding = (0..PADDING).map(|_| T::default());
+    (0..channels).map(f).chain(padding).collect()
+}
+
+/// `bias - zx * sum(w)`, modulo 2^32 like the sums it is added to.
+fn folded_bias(x: Affine, weight_sums: &[i32], bias: Option<&[i32]>) -> Vec<i32> {
+    if let Some(bias) = bias {
+        assert_eq!(bias.len(), weight_sums.len(), "one bias a channel");
+    }
+    let zero_point = i32::from(x.zero_point);
+    padded(weight_sums.len(), |c| {
+        let bias = bias.map_or(0, |b| b[c]);
+        bias.wrapping_sub(zero_point.wrapping_mul(weight_sums[c]))
+    })
+}
