@@ -4,8 +4,8 @@
 //! Every figure is the minimum over short bursts, because other work on the machine can only make a
 //! run slower. The share is of the peak that a loop of independent multiply-adds reaches here.
 
-use edgecut_kernels::gemm::{Epilogue, PackedB, gemm, gemm_at_b, gemm_at_b_scratch_len};
-use edgecut_kernels::{Ctx, Isa, Pool};
+use edgecut_kernels::gemm::{PackedB, gemm, gemm_at_b, gemm_at_b_scratch_len};
+use edgecut_kernels::{Ctx, Epilogue, Isa, Pool};
 use std::time::Instant;
 
 struct Bench {

@@ -14,24 +14,13 @@ mod at_b;
 mod pack;
 mod tile;
 
+pub(crate) use at_b::sum_partials;
 pub use at_b::{gemm_at_b, gemm_at_b_scratch_len};
 pub use pack::PackedB;
 
 use crate::pool::SharedMut;
-use crate::{Ctx, simd::LANES};
-
-/// What happens to a product before it is stored.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Epilogue<'a> {
-    /// One value per column, added first.
-    pub bias: Option<&'a [f32]>,
-    /// A matrix of the size of C and its row stride, added to the sum.
-    pub residual: Option<(&'a [f32], usize)>,
-    /// Lower and upper limit of the result, applied last; NaN stays NaN.
-    pub clamp: Option<(f32, f32)>,
-    /// Adds the old content of C, before `residual`.
-    pub accumulate: bool,
-}
+use crate::simd::LANES;
+use crate::{Ctx, Epilogue};
 
 /// Floats of A and C in a block of rows, which is walked once per panel of B: half a second-level
 /// cache.
@@ -59,12 +48,7 @@ pub fn gemm(
     assert!(lda >= k && ldc >= n, "rows overlap: lda {lda} < k {k} or ldc {ldc} < n {n}");
     assert!(a.len() >= (m - 1) * lda + k, "A has {} floats for {m} rows of {lda}", a.len());
     assert!(c.len() >= (m - 1) * ldc + n, "C has {} floats for {m} rows of {ldc}", c.len());
-    if let Some(bias) = epilogue.bias {
-        assert!(bias.len() >= n, "bias has {} floats for {n} columns", bias.len());
-    }
-    if let Some((r, ldr)) = epilogue.residual {
-        assert!(ldr >= n && r.len() >= (m - 1) * ldr + n, "residual is smaller than C");
-    }
+    epilogue.check(m, n);
     let c = SharedMut::new(c);
     let grid = Grid::new(ctx.pool.threads(), m, k, n);
     ctx.pool.for_each(grid.tasks(), &|task| {

@@ -10,15 +10,20 @@
 //! in order: the number of threads cannot change a bit either.
 
 pub mod arena;
+pub mod conv;
+pub mod depthwise;
 pub mod gemm;
 
 mod ctx;
+mod epilogue;
 mod isa;
 mod pool;
 mod simd;
 #[cfg(test)]
 mod testing;
 
+pub use conv::ConvShape;
 pub use ctx::Ctx;
+pub use epilogue::Epilogue;
 pub use isa::{Isa, Level};
 pub use pool::Pool;

@@ -1,6 +1,7 @@
 //! The register tile of [`gemm`](super::gemm).
 
-use super::{Epilogue, PackedB};
+use super::PackedB;
+use crate::Epilogue;
 use crate::pool::SharedMut;
 use crate::simd::{LANES, Simd, simd_fn};
 use std::ops::Range;
@@ -91,14 +92,11 @@ fn tile<S: Simd, const R: usize, const NV: usize>(s: S, job: &Strip, row: usize)
     let b = job.b.as_ptr();
     let masks: [S::Mask; NV] = std::array::from_fn(|v| s.first(columns.saturating_sub(v * LANES)));
     let mut acc = [[s.splat(0.0); NV]; R];
-    if let Some(bias) = epilogue.bias {
-        let bias = bias[job.column..job.column + columns].as_ptr();
-        for v in 0..NV {
-            // SAFETY: the mask of vector v ends with the columns of the slice taken above.
-            let x = unsafe { s.load_first(bias.wrapping_add(v * LANES), masks[v]) };
-            for row in &mut acc {
-                row[v] = x;
-            }
+    for v in 0..NV {
+        // SAFETY: the mask of vector v ends with the columns of the tile.
+        let x = unsafe { epilogue.start(s, job.column + v * LANES, masks[v]) };
+        for row in &mut acc {
+            row[v] = x;
         }
     }
     for p in 0..k {
@@ -121,29 +119,11 @@ fn tile<S: Simd, const R: usize, const NV: usize>(s: S, job: &Strip, row: usize)
         let start = (row + r) * ldc + job.column;
         // SAFETY: this part of C belongs to this task alone.
         let out = unsafe { job.c.range(start, columns) }.as_mut_ptr();
-        let residual = epilogue.residual.map(|(x, ldr)| {
-            let start = (row + r) * ldr + job.column;
-            x[start..start + columns].as_ptr()
-        });
         for v in 0..NV {
-            let mut y = acc[r][v];
-            // SAFETY: the mask of vector v ends with the columns of the slices taken above.
-            unsafe {
-                if epilogue.accumulate {
-                    y = s.add(y, s.load_first(out.wrapping_add(v * LANES), masks[v]));
-                }
-                if let Some(x) = residual {
-                    y = s.add(y, s.load_first(x.wrapping_add(v * LANES), masks[v]));
-                }
-                if let Some((lo, hi)) = epilogue.clamp {
-                    y = s.clamp(y, s.splat(lo), s.splat(hi));
-                }
-                if columns >= (v + 1) * LANES {
-                    s.store(out.add(v * LANES), y);
-                } else {
-                    s.store_first(out.wrapping_add(v * LANES), y, masks[v]);
-                }
-            }
+            let (column, out) = (job.column + v * LANES, out.wrapping_add(v * LANES));
+            // SAFETY: the mask of vector v ends with the columns of the slice taken above; `gemm`
+            // has checked the epilogue against m rows and n columns.
+            unsafe { epilogue.finish(s, acc[r][v], row + r, column, out, masks[v]) };
         }
     }
 }

@@ -1,0 +1,129 @@
+use super::*;
+use crate::testing::{assert_close, everywhere, random};
+use crate::{ConvShape, Epilogue};
+use proptest::prelude::*;
+
+fn shapes() -> impl Strategy<Value = ConvShape> {
+    let kernel = prop_oneof![
+        4 => Just([3, 3]), 2 => Just([5, 5]), 1 => (1usize..5, 1usize..5).prop_map(|(a, b)| [a, b])
+    ];
+    let dilation =
+        prop_oneof![3 => Just([1, 1]), 1 => (1usize..3, 1usize..3).prop_map(|(a, b)| [a, b])];
+    (
+        (1usize..4, 1usize..15, 1usize..28, 1usize..40),
+        kernel,
+        (1usize..4, 1usize..4),
+        dilation,
+        prop::array::uniform4(0usize..4),
+    )
+        .prop_filter_map(
+            "the kernel fits",
+            |((n, h, w, c), kernel, (sh, sw), dilation, pads)| {
+                ConvShape::dilated([n, h, w, c], c, kernel, [sh, sw], dilation, pads, c)
+            },
+        )
+}
+
+/// Calls `f(output index, input index, weight index)` for every product of the convolution.
+fn products(c: &ConvShape, mut f: impl FnMut(usize, usize, usize)) {
+    for (n, oy, ox) in
+        (0..c.n).flat_map(|n| (0..c.oh).flat_map(move |oy| (0..c.ow).map(move |ox| (n, oy, ox))))
+    {
+        for (ky, kx) in (0..c.kh).flat_map(|ky| (0..c.kw).map(move |kx| (ky, kx))) {
+            let iy = (oy * c.sh + ky * c.dh) as isize - c.pt as isize;
+            let ix = (ox * c.sw + kx * c.dw) as isize - c.pl as isize;
+            if (0..c.h as isize).contains(&iy) && (0..c.w as isize).contains(&ix) {
+                for ch in 0..c.cin {
+                    f(
+                        ((n * c.oh + oy) * c.ow + ox) * c.cin + ch,
+                        ((n * c.h + iy as usize) * c.w + ix as usize) * c.cin + ch,
+                        (ky * c.kw + kx) * c.cin + ch,
+                    );
+                }
+            }
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn forward_agrees_with_f64(
+        shape in shapes(), seed: u64, bias: bool, residual: bool, clamp: bool,
+    ) {
+        let x = random(shape.in_len(), seed);
+        let w = random(shape.weight_len(), seed ^ 1);
+        let b = random(shape.cout, seed ^ 2);
+        let skip = random(shape.out_len(), seed ^ 3);
+        let epilogue = Epilogue {
+            bias: bias.then_some(&b[..]),
+            residual: residual.then_some((&skip[..], shape.cout)),
+            clamp: clamp.then_some((-0.4, 0.6)),
+            accumulate: false,
+        };
+        let got = everywhere(|ctx| {
+            let mut out = vec![f32::NAN; shape.out_len()];
+            depthwise(ctx, &shape, &x, &w, &mut out, &epilogue);
+            out
+        });
+        let mut want: Vec<f64> = (0..shape.out_len())
+            .map(|i| if bias { f64::from(b[i % shape.cout]) } else { 0.0 })
+            .collect();
+        products(&shape, |o, i, k| want[o] += f64::from(x[i]) * f64::from(w[k]));
+        for (y, &r) in want.iter_mut().zip(&skip) {
+            *y += if residual { f64::from(r) } else { 0.0 };
+            *y = if clamp { y.clamp(-0.4, 0.6) } else { *y };
+        }
+        assert_close(&got, &want, 1e-5);
+    }
+
+    #[test]
+    fn input_gradient_agrees_with_f64(shape in shapes(), seed: u64, accumulate: bool) {
+        let dy = random(shape.out_len(), seed);
+        let w = random(shape.weight_len(), seed ^ 1);
+        let old = random(shape.in_len(), seed ^ 2);
+        let got = everywhere(|ctx| {
+            let mut dx = old.clone();
+            depthwise_backward_input(ctx, &shape, &dy, &w, &mut dx, accumulate);
+            dx
+        });
+        let mut want: Vec<f64> =
+            old.iter().map(|&x| if accumulate { x.into() } else { 0.0 }).collect();
+        products(&shape, |o, i, k| want[i] += f64::from(dy[o]) * f64::from(w[k]));
+        assert_close(&got, &want, 1e-5);
+    }
+
+    #[test]
+    fn weight_gradient_agrees_with_f64(shape in shapes(), seed: u64, accumulate: bool) {
+        let x = random(shape.in_len(), seed);
+        let dy = random(shape.out_len(), seed ^ 1);
+        let old = random(shape.weight_len(), seed ^ 2);
+        let got = everywhere(|ctx| {
+            let mut dw = old.clone();
+            let mut scratch = vec![f32::NAN; depthwise_backward_weight_scratch_len(&shape)];
+            depthwise_backward_weight(ctx, &shape, &x, &dy, &mut dw, &mut scratch, accumulate);
+            dw
+        });
+        let mut want: Vec<f64> =
+            old.iter().map(|&x| if accumulate { x.into() } else { 0.0 }).collect();
+        products(&shape, |o, i, k| want[k] += f64::from(dy[o]) * f64::from(x[i]));
+        assert_close(&got, &want, 5e-5);
+    }
+}
+
+#[test]
+fn large_batches_share_partial_results() {
+    let shape = ConvShape::dilated([37, 6, 6, 20], 20, [3, 3], [1, 1], [1, 1], [1; 4], 20)
+        .expect("the kernel fits");
+    let (x, dy) = (random(shape.in_len(), 1), random(shape.out_len(), 2));
+    let got = everywhere(|ctx| {
+        let mut dw = vec![0.0; shape.weight_len()];
+        let mut scratch = vec![f32::NAN; depthwise_backward_weight_scratch_len(&shape)];
+        depthwise_backward_weight(ctx, &shape, &x, &dy, &mut dw, &mut scratch, false);
+        dw
+    });
+    let mut want = vec![0.0; shape.weight_len()];
+    products(&shape, |o, i, k| want[k] += f64::from(dy[o]) * f64::from(x[i]));
+    assert_close(&got, &want, 5e-5);
+}
