@@ -7,21 +7,26 @@
 //! | module | holds |
 //! | --- | --- |
 //! | `graph`, `op`, `shape`, `tensor` | the representation |
+//! | [`Builder`] | graphs written in code |
 //! | [`infer`] | type and shape of every operator's output |
 //! | [`interpret`] | a plain reference implementation of every operator |
 //! | [`cost`] | parameters, multiply-adds, peak activation memory |
 //! | [`onnx`] | import and export |
 //! | [`passes`] | rewrites that keep the function |
 
+mod builder;
 pub mod error;
 mod graph;
 pub mod infer;
+pub mod interpret;
 pub mod limits;
 mod op;
+pub mod passes;
 pub mod rng;
 mod shape;
 mod tensor;
 
+pub use builder::Builder;
 pub use error::{GraphError, Result};
 pub use graph::{Graph, Node, Value, ValueId};
 pub use op::{Binary, Conv, Cut, Gemm, Hw, Op, Pool, ReshapeDim, Unary, Window};
