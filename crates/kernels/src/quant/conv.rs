@@ -4,11 +4,11 @@
 //! pixel into a row of scratch memory, block by block, so that scratch stays in the cache and its
 //! size does not depend on the image; taps outside of the image become the zero point.
 
+use super::PackedWeights;
 use super::gemm::{Block, Output, block};
 use super::pack::GROUP;
-use super::PackedWeights;
-use crate::conv::ConvShape;
 use crate::Ctx;
+use crate::conv::ConvShape;
 use crate::pool::SharedMut;
 
 /// Output pixels that one task gathers: at 3 * 3 * 64 products a row, 37 KiB.
@@ -16,17 +16,16 @@ const PIXELS: usize = 64;
 
 /// Bytes of a gathered row: whole groups of products, so that the kernel reads no partial one.
 fn row_len(shape: &ConvShape) -> usize {
-    (shape.kh * shape.kw * (shape.cin / shape.groups)).next_multiple_of(GROUP)
+    shape.k().next_multiple_of(GROUP)
 }
 
-fn is_pointwise(s: &ConvShape) -> bool {
-    let one = (s.kh, s.kw, s.sh, s.sw) == (1, 1, 1, 1);
-    one && (s.pt, s.pl) == (0, 0) && (s.oh, s.ow) == (s.h, s.w) && s.groups == 1
+fn reads_image(shape: &ConvShape) -> bool {
+    shape.is_pointwise() && shape.groups == 1
 }
 
 /// Bytes of scratch memory that [`conv`] needs on `threads` threads.
 pub fn conv_scratch_len(shape: &ConvShape, threads: usize) -> usize {
-    if is_pointwise(shape) { 0 } else { threads * PIXELS * row_len(shape) }
+    if reads_image(shape) { 0 } else { threads * PIXELS * row_len(shape) }
 }
 
 /// Convolution of the image batch `x` `[n, h, w, cin]`, whose zero point is `zero_point`.
@@ -47,14 +46,14 @@ pub fn conv(
     scratch: &mut [u8],
 ) {
     let s = shape;
-    let (cin, cout) = (s.cin / s.groups, s.cout / s.groups);
-    let pixels = s.n * s.oh * s.ow;
-    assert_eq!(x.len(), s.n * s.h * s.w * s.cin, "the image has another size");
+    s.check();
+    let (cin, cout, pixels) = (s.cin_per_group(), s.cout_per_group(), s.out_pixels());
+    assert_eq!(x.len(), s.in_len(), "the image has another size");
     assert_eq!(weights.len(), s.groups, "one weight matrix a group");
     for w in weights {
-        assert_eq!((w.k(), w.n()), (s.kh * s.kw * cin, cout), "the weights have another size");
+        assert_eq!((w.k(), w.n()), (s.k(), cout), "the weights have another size");
     }
-    if is_pointwise(s) {
+    if reads_image(s) {
         return super::gemm(ctx, pixels, x, s.cin, &weights[0], output);
     }
     output.check(pixels, s.cout);
@@ -89,7 +88,7 @@ pub fn conv(
 
 /// Copies the window of output pixel `pixel` into `row`, channels `channel..channel + cin / groups`.
 fn gather(s: &ConvShape, x: &[u8], zero_point: u8, pixel: usize, channel: usize, row: &mut [u8]) {
-    let cin = s.cin / s.groups;
+    let cin = s.cin_per_group();
     let (image, oy, ox) = (pixel / (s.oh * s.ow), pixel / s.ow % s.oh, pixel % s.ow);
     let line = s.kw * cin;
     // Columns of a line that lie side by side in memory are one copy.

@@ -27,7 +27,7 @@ pub enum Output<'a> {
     I32(&'a mut [i32]),
 }
 
-impl Output<'_> {
+impl<'a> Output<'a> {
     fn len(&self) -> usize {
         match self {
             Output::U8(data, _) => data.len(),
@@ -49,7 +49,7 @@ impl Output<'_> {
         assert!(self.channels().is_none_or(|c| c == channels), "one multiplier an output channel");
     }
 
-    pub(super) fn share(self) -> Sink<'_> {
+    pub(super) fn share(self) -> Sink<'a> {
         match self {
             Output::U8(data, requant) => Sink::U8(SharedMut::new(data), requant),
             Output::F32(data, dequant) => Sink::F32(SharedMut::new(data), dequant),

@@ -104,14 +104,7 @@ unsafe fn partial(a: *const u8, n: usize) -> u32 {
 /// # Safety
 /// Nobody else may use these elements of the output.
 #[inline(always)]
-unsafe fn store<D: Dot>(
-    d: D,
-    task: &Block,
-    row: usize,
-    channel: usize,
-    width: usize,
-    acc: D::Acc,
-) {
+unsafe fn store<D: Dot>(d: D, task: &Block, row: usize, channel: usize, width: usize, acc: D::Acc) {
     let start = row * task.ldc + channel;
     match task.sink {
         Sink::U8(data, requant) => {
