@@ -1,1 +1,25 @@
-//! (to be written)
+//! What the tests of every crate share: generated graphs and tensors, comparison, shared data,
+//! and other programs as oracles.
+//!
+//! Everything generated is a function of a seed, so that a failing case is named by a number. A
+//! test that needs something the machine lacks calls [`skip`] and returns.
+
+mod compare;
+mod generate;
+mod locate;
+mod npy;
+mod python;
+
+pub use compare::{assert_close, max_abs_diff, relative_error};
+pub use generate::{
+    ALL_LAYERS, Layer, random_graph, random_graph_of, random_inputs, random_tensor,
+    randomise_statistics,
+};
+pub use locate::{shared_data, workspace_root};
+pub use npy::{read_npy, write_npy};
+pub use python::Python;
+
+/// Says on standard output that a test did not run, and what it needs.
+pub fn skip(needs: &str) {
+    println!("skipped: needs {needs}");
+}

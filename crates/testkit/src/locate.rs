@@ -1,0 +1,33 @@
+//! Where the shared data sets and models are.
+
+use std::path::{Path, PathBuf};
+
+/// Root of the workspace.
+pub fn workspace_root() -> PathBuf {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    here.ancestors().nth(2).unwrap_or(here).to_path_buf()
+}
+
+/// `path` inside the shared data: the folder in `EDGECUT_DATA`, or `../shared/data` beside the
+/// workspace. `None`, after saying that the test is skipped, where it does not exist.
+pub fn shared_data(path: &str) -> Option<PathBuf> {
+    let folder = std::env::var_os("EDGECUT_DATA")
+        .map_or_else(|| workspace_root().join("../shared/data"), PathBuf::from);
+    let found = folder.join(path);
+    if found.exists() {
+        return Some(found);
+    }
+    crate::skip(&format!("{path} (in the folder that EDGECUT_DATA names)"));
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_root_holds_the_crates() {
+        assert!(workspace_root().join("crates/testkit/Cargo.toml").exists());
+        assert!(shared_data("no/such/file").is_none());
+    }
+}
