@@ -60,7 +60,8 @@ pub fn find_files(folder: &Path) -> Result<Files> {
     let mut files = Files::default();
     for entry in std::fs::read_dir(folder).map_err(|e| DataError::io(folder, e))? {
         let path = entry.map_err(|e| DataError::io(folder, e))?.path();
-        let name = path.file_name().and_then(|n| n.to_str()).unwrap_or_default().to_ascii_lowercase();
+        let name =
+            path.file_name().and_then(|n| n.to_str()).unwrap_or_default().to_ascii_lowercase();
         if !name.ends_with(".bin") || !path.is_file() {
             continue;
         }
@@ -81,9 +82,9 @@ pub fn find_files(folder: &Path) -> Result<Files> {
 /// # Errors
 /// A file that is not whole records of one layout or has a label outside it.
 pub fn read(paths: &[PathBuf]) -> Result<Memory> {
-    let first = paths
-        .first()
-        .ok_or_else(|| DataError::invalid("path", "no CIFAR file given; name at least one .bin file"))?;
+    let first = paths.first().ok_or_else(|| {
+        DataError::invalid("path", "no CIFAR file given; name at least one .bin file")
+    })?;
     let mut layout = None;
     let (mut pixels, mut labels) = (Vec::new(), Vec::new());
     for path in paths {
@@ -92,7 +93,10 @@ pub fn read(paths: &[PathBuf]) -> Result<Memory> {
         let bytes = source.rest(path, len, "records")?;
         let own = detect(&bytes).ok_or_else(|| not_records(path, &bytes))?;
         if *layout.get_or_insert(own) != own {
-            return Err(DataError::format(path, format!("is {own:?}, but the files before it are not")));
+            return Err(DataError::format(
+                path,
+                format!("is {own:?}, but the files before it are not"),
+            ));
         }
         append(own, &bytes, &mut pixels, &mut labels);
     }
@@ -131,7 +135,8 @@ fn append(layout: Layout, bytes: &[u8], pixels: &mut Vec<u8>, labels: &mut Vec<u
     for record in bytes.chunks_exact(layout.record()) {
         let (label, planes) = record.split_at(layout.label_bytes());
         labels.push(u32::from(label[label.len() - 1]));
-        pixels.extend((0..PLANE).flat_map(|i| [planes[i], planes[PLANE + i], planes[2 * PLANE + i]]));
+        pixels
+            .extend((0..PLANE).flat_map(|i| [planes[i], planes[PLANE + i], planes[2 * PLANE + i]]));
     }
 }
 

@@ -31,7 +31,10 @@ pub fn read_images(path: &Path) -> Result<IdxImages> {
         return Err(DataError::format(path, format!("declares pictures of {h}x{w} pixels")));
     }
     let len = checked_product(&[count, h, w]).ok_or_else(|| {
-        DataError::format(path, format!("declares {count} pictures of {h}x{w} pixels, more than is supported"))
+        DataError::format(
+            path,
+            format!("declares {count} pictures of {h}x{w} pixels, more than is supported"),
+        )
     })?;
     let pixels = source.rest(path, len, "pixels")?;
     Ok(IdxImages { count, h, w, pixels })
@@ -55,13 +58,19 @@ pub fn read_pair(images: &Path, labels: &Path) -> Result<Memory> {
     if pictures.count != values.len() {
         return Err(DataError::format(
             labels,
-            format!("{} labels, but {} holds {} pictures", values.len(), images.display(), pictures.count),
+            format!(
+                "{} labels, but {} holds {} pictures",
+                values.len(),
+                images.display(),
+                pictures.count
+            ),
         ));
     }
     if values.is_empty() {
         return Err(DataError::format(images, "holds no picture"));
     }
-    let classes = numbered_classes(&values).map_err(|problem| DataError::format(labels, problem))?;
+    let classes =
+        numbered_classes(&values).map_err(|problem| DataError::format(labels, problem))?;
     Memory::new(pictures.pixels, values, [pictures.h, pictures.w, 1], classes)
         .map_err(|error| DataError::format(images, error.to_string()))
 }
@@ -79,10 +88,13 @@ pub struct IdxPair {
 /// `prefix-labels-idx1-ubyte`, with `.` for the second `-` and with `.gz` also accepted.
 pub fn find_pair(folder: &Path, prefix: &str) -> Option<IdxPair> {
     let find = |kind: &str| {
-        ["-", "."].iter().flat_map(|dot| ["", ".gz"].iter().map(move |gz| (dot, gz))).find_map(|(dot, gz)| {
-            let path = folder.join(format!("{prefix}-{}{dot}{}-ubyte{gz}", &kind[..6], &kind[7..]));
-            path.is_file().then_some(path)
-        })
+        ["-", "."].iter().flat_map(|dot| ["", ".gz"].iter().map(move |gz| (dot, gz))).find_map(
+            |(dot, gz)| {
+                let path =
+                    folder.join(format!("{prefix}-{}{dot}{}-ubyte{gz}", &kind[..6], &kind[7..]));
+                path.is_file().then_some(path)
+            },
+        )
     };
     Some(IdxPair { images: find("images-idx3")?, labels: find("labels-idx1")? })
 }

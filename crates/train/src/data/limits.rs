@@ -19,7 +19,7 @@ pub const MAX_SIDE: u32 = 16_384;
 pub const MAX_IMAGE_BYTES: u64 = 256 << 20;
 
 /// Files in one class folder tree; beyond it the path was hardly meant as a data set.
-pub const MAX_FOLDER_FILES: usize = 20_000_000;
+pub const MAX_FOLDER_FILES: usize = 5_000_000;
 
 /// Bytes of text in a class-name file or a `.npy` header.
 pub const MAX_TEXT: u64 = 1 << 20;

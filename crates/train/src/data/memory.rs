@@ -19,7 +19,12 @@ impl Memory {
     /// # Errors
     /// Sizes that do not agree, channels other than 1 or 3, a label without a class name, or more
     /// than the [`limits`](super::limits) allow.
-    pub fn new(pixels: Vec<u8>, labels: Vec<u32>, shape: [usize; 3], classes: Vec<String>) -> Result<Memory> {
+    pub fn new(
+        pixels: Vec<u8>,
+        labels: Vec<u32>,
+        shape: [usize; 3],
+        classes: Vec<String>,
+    ) -> Result<Memory> {
         let [h, w, c] = shape;
         if h == 0 || w == 0 || !(c == 1 || c == 3) {
             return Err(DataError::invalid(
@@ -36,12 +41,19 @@ impl Memory {
             ));
         }
         if labels.len() as u64 > MAX_SAMPLES {
-            return Err(DataError::invalid("samples", format!("{} of at most {MAX_SAMPLES}", labels.len())));
+            return Err(DataError::invalid(
+                "samples",
+                format!("{} of at most {MAX_SAMPLES}", labels.len()),
+            ));
         }
         if let Some(i) = labels.iter().position(|&label| label as usize >= classes.len()) {
             return Err(DataError::invalid(
                 "labels",
-                format!("sample {i} has label {}, but there are {} classes", labels[i], classes.len()),
+                format!(
+                    "sample {i} has label {}, but there are {} classes",
+                    labels[i],
+                    classes.len()
+                ),
             ));
         }
         Ok(Memory { pixels, labels, shape, classes })

@@ -32,22 +32,31 @@ pub(crate) fn parse<'a>(path: &Path, what: &str, file: &'a [u8]) -> Result<Array
     if u64::from(len) > MAX_TEXT {
         return Err(fail(format!("declares a header of {len} bytes")));
     }
-    let (header, bytes) = file.get(start..).and_then(|rest| rest.split_at_checked(len as usize)).ok_or_else(cut)?;
-    let header = std::str::from_utf8(header).map_err(|_| fail("has a header that is not text".into()))?;
+    let (header, bytes) =
+        file.get(start..).and_then(|rest| rest.split_at_checked(len as usize)).ok_or_else(cut)?;
+    let header =
+        std::str::from_utf8(header).map_err(|_| fail("has a header that is not text".into()))?;
 
-    let dtype = value_of(header, "descr")
-        .and_then(|rest| quoted(rest))
-        .ok_or_else(|| fail("has a header without a plain 'descr' (structured types are not supported)".into()))?;
-    let shape = value_of(header, "shape").and_then(tuple).ok_or_else(|| fail("has a header without 'shape'".into()))?;
+    let dtype = value_of(header, "descr").and_then(|rest| quoted(rest)).ok_or_else(|| {
+        fail("has a header without a plain 'descr' (structured types are not supported)".into())
+    })?;
+    let shape = value_of(header, "shape")
+        .and_then(tuple)
+        .ok_or_else(|| fail("has a header without 'shape'".into()))?;
     if value_of(header, "fortran_order").is_none_or(|rest| !rest.starts_with("False")) {
         return Err(fail("is in Fortran order; save it with numpy.ascontiguousarray".into()));
     }
     let item = item_size(dtype).ok_or_else(|| {
-        fail(format!("has type {dtype}; expected uint8 pictures or integer labels (use .astype('uint8'))"))
+        fail(format!(
+            "has type {dtype}; expected uint8 pictures or integer labels (use .astype('uint8'))"
+        ))
     })?;
     let expected = checked_product(&shape).and_then(|count| count.checked_mul(item as u64));
     if expected != Some(bytes.len() as u64) {
-        return Err(fail(format!("has {} bytes of data for shape {shape:?} of {dtype}", bytes.len())));
+        return Err(fail(format!(
+            "has {} bytes of data for shape {shape:?} of {dtype}",
+            bytes.len()
+        )));
     }
     Ok(Array { dtype: dtype.to_string(), shape, bytes })
 }
@@ -106,5 +115,10 @@ fn quoted(text: &str) -> Option<&str> {
 /// A tuple of sizes: `()`, `(5,)`, `(2, 3)`.
 fn tuple(text: &str) -> Option<Vec<usize>> {
     let (inside, _) = text.strip_prefix('(')?.split_once(')')?;
-    inside.split(',').map(str::trim).filter(|item| !item.is_empty()).map(|item| item.parse().ok()).collect()
+    inside
+        .split(',')
+        .map(str::trim)
+        .filter(|item| !item.is_empty())
+        .map(|item| item.parse().ok())
+        .collect()
 }

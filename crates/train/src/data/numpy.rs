@@ -12,11 +12,21 @@ use super::{DataError, Result};
 use std::path::{Path, PathBuf};
 
 /// Names of a part's pictures and labels: (pictures, labels). The first pair present is taken.
-const WHOLE: [(&str, &str); 6] =
-    [("x", "y"), ("images", "labels"), ("data", "labels"), ("data", "targets"), ("x", "labels"), ("arr_0", "arr_1")];
+const WHOLE: [(&str, &str); 6] = [
+    ("x", "y"),
+    ("images", "labels"),
+    ("data", "labels"),
+    ("data", "targets"),
+    ("x", "labels"),
+    ("arr_0", "arr_1"),
+];
 const TRAIN: [(&str, &str); 2] = [("x_train", "y_train"), ("train_images", "train_labels")];
-const TEST: [(&str, &str); 4] =
-    [("x_test", "y_test"), ("test_images", "test_labels"), ("x_val", "y_val"), ("val_images", "val_labels")];
+const TEST: [(&str, &str); 4] = [
+    ("x_test", "y_test"),
+    ("test_images", "test_labels"),
+    ("x_val", "y_val"),
+    ("val_images", "val_labels"),
+];
 
 /// What an archive holds: one undivided set, or a training and perhaps a test part.
 #[derive(Clone, Debug)]
@@ -36,15 +46,24 @@ pub struct Parts {
 pub fn read_npz(path: &Path) -> Result<Parts> {
     let mut archive = Archive::open(path)?;
     let find = |archive: &Archive, names: &[(&str, &str)]| {
-        let entry = |name: &str| archive.entries.iter().find(|e| e.name.eq_ignore_ascii_case(&format!("{name}.npy"))).cloned();
+        let entry = |name: &str| {
+            archive
+                .entries
+                .iter()
+                .find(|e| e.name.eq_ignore_ascii_case(&format!("{name}.npy")))
+                .cloned()
+        };
         names.iter().find_map(|(x, y)| Some((entry(x)?, entry(y)?)))
     };
     let whole = find(&archive, &WHOLE).or_else(|| find(&archive, &TRAIN));
     let Some(train) = whole else {
-        let names: Vec<&str> = archive.entries.iter().map(|e| e.name.trim_end_matches(".npy")).take(20).collect();
+        let names: Vec<&str> =
+            archive.entries.iter().map(|e| e.name.trim_end_matches(".npy")).take(20).collect();
         return Err(DataError::format(
             path,
-            format!("holds the arrays {names:?}; expected x and y, images and labels, or x_train and y_train"),
+            format!(
+                "holds the arrays {names:?}; expected x and y, images and labels, or x_train and y_train"
+            ),
         ));
     };
     let test = find(&archive, &TEST);
@@ -60,7 +79,7 @@ pub fn read_npz(path: &Path) -> Result<Parts> {
 pub fn read_npy(images: &Path, labels: &Path) -> Result<Memory> {
     let (x, y) = (whole_file(images)?, whole_file(labels)?);
     let y = npy::parse(labels, "", &y)?;
-    assemble(images, npy::parse(images, "", &x)?, y)
+    assemble([images, labels], npy::parse(images, "", &x)?, y)
 }
 
 /// The usual name of the labels beside a file of pictures: `y_NAME` for `x_NAME`, `...labels...` for
@@ -73,7 +92,10 @@ pub fn guess_labels(images: &Path) -> Option<PathBuf> {
         names.push(stem.replace("images", "labels"));
     }
     names.extend(["labels".to_string(), "y".to_string()]);
-    names.iter().map(|name| images.with_file_name(format!("{name}.npy"))).find(|path| path.is_file() && path != images)
+    names
+        .iter()
+        .map(|name| images.with_file_name(format!("{name}.npy")))
+        .find(|path| path.is_file() && path != images)
 }
 
 fn whole_file(path: &Path) -> Result<Vec<u8>> {
@@ -88,16 +110,25 @@ fn read_entries(archive: &mut Archive, path: &Path, (x, y): &(Entry, Entry)) -> 
     let (x_bytes, y_bytes) = (archive.read(x)?, archive.read(y)?);
     let y_array = npy::parse(path, &format!("entry {} ", y.name), &y_bytes)?;
     let x_array = npy::parse(path, &format!("entry {} ", x.name), &x_bytes)?;
-    assemble(path, x_array, y_array)
+    assemble([path, path], x_array, y_array)
 }
 
-fn assemble(path: &Path, x: Array, y: Array) -> Result<Memory> {
-    let fail = |problem: String| DataError::format(path, problem);
+/// Pictures and labels of the files `paths`, which errors name.
+fn assemble(paths: [&Path; 2], x: Array, y: Array) -> Result<Memory> {
+    let fail = |problem: String| DataError::format(paths[0], problem);
+    let fail_labels = |problem: String| DataError::format(paths[1], problem);
     let bytes = x.as_u8().map_err(|p| fail(format!("array of pictures {p}")))?;
     if !(y.shape.len() == 1 || (y.shape.len() == 2 && y.shape[1] == 1)) {
-        return Err(fail(format!("labels have shape {:?}; expected [N] or [N, 1] class indices", y.shape)));
+        return Err(fail_labels(format!(
+            "labels have shape {:?}; expected [N] or [N, 1] class indices",
+            y.shape
+        )));
     }
-    let labels = y.as_labels().map_err(|p| fail(format!("labels: {p}")))?;
+    let labels = y.as_labels().map_err(|p| fail_labels(format!("labels: {p}")))?;
+    // Sizes are only multiplied below where there is data: then their product is the data's length.
+    if bytes.is_empty() || x.shape.first() != Some(&labels.len()) {
+        return Err(fail(format!("pictures of shape {:?} and {} labels", x.shape, labels.len())));
+    }
     let (shape, pixels) = match x.shape[..] {
         [_, h, w] => ([h, w, 1], bytes.to_vec()),
         [_, h, w, c @ (1 | 3)] => ([h, w, c], bytes.to_vec()),
@@ -109,20 +140,15 @@ fn assemble(path: &Path, x: Array, y: Array) -> Result<Memory> {
             )));
         }
     };
-    if x.shape[0] != labels.len() || labels.is_empty() {
-        return Err(fail(format!("{} pictures and {} labels", x.shape[0], labels.len())));
-    }
-    let classes = numbered_classes(&labels).map_err(fail)?;
+    let classes = numbered_classes(&labels).map_err(fail_labels)?;
     Memory::new(pixels, labels, shape, classes).map_err(|error| fail(error.to_string()))
 }
 
 /// `[N, c, plane]` to `[N, plane, c]`.
 fn interleave(bytes: &[u8], c: usize, plane: usize) -> Vec<u8> {
     let mut pixels = Vec::with_capacity(bytes.len());
-    if plane > 0 {
-        for image in bytes.chunks_exact(c * plane) {
-            pixels.extend((0..plane).flat_map(|i| (0..c).map(move |k| image[k * plane + i])));
-        }
+    for image in bytes.chunks_exact(c * plane) {
+        pixels.extend((0..plane).flat_map(|i| (0..c).map(move |k| image[k * plane + i])));
     }
     pixels
 }

@@ -46,10 +46,13 @@ impl Source {
         if len > self.capacity || len > MAX_SET_BYTES {
             return Err(DataError::format(
                 path,
-                format!("declares {len} bytes of {what}, which the file cannot hold; it is broken or cut off"),
+                format!(
+                    "declares {len} bytes of {what}, which the file cannot hold; it is broken or cut off"
+                ),
             ));
         }
-        let bytes = read_at_most(&mut self.reader, len).map_err(|error| broken(path, what, &error))?;
+        let bytes =
+            read_at_most(&mut self.reader, len).map_err(|error| broken(path, what, &error))?;
         match (bytes.len() as u64).cmp(&len) {
             std::cmp::Ordering::Equal => Ok(bytes),
             std::cmp::Ordering::Less => Err(DataError::format(
@@ -86,9 +89,13 @@ pub(crate) fn text_lines(path: &Path) -> Result<Vec<String>> {
     let (mut file, _) = open_file(path)?;
     let bytes = read_at_most(&mut file, MAX_TEXT).map_err(|e| DataError::io(path, e))?;
     if bytes.len() as u64 > MAX_TEXT {
-        return Err(DataError::format(path, format!("longer than {MAX_TEXT} bytes; expected one name a line")));
+        return Err(DataError::format(
+            path,
+            format!("longer than {MAX_TEXT} bytes; expected one name a line"),
+        ));
     }
-    let text = String::from_utf8(bytes).map_err(|_| DataError::format(path, "is not UTF-8 text"))?;
+    let text =
+        String::from_utf8(bytes).map_err(|_| DataError::format(path, "is not UTF-8 text"))?;
     Ok(text.lines().map(str::trim).filter(|line| !line.is_empty()).map(str::to_string).collect())
 }
 

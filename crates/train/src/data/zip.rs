@@ -50,12 +50,14 @@ impl Archive {
         let mut archive = Archive { path: path.to_path_buf(), file, size, entries: Vec::new() };
         let (count, length, offset) = archive.directory()?;
         if count > MAX_ARCHIVE_ENTRIES as u64 || length > MAX_DIRECTORY {
-            return Err(archive.broken(format!("{count} entries; at most {MAX_ARCHIVE_ENTRIES} are supported")));
+            return Err(archive
+                .broken(format!("{count} entries; at most {MAX_ARCHIVE_ENTRIES} are supported")));
         }
         let directory = archive.bytes(offset, length, "the list of entries")?;
         let mut rest = &directory[..];
         for _ in 0..count {
-            let (entry, after) = central(rest).ok_or_else(|| archive.broken("its list of entries is broken"))?;
+            let (entry, after) =
+                central(rest).ok_or_else(|| archive.broken("its list of entries is broken"))?;
             archive.entries.push(entry);
             rest = after;
         }
@@ -68,11 +70,17 @@ impl Archive {
             0 => entry.size == entry.compressed,
             8 => entry.size <= entry.compressed.saturating_mul(MAX_DEFLATE_RATIO),
             other => {
-                return Err(self.broken(format!("entry {}: compression {other} is not supported", entry.name)));
+                return Err(self.broken(format!(
+                    "entry {}: compression {other} is not supported",
+                    entry.name
+                )));
             }
         };
         if !plausible || entry.compressed > self.size || entry.size > MAX_SET_BYTES {
-            return Err(self.broken(format!("entry {} declares {} bytes, which it cannot hold", entry.name, entry.size)));
+            return Err(self.broken(format!(
+                "entry {} declares {} bytes, which it cannot hold",
+                entry.name, entry.size
+            )));
         }
         let local = self.bytes(entry.offset, 30, &entry.name)?;
         if local[..4] != LOCAL {
@@ -103,7 +111,11 @@ impl Archive {
             .find(|&i| tail[i..].starts_with(&END))
             .ok_or_else(|| self.broken("is not a ZIP archive, or is cut off"))?;
         let record = &tail[end..];
-        let short = (u64::from(u16_at(record, 10)), u64::from(u32_at(record, 12)), u64::from(u32_at(record, 16)));
+        let short = (
+            u64::from(u16_at(record, 10)),
+            u64::from(u32_at(record, 12)),
+            u64::from(u32_at(record, 16)),
+        );
         if short.0 != 0xffff && short.1 != 0xffff_ffff && short.2 != 0xffff_ffff {
             return Ok(short);
         }
@@ -125,7 +137,9 @@ impl Archive {
     /// `len` bytes at `offset`, checked against the file first.
     fn bytes(&mut self, offset: u64, len: u64, what: &str) -> Result<Vec<u8>> {
         if offset.checked_add(len).is_none_or(|end| end > self.size) {
-            return Err(self.broken(format!("{what} lies outside the file; the archive is cut off or broken")));
+            return Err(self.broken(format!(
+                "{what} lies outside the file; the archive is cut off or broken"
+            )));
         }
         let mut bytes = vec![0; len as usize];
         self.file
@@ -145,8 +159,11 @@ fn central(bytes: &[u8]) -> Option<(Entry, &[u8])> {
     if bytes.len() < 46 || bytes[..4] != CENTRAL {
         return None;
     }
-    let (name_len, extra_len, comment_len) =
-        (usize::from(u16_at(bytes, 28)), usize::from(u16_at(bytes, 30)), usize::from(u16_at(bytes, 32)));
+    let (name_len, extra_len, comment_len) = (
+        usize::from(u16_at(bytes, 28)),
+        usize::from(u16_at(bytes, 30)),
+        usize::from(u16_at(bytes, 32)),
+    );
     let name = bytes.get(46..46 + name_len)?;
     let extra = bytes.get(46 + name_len..46 + name_len + extra_len)?;
     let rest = bytes.get(46 + name_len + extra_len + comment_len..)?;
