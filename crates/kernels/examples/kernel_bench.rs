@@ -4,8 +4,12 @@
 //! Every figure is the minimum over short bursts, because other work on the machine can only make a
 //! run slower. The share is of the peak that a loop of independent multiply-adds reaches here.
 
+use edgecut_kernels::depthwise::{
+    depthwise, depthwise_backward_input, depthwise_backward_weight,
+    depthwise_backward_weight_scratch_len,
+};
 use edgecut_kernels::gemm::{PackedB, gemm, gemm_at_b, gemm_at_b_scratch_len};
-use edgecut_kernels::{Ctx, Epilogue, Isa, Pool};
+use edgecut_kernels::{ConvShape, Ctx, Epilogue, Isa, Pool};
 use std::time::Instant;
 
 struct Bench {
@@ -74,7 +78,52 @@ impl Bench {
             let mut scratch = vec![0.0; gemm_at_b_scratch_len(m, k, n)];
             let mut dw = vec![0.0; k * n];
             self.line(&format!("at_b {m} x {k} x {n}"), flops, bytes, |ctx| {
-                gemm_at_b(ctx, m, &a, k, k, &c, n, n, &mut dw, &mut scratch, false);
+                gemm_at_b(ctx, m, &a, k, k, &c, n, n, &mut dw, n, &mut scratch, false);
+            });
+        }
+    }
+
+    fn depthwise(&self) {
+        for (n, hw, c, kernel, stride) in [
+            (64, 32, 96, 3, 1),
+            (64, 32, 144, 3, 2),
+            (64, 16, 192, 3, 1),
+            (64, 8, 384, 3, 1),
+            (64, 4, 960, 3, 1),
+            (16, 48, 144, 3, 1),
+            (1, 112, 96, 3, 2),
+            (1, 56, 144, 3, 1),
+            (1, 14, 576, 3, 1),
+            (1, 7, 960, 3, 1),
+            (1, 28, 240, 5, 1),
+        ] {
+            let pad = kernel / 2;
+            let shape = ConvShape::dilated(
+                [n, hw, hw, c],
+                c,
+                [kernel; 2],
+                [stride; 2],
+                [1; 2],
+                [pad; 4],
+                c,
+            )
+            .expect("the kernel fits");
+            let name = format!("{n} x {hw} x {hw} x {c}, {kernel}x{kernel} s{stride}");
+            let flops = 2.0 * shape.macs() as f64;
+            let bytes = 4.0 * (shape.in_len() + shape.out_len()) as f64;
+            let (mut x, w) = (values(shape.in_len()), values(shape.weight_len()));
+            let mut y = vec![0.0; shape.out_len()];
+            let epilogue = Epilogue::default();
+            self.line(&format!("dw fwd {name}"), flops, bytes, |ctx| {
+                depthwise(ctx, &shape, &x, &w, &mut y, &epilogue);
+            });
+            let mut dw = vec![0.0; shape.weight_len()];
+            let mut scratch = vec![0.0; depthwise_backward_weight_scratch_len(&shape)];
+            self.line(&format!("dw bwd w {name}"), flops, bytes, |ctx| {
+                depthwise_backward_weight(ctx, &shape, &x, &y, &mut dw, &mut scratch, false);
+            });
+            self.line(&format!("dw bwd x {name}"), flops, bytes, |ctx| {
+                depthwise_backward_input(ctx, &shape, &y, &w, &mut x, false);
             });
         }
     }
@@ -104,4 +153,5 @@ fn main() {
     let bench = Bench { filter, pools: [Pool::new(1), Pool::new(2)], peak: 117.0 };
     println!("{}: in-cache product {:.1} GFLOP/s per thread", Isa::detect().name(), peak());
     bench.gemms();
+    bench.depthwise();
 }

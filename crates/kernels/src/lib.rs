@@ -13,6 +13,7 @@ pub mod arena;
 pub mod conv;
 pub mod depthwise;
 pub mod gemm;
+pub mod quant;
 
 mod ctx;
 mod epilogue;

@@ -1,7 +1,7 @@
 //! Sums over the taps of a depthwise kernel: forward, and the gradient of the input.
 
 use crate::conv::{ConvShape, Taps};
-use crate::simd::{LANES, Simd, simd_fn};
+use crate::simd::{LANES, Simd, prefetch, simd_fn};
 use crate::{Ctx, Epilogue};
 use std::ops::Range;
 
@@ -79,6 +79,22 @@ impl Walk {
         if self.gather { Taps::backward(ox, c.w, c.kw, c.sw, c.dw, c.pl) } else { c.columns_of(ox) }
     }
 
+    /// What the row after `oy` reads beyond the rows that `oy` reads; `row` counts all images
+    /// through. Each row of the output brings this much new input into the cache.
+    fn ahead<'a>(&self, oy: usize, x: &'a [f32], row: usize) -> &'a [f32] {
+        let c = &self.shape;
+        let end = |oy: usize| {
+            let taps = self.rows_of(oy);
+            let last = taps.at as isize + (taps.count as isize - 1) * taps.at_step;
+            if taps.count == 0 { 0 } else { taps.at.max(last as usize) + 1 }
+        };
+        let next = if oy + 1 < c.oh { end(oy + 1) } else { c.h };
+        let first = row / c.oh * c.h;
+        let row_floats = c.w * c.cin;
+        let (start, end) = (first + end(oy), first + next);
+        &x[start.min(end) * row_floats..end * row_floats]
+    }
+
     /// Output columns for which all taps along the row exist and are neighbours.
     fn interior(&self) -> Range<usize> {
         let c = &self.shape;
@@ -126,11 +142,13 @@ simd_fn! {
                 weights,
                 reverse: walk.reverse,
                 taps: walk.rows_of(oy),
+                ahead: walk.ahead(oy, x, row),
                 pixel: row * c.ow,
                 epilogue: *epilogue,
             };
             let mut ox = 0;
             while ox < c.ow {
+                let old = ox;
                 if interior.contains(&ox) {
                     let count = tile_len(interior.end - ox);
                     let at = ox * c.sw - c.pl;
@@ -145,6 +163,8 @@ simd_fn! {
                     pixel(s, &line, walk.columns_of(ox), ox, out);
                     ox += 1;
                 }
+                let ahead = line.ahead.len();
+                prefetch(&line.ahead[ahead * old / c.ow..ahead * ox / c.ow]);
             }
         }
     }
@@ -162,6 +182,8 @@ struct Line<'a> {
     reverse: bool,
     /// Vertical taps of this row.
     taps: Taps,
+    /// Input that the next row will read and this one does not.
+    ahead: &'a [f32],
     /// Index of the row's first pixel in the whole output.
     pixel: usize,
     epilogue: Epilogue<'a>,

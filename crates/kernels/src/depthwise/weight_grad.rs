@@ -9,7 +9,7 @@ use crate::Ctx;
 use crate::conv::ConvShape;
 use crate::gemm::sum_partials;
 use crate::pool::SharedMut;
-use crate::simd::{LANES, Simd, simd_fn};
+use crate::simd::{LANES, Simd, prefetch, share, simd_fn};
 use std::ops::Range;
 
 /// Most partial results of a batch.
@@ -109,7 +109,11 @@ simd_fn! {
         for image in job.images.clone() {
             for first in (0..c.oh).step_by(band) {
                 let rows = first..(first + band).min(c.oh);
-                for channel in job.channels.clone().step_by(LANES) {
+                let (next_x, next_dy) = next_band(job, image, rows.end, band);
+                let blocks = job.channels.len().div_ceil(LANES);
+                for (i, channel) in job.channels.clone().step_by(LANES).enumerate() {
+                    prefetch(share(next_x, i, blocks));
+                    prefetch(share(next_dy, i, blocks));
                     match (c.kh, c.kw, c.sw, c.dw) {
                         (3, 3, 1, 1) => block::<S, 3, 3, 1>(s, job, image, rows.clone(), channel),
                         (3, 3, 2, 1) => block::<S, 3, 3, 2>(s, job, image, rows.clone(), channel),
@@ -121,6 +125,19 @@ simd_fn! {
             }
         }
     }
+}
+
+/// The input and output gradient of about the `rows` output rows from row `oy` of an image on.
+fn next_band<'a>(job: &Job<'a>, image: usize, oy: usize, rows: usize) -> (&'a [f32], &'a [f32]) {
+    let c = &job.shape;
+    let (x_row, dy_row) = (c.w * c.cin, c.ow * c.cin);
+    let x_first = (image * c.h + oy * c.sh) * x_row;
+    let dy_first = (image * c.oh + oy) * dy_row;
+    let part = |data: &'a [f32], start: usize, len: usize| {
+        let start = start.min(data.len());
+        &data[start..(start + len).min(data.len())]
+    };
+    (part(job.x, x_first, rows * c.sh * x_row), part(job.dy, dy_first, rows * dy_row))
 }
 
 /// Outputs that share their input columns.

@@ -8,11 +8,12 @@
 
 use crate::Ctx;
 use crate::pool::SharedMut;
-use crate::simd::{LANES, Simd, simd_fn};
+use crate::simd::{LANES, Simd, prefetch, share, simd_fn};
 use std::ops::Range;
 
-/// Floats of A and B together in a block of rows: half of a second-level cache.
-const BLOCK: usize = 96 * 1024;
+/// Floats of A and B together in a block of rows: a fifth of a second-level cache, because the next
+/// block is brought in at the same time.
+const BLOCK: usize = 48 * 1024;
 
 /// Rows below which another span is not worth its partial result.
 const SPAN_ROWS: usize = 256;
@@ -33,7 +34,7 @@ pub fn gemm_at_b_scratch_len(rows: usize, k: usize, n: usize) -> usize {
 }
 
 /// `DW[k, n] = A[rows, k]^T B[rows, n]`, added to the old content if `accumulate`. The rows of A and
-/// B are `lda` and `ldb` floats apart, `dw` is dense, `scratch` has at least
+/// B are `lda` and `ldb` floats apart, those of DW `ldw`; `scratch` has at least
 /// [`gemm_at_b_scratch_len`] floats.
 ///
 /// # Panics
@@ -48,6 +49,7 @@ pub fn gemm_at_b(
     ldb: usize,
     n: usize,
     dw: &mut [f32],
+    ldw: usize,
     scratch: &mut [f32],
     accumulate: bool,
 ) {
@@ -55,7 +57,7 @@ pub fn gemm_at_b(
     if size == 0 {
         return;
     }
-    assert_eq!(dw.len(), size, "the gradient is {k} x {n}");
+    assert!(ldw >= n && dw.len() >= (k - 1) * ldw + n, "the gradient is {k} x {n}");
     if rows > 0 {
         assert!(lda >= k && a.len() >= (rows - 1) * lda + k, "A is too short");
         assert!(ldb >= n && b.len() >= (rows - 1) * ldb + n, "B is too short");
@@ -82,15 +84,19 @@ pub fn gemm_at_b(
                 ..((group + 1) * tiles_per_group * 2 * LANES).min(n),
             out: target,
             out_start: span * size,
-            n,
+            ldo: if spans == 1 { ldw } else { n },
             accumulate: accumulate && spans == 1,
         };
         at_b_span(ctx.isa, &job);
     });
     if spans > 1 {
         let partials = &*scratch;
-        ctx.pool.for_each_chunk_mut(dw, 4096, |i, chunk| {
-            sum_partials(ctx.isa, partials, size, i * 4096, chunk, accumulate);
+        let rows = (4096 / n).max(1);
+        ctx.pool.for_each_chunk_mut(&mut dw[..(k - 1) * ldw + n], rows * ldw, |task, chunk| {
+            for (i, row) in chunk.chunks_mut(ldw).enumerate() {
+                let start = (task * rows + i) * n;
+                sum_partials(ctx.isa, partials, size, start, &mut row[..n], accumulate);
+            }
         });
     }
 }
@@ -106,7 +112,7 @@ struct Job<'a> {
     columns: Range<usize>,
     out: SharedMut<'a, f32>,
     out_start: usize,
-    n: usize,
+    ldo: usize,
     accumulate: bool,
 }
 
@@ -131,9 +137,19 @@ simd_fn! {
 #[inline(always)]
 fn at_b_block<S: Simd>(s: S, job: &Job, rows: Range<usize>, keep: bool) {
     let width = if S::WIDE { 2 * LANES } else { LANES };
+    let next = rows.end..(rows.end + rows.len()).min(job.rows.end);
+    let next_a =
+        &job.a[(next.start * job.lda).min(job.a.len())..(next.end * job.lda).min(job.a.len())];
+    let next_b =
+        &job.b[(next.start * job.ldb).min(job.b.len())..(next.end * job.ldb).min(job.b.len())];
+    let tiles = job.columns.len().div_ceil(width) * job.k.div_ceil(S::TILE_ROWS);
+    let mut done = 0;
     for j in job.columns.clone().step_by(width) {
         let columns = (job.columns.end - j).min(width);
         for i in (0..job.k).step_by(S::TILE_ROWS) {
+            prefetch(share(next_a, done, tiles));
+            prefetch(share(next_b, done, tiles));
+            done += 1;
             let part = Part { rows: rows.clone(), i, j, columns, keep };
             let count = (job.k - i).min(S::TILE_ROWS);
             if S::WIDE && columns > LANES {
@@ -175,7 +191,7 @@ fn tile<S: Simd, const R: usize, const NV: usize>(s: S, job: &Job, part: &Part) 
     let &Part { i, j, columns, keep, .. } = part;
     let masks: [S::Mask; NV] = std::array::from_fn(|v| s.first(columns.saturating_sub(v * LANES)));
     let out = |r: usize| {
-        let start = job.out_start + (i + r) * job.n + j;
+        let start = job.out_start + (i + r) * job.ldo + j;
         // SAFETY: this part of the partial result belongs to this task alone.
         unsafe { job.out.range(start, columns) }.as_mut_ptr()
     };

@@ -42,26 +42,39 @@ impl PackedB {
         row_stride: usize,
         col_stride: usize,
     ) {
+        self.repack_rows(k, n, src, col_stride, |i| i * row_stride);
+    }
+
+    /// Packs the matrix whose element `(i, j)` is `src[start(i) + j * col_stride]`.
+    ///
+    /// # Panics
+    /// If `src` is too short.
+    pub(crate) fn repack_rows(
+        &mut self,
+        k: usize,
+        n: usize,
+        src: &[f32],
+        col_stride: usize,
+        start: impl Fn(usize) -> usize,
+    ) {
         (self.k, self.n) = (k, n);
         self.data.clear();
         self.data.resize(k * n.next_multiple_of(LANES), 0.0);
-        if k == 0 || n == 0 {
+        if k == 0 {
             return;
         }
-        let last = (k - 1) * row_stride + (n - 1) * col_stride;
-        assert!(last < src.len(), "a {k} x {n} matrix needs more than {} floats", src.len());
         for p in 0..self.panels() {
             let (columns, width) = (self.panel_columns(p), self.panel_width(p));
-            let start = p * PANEL * k;
-            let panel = &mut self.data[start..start + k * width];
+            let first = p * PANEL * k;
+            let panel = &mut self.data[first..first + k * width];
             for (i, row) in panel.chunks_exact_mut(width).enumerate() {
-                let src = &src[i * row_stride + columns.start * col_stride..];
+                let row = &mut row[..columns.len()];
+                let src = &src[start(i) + columns.start * col_stride..];
                 if col_stride == 1 {
-                    row[..columns.len()].copy_from_slice(&src[..columns.len()]);
+                    row.copy_from_slice(&src[..row.len()]);
                 } else {
-                    for (x, y) in
-                        row[..columns.len()].iter_mut().zip(src.iter().step_by(col_stride))
-                    {
+                    assert!((row.len() - 1) * col_stride < src.len(), "the source is too short");
+                    for (x, y) in row.iter_mut().zip(src.iter().step_by(col_stride)) {
                         *x = *y;
                     }
                 }

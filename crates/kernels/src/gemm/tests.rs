@@ -77,7 +77,7 @@ proptest! {
         let got = everywhere(|ctx| {
             let mut dw = old.clone();
             let mut scratch = vec![f32::NAN; gemm_at_b_scratch_len(rows, k, n)];
-            gemm_at_b(ctx, rows, &a, lda, k, &b, ldb, n, &mut dw, &mut scratch, accumulate);
+            gemm_at_b(ctx, rows, &a, lda, k, &b, ldb, n, &mut dw, n, &mut scratch, accumulate);
             dw
         });
         let dense: Vec<f32> =
@@ -97,7 +97,7 @@ fn a_large_reduction_crosses_blocks_and_spans() {
     let got = everywhere(|ctx| {
         let mut dw = vec![0.0; k * n];
         let mut scratch = vec![0.0; gemm_at_b_scratch_len(rows, k, n)];
-        gemm_at_b(ctx, rows, &a, k, k, &b, n, n, &mut dw, &mut scratch, false);
+        gemm_at_b(ctx, rows, &a, k, k, &b, n, n, &mut dw, n, &mut scratch, false);
         dw
     });
     assert_close(&got, &product(k, rows, n, |i, p| a[p * k + i], &b), 2e-4);

@@ -3,7 +3,7 @@
 use super::PackedB;
 use crate::Epilogue;
 use crate::pool::SharedMut;
-use crate::simd::{LANES, Simd, simd_fn};
+use crate::simd::{LANES, Simd, prefetch, simd_fn};
 use std::ops::Range;
 
 simd_fn! {
@@ -20,6 +20,7 @@ simd_fn! {
         ldc: usize,
         epilogue: &Epilogue<'_>,
     ) {
+        let first_panel = panels.start;
         for p in panels {
             let columns = b.panel_columns(p);
             let halves = if S::WIDE { 1 } else { b.panel_width(p) / LANES };
@@ -41,6 +42,10 @@ simd_fn! {
                 let mut row = rows.start;
                 while row < rows.end {
                     let count = (rows.end - row).min(S::TILE_ROWS);
+                    if p == first_panel && half == 0 {
+                        let (next, end) = (row + count, row + 2 * count);
+                        prefetch(&a[(next * lda).min(a.len())..(end * lda).min(a.len())]);
+                    }
                     if S::WIDE && job.ldb == 2 * LANES {
                         strip::<S, 2>(s, &job, row, count);
                     } else {

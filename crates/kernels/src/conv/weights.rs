@@ -1,0 +1,84 @@
+//! Convolution weights, packed for the products that use them.
+
+use super::ConvShape;
+use crate::gemm::PackedB;
+
+/// One packed matrix per group; buffers are kept when weights are packed again.
+#[derive(Clone, Debug, Default)]
+pub struct ConvWeights {
+    groups: Vec<PackedB>,
+}
+
+impl ConvWeights {
+    /// Packs `weights[kh, kw, cin / groups, cout]` for [`conv`](super::conv).
+    pub fn pack(shape: &ConvShape, weights: &[f32]) -> ConvWeights {
+        let mut packed = ConvWeights::default();
+        packed.repack(shape, weights);
+        packed
+    }
+
+    /// As [`ConvWeights::pack`], without allocation after the first time.
+    ///
+    /// # Panics
+    /// If `weights` has another size than the shape says.
+    pub fn repack(&mut self, shape: &ConvShape, weights: &[f32]) {
+        let n = shape.cout_per_group();
+        self.each_group(shape, weights, |packed, group| {
+            packed.repack_rows(shape.k(), n, weights, 1, |i| i * shape.cout + group * n);
+        });
+    }
+
+    /// Packs the same weights for [`conv_backward_input`](super::conv_backward_input): rows and
+    /// columns exchanged, and for stride 1 the kernel turned round.
+    ///
+    /// # Panics
+    /// If `weights` has another size than the shape says.
+    pub fn repack_for_input_gradient(&mut self, shape: &ConvShape, weights: &[f32]) {
+        let (cin, cout) = (shape.cin_per_group(), shape.cout_per_group());
+        let turned = shape.input_gradient_shape().is_some();
+        self.each_group(shape, weights, |packed, group| {
+            if turned {
+                let taps = shape.kh * shape.kw;
+                packed.repack_rows(taps * cout, cin, weights, shape.cout, |i| {
+                    let (tap, channel) = (taps - 1 - i / cout, i % cout);
+                    tap * cin * shape.cout + group * cout + channel
+                });
+            } else {
+                let first = group * cout;
+                packed.repack_rows(cout, shape.k(), weights, shape.cout, |i| first + i);
+            }
+        });
+    }
+
+    /// Bytes of the packed data.
+    pub fn bytes(&self) -> usize {
+        self.groups.iter().map(PackedB::bytes).sum()
+    }
+
+    pub(super) fn group(&self, group: usize) -> &PackedB {
+        &self.groups[group]
+    }
+
+    /// Asserts that these are `groups` matrices of `k` by `n`.
+    pub(super) fn check(&self, groups: usize, k: usize, n: usize) {
+        let fits = |b: &PackedB| b.k() == k && b.n() == n;
+        assert!(
+            self.groups.len() == groups && self.groups.iter().all(fits),
+            "weights were packed for another use than {groups} products of {k} x {n}"
+        );
+    }
+
+    fn each_group(
+        &mut self,
+        shape: &ConvShape,
+        weights: &[f32],
+        pack: impl Fn(&mut PackedB, usize),
+    ) {
+        shape.check();
+        assert_eq!(weights.len(), shape.weight_len(), "weights of {shape:?}");
+        self.groups.resize_with(shape.groups, PackedB::new);
+        for (group, packed) in self.groups.iter_mut().enumerate() {
+            pack(packed, group);
+        }
+    }
+}
