@@ -10,6 +10,7 @@
 //! in order: the number of threads cannot change a bit either.
 
 pub mod arena;
+pub mod batch_norm;
 pub mod conv;
 pub mod depthwise;
 pub mod gemm;
