@@ -14,6 +14,14 @@ pub enum GraphError {
         /// What the operating system said.
         source: std::io::Error,
     },
+    /// Anything below, in a file.
+    #[error("{file}: {source}")]
+    InFile {
+        /// Path or name as the caller gave it.
+        file: String,
+        /// What is wrong in it.
+        source: Box<GraphError>,
+    },
     /// The file is not what it should be: truncated, wrong magic, contradictory fields.
     #[error("{place}: {problem}")]
     Malformed {
@@ -76,6 +84,21 @@ pub enum GraphError {
         /// What disagrees.
         problem: String,
     },
+}
+
+impl GraphError {
+    /// The same error, with the file that it is about.
+    pub fn in_file(self, file: &str) -> GraphError {
+        GraphError::InFile { file: file.into(), source: Box::new(self) }
+    }
+
+    /// The error without the file around it.
+    pub fn root(&self) -> &GraphError {
+        match self {
+            GraphError::InFile { source, .. } => source.root(),
+            other => other,
+        }
+    }
 }
 
 fn domain_suffix(domain: &str) -> String {

@@ -15,11 +15,13 @@
 //! | [`passes`] | rewrites that keep the function |
 
 mod builder;
+pub mod cost;
 pub mod error;
 mod graph;
 pub mod infer;
 pub mod interpret;
 pub mod limits;
+pub mod onnx;
 mod op;
 pub mod passes;
 pub mod rng;

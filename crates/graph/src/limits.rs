@@ -14,6 +14,10 @@ pub const MAX_VALUES: usize = 1 << 19;
 pub const MAX_WINDOW: usize = 1 << 14;
 /// Largest model file read into memory: 2 GiB, the limit of protobuf.
 pub const MAX_FILE_BYTES: u64 = 1 << 31;
-/// Largest number of elements that constant folding may create when the result is larger than
-/// its inputs (ConstantOfShape and the like).
+/// Largest number of elements that constant folding at import reads and makes, all nodes together.
 pub const MAX_FOLDED_ELEMENTS: usize = 1 << 24;
+/// Memory that decoding an ONNX file may take beyond four times its size, in bytes: the structure
+/// of a graph of some hundred thousand nodes.
+pub const MAX_IMPORT_OVERHEAD: usize = 1 << 26;
+/// Largest number of elements of a vector that import evaluates as part of a shape computation.
+pub const MAX_SHAPE_ITEMS: usize = 256;

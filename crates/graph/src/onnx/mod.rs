@@ -1,0 +1,70 @@
+//! ONNX: import of opsets 7 to 25, export of opset 17.
+//!
+//! Import reads what the operator set of the file says and writes what the graph means: padding
+//! becomes explicit, small constant inputs become attributes, Identity, Dropout and Constant
+//! disappear, computations of shapes are evaluated with the symbols of unknown extents, and what
+//! depends on constants alone is computed. Anything that edgecut does not understand is an error
+//! that names it; nothing is guessed or skipped.
+//!
+//! | file | concern |
+//! | --- | --- |
+//! | `proto` | the protobuf messages |
+//! | `scan` | refuses files whose decoding would need too much memory |
+//! | `import` | inputs, constants, outputs; one node after another |
+//! | `order` | topological order, unique names |
+//! | `tensors`, `external` | stored tensors, and those in other files |
+//! | `attributes`, `node` | what an operator's mapping sees |
+//! | `operators`, `ops_*` | one mapping for each operator |
+//! | `shapes` | evaluation of shape computations |
+//! | `export`, `write` | the way back |
+//!
+//! # Memory
+//!
+//! Nothing is allocated from a declared size before the bytes that back it were seen. Beside the
+//! file's own bytes (external data counts as part of the file), import of `n` bytes holds at most
+//! [`import_memory_bound`] bytes: the decoded messages (at most `4 n` plus
+//! [`MAX_IMPORT_OVERHEAD`], checked before decoding), a copy of the bytes, the tensors (at most
+//! `2 n`, for float16), the graph's own structure (less than the messages), and what constant
+//! folding makes ([`MAX_FOLDED_ELEMENTS`] of at most 8 bytes).
+//!
+//! [`MAX_IMPORT_OVERHEAD`]: crate::limits::MAX_IMPORT_OVERHEAD
+//! [`MAX_FOLDED_ELEMENTS`]: crate::limits::MAX_FOLDED_ELEMENTS
+
+mod attributes;
+mod export;
+mod external;
+mod import;
+mod node;
+mod operators;
+mod ops_math;
+mod ops_quantize;
+mod ops_shape;
+mod ops_window;
+mod order;
+#[doc(hidden)]
+pub mod proto;
+mod scan;
+mod shapes;
+mod tensors;
+#[cfg(test)]
+mod tests;
+mod write;
+
+pub use export::{export, to_bytes};
+pub use import::{from_bytes, import};
+pub use operators::SUPPORTED;
+
+/// Oldest operator set that is read.
+pub const MIN_OPSET: i64 = 7;
+/// Newest operator set that is read.
+pub const MAX_OPSET: i64 = 25;
+/// Operator set that is written: readable by ONNX Runtime 1.12 (2022) and later.
+pub const EXPORT_OPSET: i64 = 17;
+/// IR version that is written, the one that came with [`EXPORT_OPSET`].
+pub const EXPORT_IR_VERSION: i64 = 8;
+
+/// Bytes that importing a file of `len` bytes allocates at most at any moment.
+pub const fn import_memory_bound(len: u64) -> u64 {
+    use crate::limits::{MAX_FOLDED_ELEMENTS, MAX_IMPORT_OVERHEAD};
+    12 * len + 2 * MAX_IMPORT_OVERHEAD as u64 + 8 * MAX_FOLDED_ELEMENTS as u64
+}

@@ -1,0 +1,249 @@
+//! Stored tensors: ONNX's many encodings to the six element types of the graph.
+//!
+//! | in the file | in the graph |
+//! | --- | --- |
+//! | float32, float16, bfloat16, float64 | float32 (float64 is rounded) |
+//! | uint8, int8, int32, int64, bool | the same |
+//! | int16, uint16 | int32 |
+//! | uint32, uint64 | int64 (a value of 2^63 or more is refused) |
+//!
+//! Everything is allocated from the bytes that are present, after they were compared with the
+//! declared shape, so a hostile shape costs nothing.
+
+use super::external::External;
+use super::proto::{TensorProto, data_type as dt};
+use crate::{DType, Data, GraphError, Result, Tensor, checked_len};
+
+/// Element type of the graph for one of the file, or `None` where there is none.
+pub(super) fn dtype(data_type: i32) -> Option<DType> {
+    Some(match data_type {
+        dt::FLOAT | dt::FLOAT16 | dt::BFLOAT16 | dt::DOUBLE => DType::F32,
+        dt::UINT8 => DType::U8,
+        dt::INT8 => DType::I8,
+        dt::INT32 | dt::INT16 | dt::UINT16 => DType::I32,
+        dt::INT64 | dt::UINT32 | dt::UINT64 => DType::I64,
+        dt::BOOL => DType::Bool,
+        _ => return None,
+    })
+}
+
+/// Element type of the file for one of the graph.
+pub(super) fn data_type(dtype: DType) -> i32 {
+    match dtype {
+        DType::F32 => dt::FLOAT,
+        DType::U8 => dt::UINT8,
+        DType::I8 => dt::INT8,
+        DType::I32 => dt::INT32,
+        DType::I64 => dt::INT64,
+        DType::Bool => dt::BOOL,
+    }
+}
+
+/// Converts a stored tensor. `place` names it in errors.
+pub(super) fn tensor(proto: &TensorProto, place: &str, external: &mut External) -> Result<Tensor> {
+    let malformed = |problem: String| GraphError::Malformed { place: place.into(), problem };
+    let kind = proto.data_type();
+    if proto.segment.is_some() {
+        return Err(malformed("is stored in segments, which edgecut does not read".into()));
+    }
+    let Some(width) = width(kind) else {
+        return Err(malformed(format!(
+            "has element type {}; supported are the float, integer and bool types of 8 bits or \
+             more except float8",
+            dt::name(kind)
+        )));
+    };
+    let shape = proto.dims.iter().map(|&d| usize::try_from(d)).collect::<Result<Vec<_>, _>>();
+    let shape = shape.map_err(|_| malformed(format!("has a negative extent: {:?}", proto.dims)))?;
+    let count = checked_len(&shape, place)?;
+    let data = if proto.data_location() == EXTERNAL {
+        from_raw(kind, &external.read(&proto.external_data, count * width, place)?)
+    } else if let Some(raw) = &proto.raw_data {
+        if raw.len() != count * width {
+            let (has, needs) = (raw.len(), count * width);
+            return Err(malformed(format!("has {has} bytes, shape {shape:?} needs {needs}")));
+        }
+        from_raw(kind, raw)
+    } else {
+        from_fields(proto, kind)
+    };
+    let data = data.ok_or_else(|| {
+        let kind = dt::name(kind);
+        malformed(format!("holds a value outside the range of {kind} (uint64: of int64)"))
+    })?;
+    if data.len() != count {
+        let has = data.len();
+        return Err(malformed(format!("has {has} elements, shape {shape:?} needs {count}")));
+    }
+    Tensor::new(shape, data)
+}
+
+/// `TensorProto.data_location` of a tensor in another file.
+const EXTERNAL: i32 = 1;
+
+/// Bytes of one stored element of the types that can be read.
+fn width(kind: i32) -> Option<usize> {
+    Some(match kind {
+        dt::UINT8 | dt::INT8 | dt::BOOL => 1,
+        dt::FLOAT16 | dt::BFLOAT16 | dt::INT16 | dt::UINT16 => 2,
+        dt::FLOAT | dt::INT32 | dt::UINT32 => 4,
+        dt::DOUBLE | dt::INT64 | dt::UINT64 => 8,
+        _ => return None,
+    })
+}
+
+/// Little-endian elements of a type that [`width`] knows; `None` where one does not fit int64.
+fn from_raw(kind: i32, raw: &[u8]) -> Option<Data> {
+    fn each<const N: usize, T>(raw: &[u8], f: impl Fn([u8; N]) -> T) -> impl Iterator<Item = T> {
+        raw.chunks_exact(N).map(move |c| f(c.try_into().expect("chunks of N")))
+    }
+    Some(match kind {
+        dt::FLOAT => Data::F32(each(raw, f32::from_le_bytes).collect()),
+        dt::FLOAT16 => Data::F32(each(raw, |b| half(u16::from_le_bytes(b))).collect()),
+        dt::BFLOAT16 => Data::F32(each(raw, |b| bfloat(u16::from_le_bytes(b))).collect()),
+        dt::DOUBLE => Data::F32(each(raw, |b| f64::from_le_bytes(b) as f32).collect()),
+        dt::UINT8 => Data::U8(raw.into()),
+        dt::INT8 => Data::I8(raw.iter().map(|&b| b as i8).collect()),
+        dt::BOOL => Data::Bool(raw.iter().map(|&b| b != 0).collect()),
+        dt::INT16 => Data::I32(each(raw, |b| i16::from_le_bytes(b).into()).collect()),
+        dt::UINT16 => Data::I32(each(raw, |b| u16::from_le_bytes(b).into()).collect()),
+        dt::INT32 => Data::I32(each(raw, i32::from_le_bytes).collect()),
+        dt::UINT32 => Data::I64(each(raw, |b| u32::from_le_bytes(b).into()).collect()),
+        dt::INT64 => Data::I64(each(raw, i64::from_le_bytes).collect()),
+        _ => signed(each(raw, u64::from_le_bytes))?,
+    })
+}
+
+/// Elements of the typed fields; `None` where one is outside its type's range.
+fn from_fields(proto: &TensorProto, kind: i32) -> Option<Data> {
+    fn narrow<T: TryFrom<i32>>(values: &[i32]) -> Option<Vec<T>> {
+        values.iter().map(|&v| T::try_from(v).ok()).collect()
+    }
+    let ints = &proto.int32_data;
+    let halves = |f: fn(u16) -> f32| -> Option<Vec<f32>> {
+        Some(narrow::<u16>(ints)?.into_iter().map(f).collect())
+    };
+    Some(match kind {
+        dt::FLOAT => Data::F32(proto.float_data.as_slice().into()),
+        dt::FLOAT16 => halves(half)?.into(),
+        dt::BFLOAT16 => halves(bfloat)?.into(),
+        dt::DOUBLE => Data::F32(proto.double_data.iter().map(|&v| v as f32).collect()),
+        dt::UINT8 => narrow::<u8>(ints)?.into(),
+        dt::INT8 => narrow::<i8>(ints)?.into(),
+        dt::BOOL => Data::Bool(ints.iter().map(|&v| v != 0).collect()),
+        dt::INT16 => Data::I32(narrow::<i16>(ints)?.into_iter().map(i32::from).collect()),
+        dt::UINT16 => Data::I32(narrow::<u16>(ints)?.into_iter().map(i32::from).collect()),
+        dt::INT32 => Data::I32(ints.as_slice().into()),
+        dt::INT64 => Data::I64(proto.int64_data.as_slice().into()),
+        _ => signed(proto.uint64_data.iter().copied())?,
+    })
+}
+
+fn signed(values: impl Iterator<Item = u64>) -> Option<Data> {
+    let values: Option<Vec<i64>> = values.map(|v| i64::try_from(v).ok()).collect();
+    values.map(Data::from)
+}
+
+/// IEEE 754 binary16 to binary32, exact.
+fn half(bits: u16) -> f32 {
+    let sign = u32::from(bits >> 15) << 31;
+    let (exponent, fraction) = (u32::from(bits >> 10) & 31, u32::from(bits) & 0x3ff);
+    let magnitude = match exponent {
+        // Subnormal: fraction * 2^-24, which is a normal float32.
+        0 => (fraction as f32 * (1.0 / 16_777_216.0)).to_bits(),
+        31 => 0x7f80_0000 | fraction << 13,
+        // The biases are 15 and 127.
+        _ => (exponent + 112) << 23 | fraction << 13,
+    };
+    f32::from_bits(sign | magnitude)
+}
+
+/// bfloat16 to float32, exact: the upper half of its bits.
+fn bfloat(bits: u16) -> f32 {
+    f32::from_bits(u32::from(bits) << 16)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn half_precision_is_exact() {
+        let cases = [
+            (0x0000, 0.0),
+            (0x0001, 2f32.powi(-24)),
+            (0x03ff, 1023.0 * 2f32.powi(-24)),
+            (0x0400, 2f32.powi(-14)),
+            (0x3c00, 1.0),
+            (0xc000, -2.0),
+            (0x7bff, 65504.0),
+            (0x7c00, f32::INFINITY),
+            (0xfc00, f32::NEG_INFINITY),
+        ];
+        for (bits, value) in cases {
+            assert_eq!(half(bits).to_bits(), f32::to_bits(value), "{bits:#x}");
+        }
+        assert!(half(0x7e00).is_nan() && half(0x8000).is_sign_negative());
+        assert_eq!(bfloat(0x3f80), 1.0);
+    }
+
+    #[test]
+    fn every_encoding_of_every_type_gives_the_same_elements() {
+        let raw = |kind, bytes: &[u8]| TensorProto {
+            dims: vec![2],
+            data_type: Some(kind),
+            raw_data: Some(bytes.to_vec().into()),
+            ..TensorProto::default()
+        };
+        let typed = |kind, ints: &[i32]| TensorProto {
+            dims: vec![2],
+            data_type: Some(kind),
+            int32_data: ints.to_vec(),
+            ..TensorProto::default()
+        };
+        let read = |p: &TensorProto| tensor(p, "t", &mut External::none()).unwrap();
+        let floats = Data::from(vec![1f32, -2.0]);
+        assert_eq!(read(&raw(dt::FLOAT16, &[0, 0x3c, 0, 0xc0])).data(), &floats);
+        assert_eq!(read(&typed(dt::FLOAT16, &[0x3c00, 0xc000])).data(), &floats);
+        assert_eq!(read(&raw(dt::BFLOAT16, &[0x80, 0x3f, 0, 0xc0])).data(), &floats);
+        let mut double = raw(dt::DOUBLE, &[1f64.to_le_bytes(), (-2f64).to_le_bytes()].concat());
+        assert_eq!(read(&double).data(), &floats);
+        (double.raw_data, double.double_data) = (None, vec![1.0, -2.0]);
+        assert_eq!(read(&double).data(), &floats);
+        assert_eq!(read(&raw(dt::INT8, &[1, 254])).data(), &vec![1i8, -2].into());
+        assert_eq!(read(&typed(dt::INT8, &[1, -2])).data(), &vec![1i8, -2].into());
+        assert_eq!(read(&typed(dt::UINT8, &[1, 255])).data(), &vec![1u8, 255].into());
+        assert_eq!(read(&typed(dt::BOOL, &[1, 0])).data(), &vec![true, false].into());
+        assert_eq!(read(&raw(dt::INT16, &[1, 0, 254, 255])).data(), &vec![1i32, -2].into());
+        assert_eq!(read(&typed(dt::UINT16, &[1, 65535])).data(), &vec![1i32, 65535].into());
+        assert_eq!(
+            read(&raw(dt::UINT32, &[1, 0, 0, 0, 0, 0, 0, 128])).data(),
+            &vec![1i64, 1 << 31].into()
+        );
+    }
+
+    #[test]
+    fn contradictions_are_refused() {
+        let base = TensorProto { dims: vec![2], data_type: Some(dt::FLOAT), ..Default::default() };
+        let fails = |p: &TensorProto, part: &str| {
+            let error = tensor(p, "t", &mut External::none()).unwrap_err().to_string();
+            assert!(error.starts_with("t: ") && error.contains(part), "{error}");
+        };
+        fails(&base, "0 elements");
+        fails(&TensorProto { raw_data: Some(vec![0; 7].into()), ..base.clone() }, "7 bytes");
+        fails(&TensorProto { dims: vec![-1], ..base.clone() }, "negative");
+        fails(&TensorProto { dims: vec![1 << 40, 1 << 40], ..base.clone() }, "limit");
+        fails(&TensorProto { dims: vec![1; 9], ..base.clone() }, "dimensions");
+        fails(&TensorProto { data_type: Some(dt::STRING), ..base.clone() }, "string");
+        fails(&TensorProto { data_location: Some(1), ..base.clone() }, "external");
+        let byte = TensorProto { data_type: Some(dt::UINT8), int32_data: vec![1, 256], ..base };
+        fails(&byte, "outside the range");
+        let wide = TensorProto {
+            data_type: Some(dt::UINT64),
+            int32_data: vec![],
+            uint64_data: vec![1, 1 << 63],
+            ..byte
+        };
+        fails(&wide, "of int64");
+    }
+}
