@@ -141,12 +141,25 @@ impl<'a> Views<'a> {
         unsafe { std::slice::from_raw_parts_mut(self.base.add(span.offset).cast::<T>(), len) }
     }
 
-    fn take<T: Plain>(&mut self, span: Span, mutable: bool) -> usize {
+    /// As [`Views::read`], for a step with many inputs that looks at them one by one: the slice
+    /// lives until the next call and does not count.
+    pub fn peek<T: Plain>(&mut self, span: Span) -> &[T] {
+        let len = self.allow::<T>(span, false);
+        // SAFETY: as in `read`; the borrow of `self` ends before another slice is handed out.
+        unsafe { std::slice::from_raw_parts(self.base.add(span.offset).cast::<T>(), len) }
+    }
+
+    fn allow<T: Plain>(&self, span: Span, mutable: bool) -> usize {
         let len = check::<T>(span, self.bytes);
         let clash = self.taken[..self.count]
             .iter()
             .any(|&(other, written)| (mutable || written) && span.overlaps(other));
         assert!(!clash, "a step's buffers overlap at {span:?}");
+        len
+    }
+
+    fn take<T: Plain>(&mut self, span: Span, mutable: bool) -> usize {
+        let len = self.allow::<T>(span, mutable);
         assert!(self.count < MAX_TAKEN, "a step takes more than {MAX_TAKEN} buffers");
         self.taken[self.count] = (span, mutable);
         self.count += 1;

@@ -1,1 +1,50 @@
-//! (to be written)
+//! Runs graphs: [`compile`] decides everything ahead of time, a [`Session`] only computes.
+//!
+//! A [`Plan`] is a flat list of steps over one block of memory. Compilation folds BatchNorm and
+//! constants, lets a convolution take along the bias, residual add and clamp behind it, turns
+//! Dequantize - operator - Quantize into integer arithmetic, packs weights, and assigns every
+//! buffer its offset. So [`Session::run`] allocates nothing, infers nothing and looks nothing up,
+//! and the memory that a model needs is known before it runs.
+//!
+//! Inside a plan images are channels-last (NHWC); callers see ONNX's NCHW only. Results are the
+//! same bits for every instruction set and number of threads.
+//!
+//! ```
+//! use std::sync::Arc;
+//! use edgecut_graph::{Builder, Tensor, Window};
+//! use edgecut_kernels::Pool;
+//! use edgecut_runtime::{CompileOptions, Session, compile};
+//!
+//! let mut b = Builder::new("tiny", 1);
+//! let x = b.input("image", [1.into(), 3.into(), 8.into(), 8.into()]);
+//! let x = b.conv(x, "stem", 4, Window::same(3, 2), 1, false)?;
+//! let x = b.relu6(x)?;
+//! let graph = b.finish(&[x])?;
+//!
+//! let plan = Arc::new(compile(&graph, &CompileOptions::default())?);
+//! let mut session = Session::new(plan, Arc::new(Pool::new(2)));
+//! let outputs = session.infer(&[Tensor::zeros([1, 3, 8, 8])?])?;
+//! assert_eq!(outputs[0].shape(), [1, 4, 4, 4]);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+mod compile;
+mod error;
+mod layout;
+mod lower;
+mod memory;
+mod model;
+mod plan;
+mod profile;
+mod session;
+mod step;
+
+pub use compile::{CompileOptions, compile};
+pub use error::{Result, RuntimeError};
+pub use model::Model;
+pub use plan::{Plan, Port, StepInfo};
+pub use profile::{Profile, StepProfile};
+pub use session::Session;
+
+/// Largest arena that [`compile`] accepts: 8 GiB, which bounds what a hostile model can ask for.
+pub const MAX_ARENA_BYTES: usize = 8 << 30;

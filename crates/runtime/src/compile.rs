@@ -1,0 +1,160 @@
+//! From a graph to a plan, ahead of time.
+
+use edgecut_graph::{Graph, GraphError, Node, Shape, passes};
+use edgecut_kernels::Isa;
+use edgecut_kernels::arena::Span;
+
+use crate::lower::{Lowered, lower};
+use crate::memory::{Life, assign};
+use crate::plan::{Emitted, Place, Plan, Port, Slot};
+use crate::{MAX_ARENA_BYTES, Result, RuntimeError};
+
+/// What a plan is compiled for.
+#[derive(Clone, Debug)]
+pub struct CompileOptions {
+    /// The extent that symbolic dimensions (the batch) take.
+    pub batch: usize,
+    /// The instruction set to use. Results do not depend on it.
+    pub isa: Isa,
+}
+
+impl Default for CompileOptions {
+    /// One image, the best instruction set of this machine.
+    fn default() -> CompileOptions {
+        CompileOptions { batch: 1, isa: Isa::detect() }
+    }
+}
+
+/// Compiles `graph`: folds BatchNorm and constants, fuses, packs weights, plans memory.
+///
+/// The graph is not changed. Dimensions without a fixed size take `options.batch`.
+///
+/// # Errors
+/// Where the graph is not valid, a value has no elements, or the buffers would need more than
+/// [`MAX_ARENA_BYTES`].
+pub fn compile(graph: &Graph, options: &CompileOptions) -> Result<Plan> {
+    let mut graph = specialise(graph, options.batch)?;
+    passes::fold_batch_norm(&mut graph)?;
+    graph.remove_unused();
+    let mut lowered = lower(&graph)?;
+    let (places, arena_bytes) = place(&mut lowered)?;
+    let ports = |values: &[edgecut_graph::ValueId], slots: &[Slot]| {
+        let pairs = values.iter().zip(slots);
+        pairs.map(|(&id, &slot)| port(&graph, id, slot)).collect::<Vec<Port>>()
+    };
+    let (inputs, outputs) =
+        (ports(&graph.inputs, &lowered.inputs), ports(&graph.outputs, &lowered.outputs));
+    let (steps, infos) = lowered.steps.into_iter().map(|e| (e.step, e.info)).unzip();
+    Ok(Plan { steps, infos, places, inputs, outputs, arena_bytes, isa: options.isa })
+}
+
+fn port(graph: &Graph, id: edgecut_graph::ValueId, slot: Slot) -> Port {
+    let value = graph.value(id);
+    Port { name: value.name.clone(), dtype: value.dtype, shape: value.shape.with_symbols(1), slot }
+}
+
+/// A copy whose shapes are all fixed: symbols become `batch`.
+fn specialise(graph: &Graph, batch: usize) -> Result<Graph> {
+    graph.validate()?;
+    let mut graph = graph.clone();
+    for input in graph.inputs.clone() {
+        let fixed = graph.value(input).shape.with_symbols(batch);
+        graph.value_mut(input).shape = Shape::fixed(&fixed);
+    }
+    let nodes: Vec<Node> = std::mem::take(&mut graph.nodes);
+    for node in &nodes {
+        for (&output, (_, shape)) in
+            node.outputs.iter().zip(edgecut_graph::infer::infer_node(&graph, node)?)
+        {
+            graph.value_mut(output).shape = shape;
+        }
+    }
+    graph.nodes = nodes;
+    match graph.values().iter().find(|v| v.shape.len_with(batch, &v.name).is_ok_and(|n| n == 0)) {
+        Some(v) => {
+            Err(RuntimeError::Empty { value: v.name.clone(), shape: v.shape.with_symbols(batch) })
+        }
+        None => Ok(graph),
+    }
+}
+
+/// Gives every buffer its place.
+fn place(lowered: &mut Lowered) -> Result<(Vec<Place>, usize)> {
+    let mut shared: Vec<usize> = (0..lowered.buffers.len()).collect();
+    let mut lives = lives(lowered);
+    for (index, emitted) in lowered.steps.iter().enumerate() {
+        if let Some((x, y)) = in_place(lowered, &lives, &shared, index, emitted) {
+            lives[x].last = lives[y].last;
+            shared[y] = x;
+        }
+    }
+    let owners: Vec<usize> = (0..shared.len())
+        .filter(|&i| shared[i] == i && lowered.buffers[i].constant.is_none())
+        .collect();
+    let own: Vec<Life> = owners.iter().map(|&i| lives[i]).collect();
+    let (offsets, total) = assign(&own);
+    if total > MAX_ARENA_BYTES {
+        return Err(RuntimeError::TooLarge { bytes: total, limit: MAX_ARENA_BYTES });
+    }
+    let mut offset_of = vec![0; shared.len()];
+    owners.iter().zip(offsets).for_each(|(&i, offset)| offset_of[i] = offset);
+    let places =
+        lowered.buffers.iter_mut().enumerate().map(|(i, buffer)| match buffer.constant.take() {
+            Some(constant) => Place::Constant(constant),
+            None => Place::Arena(Span { offset: offset_of[shared[i]], bytes: buffer.bytes }),
+        });
+    Ok((places.collect(), total))
+}
+
+/// From which step to which each buffer's content matters. Inputs and outputs keep theirs from one
+/// run to the next, so that a second run without new inputs gives the same outputs.
+fn lives(lowered: &Lowered) -> Vec<Life> {
+    let end = lowered.steps.len();
+    let mut lives: Vec<Life> =
+        lowered.buffers.iter().map(|b| Life { bytes: b.bytes, first: end, last: 0 }).collect();
+    for (index, emitted) in lowered.steps.iter().enumerate() {
+        for slot in emitted.reads.iter().chain(&emitted.writes) {
+            let life = &mut lives[slot.index()];
+            (life.first, life.last) = (life.first.min(index), life.last.max(index));
+        }
+    }
+    for slot in &lowered.inputs {
+        (lives[slot.index()].first, lives[slot.index()].last) = (0, end);
+    }
+    lowered.outputs.iter().for_each(|slot| lives[slot.index()].last = end);
+    lives
+}
+
+/// The buffers (owner first) that step `index` may merge: the read one ends with this step.
+fn in_place(
+    lowered: &Lowered,
+    lives: &[Life],
+    shared: &[usize],
+    index: usize,
+    emitted: &Emitted,
+) -> Option<(usize, usize)> {
+    let (x, y) = emitted.in_place?;
+    let x_owner = shared[x.index()];
+    let free = |slot: usize| {
+        let buffer = &lowered.buffers[slot];
+        buffer.constant.is_none() && !buffer.pinned
+    };
+    let ends_here = lives[x_owner].last == index && free(x_owner) && free(x.index());
+    let fits = lowered.buffers[x_owner].bytes == lowered.buffers[y.index()].bytes;
+    (ends_here && fits && !lowered.buffers[y.index()].pinned).then_some((x_owner, y.index()))
+}
+
+/// The error for a graph whose inputs cannot take another batch.
+pub(crate) fn check_batch(graph: &Graph, batch: usize) -> Result<()> {
+    for &input in &graph.inputs {
+        let value = graph.value(input);
+        let first = value.shape.dims().first().ok_or_else(|| GraphError::Shape {
+            place: format!("input '{}'", value.name),
+            problem: "has no batch dimension".into(),
+        })?;
+        if let Some(fixed) = first.fixed().filter(|&fixed| fixed != batch) {
+            return Err(RuntimeError::Batch { fixed, asked: batch });
+        }
+    }
+    Ok(())
+}

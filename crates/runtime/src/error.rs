@@ -1,0 +1,83 @@
+//! What can go wrong between a graph and its results.
+
+use edgecut_graph::{DType, GraphError};
+
+/// An error of the runtime.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RuntimeError {
+    /// The graph is not valid, or one of its nodes does not fit its inputs.
+    #[error(transparent)]
+    Graph(#[from] GraphError),
+    /// The graph returns or computes a value without elements.
+    #[error("value '{value}' has no elements: {shape:?}")]
+    Empty {
+        /// Name of the value.
+        value: String,
+        /// Its extents.
+        shape: Vec<usize>,
+    },
+    /// The plan needs more memory than [`crate::MAX_ARENA_BYTES`].
+    #[error("the plan needs {bytes} bytes for its buffers, more than the limit of {limit}")]
+    TooLarge {
+        /// Bytes needed.
+        bytes: usize,
+        /// The limit.
+        limit: usize,
+    },
+    /// No input or output has this index.
+    #[error("there is no {what} {index}: the model has {count}")]
+    NoSuch {
+        /// "input" or "output".
+        what: &'static str,
+        /// The index asked for.
+        index: usize,
+        /// How many there are.
+        count: usize,
+    },
+    /// An input has another type or shape than the plan was compiled for.
+    #[error(
+        "input '{name}' is {found:?} {found_shape:?}, expected {expected:?} {expected_shape:?}"
+    )]
+    Input {
+        /// Name of the input.
+        name: String,
+        /// The tensor's type.
+        found: DType,
+        /// The tensor's extents.
+        found_shape: Vec<usize>,
+        /// The type expected.
+        expected: DType,
+        /// The extents expected.
+        expected_shape: Vec<usize>,
+    },
+    /// Another number of inputs than the model has.
+    #[error("got {found} inputs, the model has {expected}")]
+    InputCount {
+        /// Inputs given.
+        found: usize,
+        /// Inputs needed.
+        expected: usize,
+    },
+    /// A value was asked for as a type that it does not have.
+    #[error("'{name}' is {found}, asked for as {expected}")]
+    Type {
+        /// Name of the value.
+        name: String,
+        /// Its type.
+        found: DType,
+        /// The type asked for.
+        expected: DType,
+    },
+    /// The model's batch is fixed and another was asked for.
+    #[error("the model's batch is fixed to {fixed}, asked for {asked}")]
+    Batch {
+        /// The batch that the graph declares.
+        fixed: usize,
+        /// The batch asked for.
+        asked: usize,
+    },
+}
+
+/// Result of the runtime.
+pub type Result<T, E = RuntimeError> = std::result::Result<T, E>;

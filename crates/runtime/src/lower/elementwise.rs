@@ -1,0 +1,80 @@
+//! Elementwise functions, broadcasts, BatchNorm on its own, softmax.
+
+use edgecut_graph::{Binary, Node, Unary, ValueId};
+
+use super::{Effects, Lowering};
+use crate::step::{self, Broadcast, ChannelAffine, Elementwise, Step, Walk};
+use crate::{Result, layout};
+
+impl Lowering<'_> {
+    /// A function of one value. Over 8-bit data it only changes the table.
+    pub(super) fn unary(&mut self, node: &Node, function: Unary) -> Result<bool> {
+        let x = node.input(0)?;
+        if let Some(view) = &self.held[x.index()].view {
+            let view = view.map(|v| step::apply(function, v));
+            self.held[node.output().index()].view = Some(view);
+            return Ok(true);
+        }
+        let x = self.stored(x)?;
+        let y = self.produce(node.output());
+        let step = Step::Elementwise(Elementwise { x, y, function });
+        self.emit(node, step, Effects::new("elementwise", &[x], &[y]).in_place(x, y));
+        Ok(true)
+    }
+
+    /// A function of two values, with the clamp behind it.
+    pub(super) fn binary(&mut self, index: usize, op: Binary) -> Result<bool> {
+        let node = &self.graph.nodes[index];
+        let (a, b) = (node.input(0)?, node.input(1)?);
+        let ahead = self.ahead(node.output(), false);
+        let shape = self.shape(node.output());
+        let (a_steps, b_steps) = (self.steps_along(a, &shape), self.steps_along(b, &shape));
+        let walk = Walk::new(&layout::physical(&shape), &a_steps, &b_steps);
+        let (a, b) = (self.stored(a)?, self.stored(b)?);
+        self.take(&ahead.taken);
+        let y = self.produce(ahead.out);
+        let step = Step::Broadcast(Broadcast { op, a, b, y, clamp: ahead.clamp, walk });
+        self.emit(node, step, Effects::new("elementwise", &[a, b], &[y]));
+        Ok(true)
+    }
+
+    /// How far `value` moves along each physical dimension of a result that it broadcasts to.
+    fn steps_along(&self, value: ValueId, result: &[usize]) -> Vec<usize> {
+        let shape = self.shape(value);
+        let (missing, strides) = (result.len() - shape.len(), layout::strides(&shape));
+        let step = |axis: usize| match axis.checked_sub(missing) {
+            Some(own) if shape[own] > 1 => strides[own],
+            _ => 0,
+        };
+        layout::order(result.len()).into_iter().map(step).collect()
+    }
+
+    /// A BatchNorm that no convolution has absorbed, over values whose channels are innermost.
+    pub(super) fn batch_norm(&mut self, node: &Node, epsilon: f32) -> Result<bool> {
+        let rank = self.shape(node.output()).len();
+        let mut parameters = vec![];
+        for index in 1..5 {
+            let Some(tensor) = self.constant(node.input(index)?)? else { return Ok(false) };
+            parameters.push(tensor.f32s()?.iter().map(|&v| f64::from(v)).collect::<Vec<f64>>());
+        }
+        if rank != 4 && rank != 2 {
+            return Ok(false);
+        }
+        let [scale, bias, mean, variance] = [0, 1, 2, 3].map(|i| &parameters[i]);
+        let factor = |c: usize| scale[c] / (variance[c] + f64::from(epsilon)).sqrt();
+        let channels = 0..scale.len();
+        let x = self.stored(node.input(0)?)?;
+        let ahead = self.ahead(node.output(), false);
+        self.take(&ahead.taken);
+        let y = self.produce(ahead.out);
+        let step = ChannelAffine {
+            x,
+            y,
+            scale: channels.clone().map(|c| factor(c) as f32).collect(),
+            shift: channels.map(|c| (bias[c] - mean[c] * factor(c)) as f32).collect(),
+            clamp: ahead.clamp,
+        };
+        self.emit(node, Step::ChannelAffine(step), Effects::new("batch_norm", &[x], &[y]));
+        Ok(true)
+    }
+}

@@ -1,0 +1,233 @@
+//! From nodes to steps: which nodes one step computes together, and where its operands are.
+//!
+//! Nodes are visited in order. A visit may look ahead along values that have a single reader and
+//! take the nodes there into its own step (residual add, clamp, requantisation); those are then
+//! skipped. What has no step of its own runs through the reference interpreter, so every valid
+//! graph runs and only speed differs.
+//!
+//! | file | lowers |
+//! | --- | --- |
+//! | `state` | what is known of each value: constant, buffer, or view of 8-bit data |
+//! | `tail` | the nodes that a convolution takes along |
+//! | `conv`, `linear` | convolutions and matrix products in float |
+//! | `elementwise`, `pool`, `shape` | the other float operators |
+//! | `quantised` | integer steps out of Dequantize - operator - Quantize |
+
+mod conv;
+mod elementwise;
+mod fold;
+mod linear;
+mod pool;
+mod quantised;
+mod shape;
+mod state;
+mod tail;
+mod weights;
+
+use edgecut_graph::{DType, Graph, Node, Op, ValueId};
+
+use crate::plan::{Buffer, Emitted, Slot, StepInfo};
+use crate::step::{Reference, Source, Step};
+use crate::{Result, layout};
+use state::Held;
+
+/// Everything that lowering produces, before memory is planned.
+#[derive(Default)]
+pub(crate) struct Lowered {
+    /// Buffers and constants, indexed by slot.
+    pub buffers: Vec<Buffer>,
+    /// Steps in execution order.
+    pub steps: Vec<Emitted>,
+    /// Row-major buffers that the caller fills.
+    pub inputs: Vec<Slot>,
+    /// Row-major buffers that the caller reads.
+    pub outputs: Vec<Slot>,
+}
+
+/// Lowers a graph whose shapes are all fixed.
+pub(crate) fn lower(graph: &Graph) -> Result<Lowered> {
+    let mut lowering = Lowering::new(graph);
+    lowering.inputs();
+    for index in 0..graph.nodes.len() {
+        if !lowering.done[index] {
+            lowering.node(index)?;
+        }
+    }
+    lowering.outputs()?;
+    Ok(lowering.out)
+}
+
+struct Lowering<'g> {
+    graph: &'g Graph,
+    /// Nodes that read each value.
+    consumers: Vec<Vec<usize>>,
+    /// Nodes that an earlier step has taken along.
+    done: Vec<bool>,
+    held: Vec<Held>,
+    out: Lowered,
+}
+
+/// What a step reads, writes and costs, besides the step itself.
+struct Effects {
+    kind: &'static str,
+    reads: Vec<Slot>,
+    writes: Vec<Slot>,
+    macs: u64,
+    /// A read whose buffer the step may overwrite with this write, if nobody needs it later.
+    in_place: Option<(Slot, Slot)>,
+}
+
+impl Effects {
+    fn new(kind: &'static str, reads: &[Slot], writes: &[Slot]) -> Effects {
+        let (reads, writes) = (reads.to_vec(), writes.to_vec());
+        Effects { kind, reads, writes, macs: 0, in_place: None }
+    }
+
+    fn macs(self, macs: usize) -> Self {
+        Effects { macs: macs as u64, ..self }
+    }
+
+    fn in_place(self, x: Slot, y: Slot) -> Self {
+        Effects { in_place: Some((x, y)), ..self }
+    }
+}
+
+impl<'g> Lowering<'g> {
+    fn new(graph: &'g Graph) -> Lowering<'g> {
+        Lowering {
+            graph,
+            consumers: graph.consumers(),
+            done: vec![false; graph.nodes.len()],
+            held: graph.values().iter().map(Held::new).collect(),
+            out: Lowered::default(),
+        }
+    }
+
+    fn inputs(&mut self) {
+        for &input in &self.graph.inputs {
+            let shape = self.shape(input);
+            let slot = self.buffer(self.graph.value(input).dtype, count(&shape));
+            self.out.buffers[slot.index()].pinned = true;
+            self.out.inputs.push(slot);
+            // The reader decides whether the channels-last copy is needed, see `stored`.
+            if layout::is_row_major(&shape) {
+                self.held[input.index()].slot = Some(slot);
+            } else {
+                self.held[input.index()].row_major = Some(slot);
+            }
+        }
+    }
+
+    fn outputs(&mut self) -> Result<()> {
+        for &output in &self.graph.outputs {
+            let shape = self.shape(output);
+            let slot = match self.held[output.index()].row_major {
+                Some(slot) => slot,
+                None => {
+                    let slot = self.stored(output)?;
+                    let name = self.graph.value(output).name.clone();
+                    self.to_row_major(&name, slot, self.graph.value(output).dtype, &shape)
+                }
+            };
+            self.out.buffers[slot.index()].pinned = true;
+            self.out.outputs.push(slot);
+        }
+        Ok(())
+    }
+
+    fn node(&mut self, index: usize) -> Result<()> {
+        let node = &self.graph.nodes[index];
+        if self.fold(index)? {
+            return Ok(());
+        }
+        let handled = match &node.op {
+            Op::Conv(conv) => self.quantised_conv(index, conv)? || self.conv(index, conv)?,
+            Op::Gemm(_) | Op::MatMul => self.quantised_linear(index)? || self.linear(index)?,
+            Op::Quantize { .. } => self.quantize(node)?,
+            Op::Dequantize { .. } => self.dequantize(node)?,
+            Op::BatchNorm { epsilon, .. } => self.batch_norm(node, *epsilon)?,
+            Op::Unary(unary) => self.unary(node, *unary)?,
+            Op::Binary(binary) => {
+                self.quantised_add(index, *binary)? || self.binary(index, *binary)?
+            }
+            Op::MaxPool(pool) => self.max_pool(node, pool)?,
+            Op::AveragePool(pool) => self.average_pool(index, pool)?,
+            Op::GlobalAveragePool => self.global_average(index)?,
+            Op::ReduceMean { axes, .. } => {
+                let spatial = axes == &[2, 3] && self.graph.value(node.input(0)?).shape.rank() == 4;
+                spatial && self.global_average(index)?
+            }
+            Op::Concat { axis } => self.concat(index, *axis)?,
+            Op::Reshape { .. } | Op::Flatten { .. } | Op::Squeeze { .. } | Op::Unsqueeze { .. } => {
+                self.reshape(node)?
+            }
+            Op::Transpose { perm } => self.transpose(node, perm)?,
+            Op::Slice { cuts } => self.slice(node, cuts)?,
+            Op::Pad { before, value, .. } => self.pad(node, before, *value)?,
+            _ => false,
+        };
+        if !handled {
+            self.reference(node)?;
+        }
+        Ok(())
+    }
+
+    /// The node as the interpreter runs it: right for every operator, slow, and the one step that
+    /// allocates.
+    fn reference(&mut self, node: &Node) -> Result<()> {
+        let (mut reads, mut sources) = (vec![], vec![]);
+        for &input in &node.inputs {
+            sources.push(match input {
+                None => None,
+                Some(value) => Some(match self.constant(value)? {
+                    Some(tensor) => Source::Constant(tensor),
+                    None => {
+                        let slot = self.stored(value)?;
+                        reads.push(slot);
+                        Source::Buffer(slot, self.dtype(value), self.shape(value))
+                    }
+                }),
+            });
+        }
+        let writes: Vec<Slot> = node.outputs.iter().map(|&o| self.produce(o)).collect();
+        let step = Step::Reference(Box::new(Reference::new(node, sources, writes.clone())));
+        self.emit(node, step, Effects::new("reference", &reads, &writes));
+        Ok(())
+    }
+
+    /// Appends a step that computes (at least) `node`.
+    fn emit(&mut self, node: &Node, step: Step, effects: Effects) {
+        let shape = self.shape(node.output());
+        self.emit_named(&node.name, shape, step, effects);
+    }
+
+    /// Appends a step under another name, such as a layout conversion.
+    fn emit_named(&mut self, name: &str, shape: Vec<usize>, step: Step, effects: Effects) {
+        let touched = effects.reads.iter().chain(&effects.writes);
+        let bytes = touched.map(|s| self.out.buffers[s.index()].bytes as u64).sum::<u64>()
+            + step.weight_bytes() as u64;
+        let info =
+            StepInfo { name: name.into(), kind: effects.kind, shape, macs: effects.macs, bytes };
+        self.out.steps.push(Emitted {
+            step,
+            info,
+            reads: effects.reads,
+            writes: effects.writes,
+            in_place: effects.in_place,
+        });
+    }
+
+    /// Extents of a value; all are fixed.
+    fn shape(&self, value: ValueId) -> Vec<usize> {
+        self.graph.value(value).shape.with_symbols(1)
+    }
+
+    fn dtype(&self, value: ValueId) -> DType {
+        self.graph.value(value).dtype
+    }
+}
+
+/// Number of elements of a shape.
+fn count(shape: &[usize]) -> usize {
+    shape.iter().product()
+}

@@ -1,0 +1,93 @@
+//! Pooling, in float and over 8-bit data.
+
+use edgecut_graph::{DType, Node, Pool};
+use edgecut_kernels::ConvShape;
+
+use super::state::View;
+use super::{Effects, Lowering, count};
+use crate::Result;
+use crate::step::{self, Average, QuantAverage, Step};
+
+/// The geometry of a pooling node.
+fn pool_shape(pool: &Pool, x: &[usize], y: &[usize]) -> ConvShape {
+    let conv = edgecut_graph::Conv { window: pool.window, groups: x[1] };
+    super::weights::conv_shape(&conv, x, y)
+}
+
+impl Lowering<'_> {
+    /// Maximum over windows. Over 8-bit data whose numbers rise with their codes it is the maximum
+    /// of codes.
+    pub(super) fn max_pool(&mut self, node: &Node, pool: &Pool) -> Result<bool> {
+        let (x, y) = (node.input(0)?, node.output());
+        let shape = pool_shape(pool, &self.shape(x), &self.shape(y));
+        if let Some(view) = self.held[x.index()].view.clone().filter(View::is_monotone) {
+            let slot = self.buffer(DType::U8, count(&self.shape(y)));
+            let step = step::Pool { x: view.slot, y: slot, shape, kind: step::PoolKind::MaxBytes };
+            self.emit(node, Step::Pool(step), Effects::new("max_pool.int8", &[view.slot], &[slot]));
+            self.held[y.index()].view = Some(View { slot, ..view });
+            return Ok(true);
+        }
+        self.float_pool(node, shape, step::PoolKind::Max, "max_pool")
+    }
+
+    /// Mean over windows.
+    pub(super) fn average_pool(&mut self, index: usize, pool: &Pool) -> Result<bool> {
+        let node = &self.graph.nodes[index];
+        let (x, y) = (node.input(0)?, node.output());
+        let shape = pool_shape(pool, &self.shape(x), &self.shape(y));
+        // What counts of a window beyond the padding is the interpreter's business.
+        if pool.ceil_mode && pool.count_include_pad {
+            return Ok(false);
+        }
+        if self.quantised_average(node, Average::Window(shape, pool.count_include_pad))? {
+            return Ok(true);
+        }
+        let kind = step::PoolKind::Average { include_pad: pool.count_include_pad };
+        self.float_pool(node, shape, kind, "average_pool")
+    }
+
+    fn float_pool(
+        &mut self,
+        node: &Node,
+        shape: ConvShape,
+        kind: step::PoolKind,
+        name: &'static str,
+    ) -> Result<bool> {
+        let x = self.stored(node.input(0)?)?;
+        let y = self.produce(node.output());
+        let step = Step::Pool(step::Pool { x, y, shape, kind });
+        self.emit(node, step, Effects::new(name, &[x], &[y]));
+        Ok(true)
+    }
+
+    /// Mean over all pixels, with or without the two extents of 1 that remain.
+    pub(super) fn global_average(&mut self, index: usize) -> Result<bool> {
+        let node = &self.graph.nodes[index];
+        let shape = self.shape(node.input(0)?);
+        let (pixels, channels) = (shape[2] * shape[3], shape[1]);
+        if pixels <= 1 << 23 && self.quantised_average(node, Average::Image(pixels, channels))? {
+            return Ok(true);
+        }
+        let x = self.stored(node.input(0)?)?;
+        let y = self.produce(node.output());
+        let step =
+            Step::GlobalAverage(step::GlobalAverage { x, y, images: shape[0], pixels, channels });
+        self.emit(node, step, Effects::new("global_average_pool", &[x], &[y]));
+        Ok(true)
+    }
+
+    /// A mean of 8-bit data that is quantised again.
+    fn quantised_average(&mut self, node: &Node, window: Average) -> Result<bool> {
+        let view = self.held[node.input(0)?.index()].view.clone();
+        let Some((x, from)) = view.and_then(|v| Some((v.slot, v.affine?))) else {
+            return Ok(false);
+        };
+        let Some(ahead) = self.quantise_ahead(node.output())? else { return Ok(false) };
+        self.take(&ahead.taken);
+        let y = self.produce(ahead.out);
+        let step = QuantAverage { x: (x, from), y: (y, ahead.affine), clamp: ahead.clamp, window };
+        let effects = Effects::new("average_pool.int8", &[x], &[y]);
+        self.emit(node, Step::QuantAverage(step), effects);
+        Ok(true)
+    }
+}

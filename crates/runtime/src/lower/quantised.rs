@@ -1,0 +1,204 @@
+//! Integer steps out of what QDQ spells in float.
+//!
+//! DequantizeLinear makes a [`View`] and no step. A convolution of a view with dequantised
+//! constant weights, followed (over clamps) by QuantizeLinear, is one integer step with the sums
+//! requantised; without the QuantizeLinear its sums become floats directly. What does not fit, for
+//! instance weights beyond int8 or sums beyond int32, runs in float as it is written.
+
+use edgecut_graph::{Binary, Conv, DType, Node, ValueId};
+use edgecut_kernels::quant::{Affine, DepthwiseWeights, Dequant, MAX_K, PackedWeights, Requant};
+
+use super::state::View;
+use super::weights::{IntWeights, conv_matrix, conv_shape};
+use super::{Effects, Lowering};
+use crate::Result;
+use crate::plan::Slot;
+use crate::step::{QuantAdd, QuantConv, QuantDepthwise, QuantLinear, QuantOutput, Quantize, Step};
+
+/// Integer operands of a convolution or product.
+struct Operands {
+    x: Slot,
+    affine: Affine,
+    weights: IntWeights,
+    bias: Vec<i32>,
+}
+
+impl Lowering<'_> {
+    /// QuantizeLinear with one scale: a table over 8-bit data, nothing at all where it undoes a
+    /// DequantizeLinear.
+    pub(super) fn quantize(&mut self, node: &Node) -> Result<bool> {
+        let Some(affine) = self.affine(node)? else { return Ok(false) };
+        let (x, y) = (node.input(0)?, node.output());
+        let shape = self.shape(y);
+        let held = &self.held[x.index()];
+        if let Some(view) = held.view.clone() {
+            let slot = self.recode(node, &view, |v| affine.quantize(v));
+            self.held[y.index()].slot = Some(slot);
+            return Ok(true);
+        }
+        // Conversion to channels-last moves a quarter of the bytes after quantisation.
+        let row_major = held.row_major.filter(|_| held.slot.is_none());
+        let from = match row_major {
+            Some(slot) => slot,
+            None => self.stored(x)?,
+        };
+        let to = self.buffer(DType::U8, crate::lower::count(&shape));
+        let step = Step::Quantize(Quantize { x: from, y: to, affine });
+        self.emit(node, step, Effects::new("quantize", &[from], &[to]));
+        self.held[y.index()].slot = Some(match row_major {
+            Some(_) => self.to_physical(&node.name, to, DType::U8, &shape),
+            None => to,
+        });
+        Ok(true)
+    }
+
+    /// DequantizeLinear of 8-bit data with one scale.
+    pub(super) fn dequantize(&mut self, node: &Node) -> Result<bool> {
+        let x = node.input(0)?;
+        let Some(affine) = self.affine(node)?.filter(|_| self.dtype(x).is_quantised()) else {
+            return Ok(false);
+        };
+        let slot = self.stored(x)?;
+        self.held[node.output().index()].view = Some(View::new(slot, affine));
+        Ok(true)
+    }
+
+    /// Data and parameters of a value that is a plain dequantisation.
+    fn quantised(&self, value: ValueId) -> Option<(Slot, Affine)> {
+        let view = self.held[value.index()].view.as_ref()?;
+        Some((view.slot, view.affine?))
+    }
+
+    /// The integer operands of a layer of `channels` outputs, whose weights have their output
+    /// channels along `axis`; `None` where some are not integers or sums could leave int32.
+    fn operands(&mut self, node: &Node, channels: usize, axis: usize) -> Result<Option<Operands>> {
+        let Some((x, affine)) = self.quantised(node.input(0)?) else { return Ok(None) };
+        let Some(weights) = self.int_weights(node.input(1)?, axis)? else { return Ok(None) };
+        let reach = reach(&weights.data, channels, axis);
+        let unit = |c: usize| affine.scale * weights.scale(c);
+        let bias = self.int_bias(node, channels, unit, |c| reach[c])?;
+        Ok(bias.map(|bias| Operands { x, affine, weights, bias }))
+    }
+
+    /// A convolution of integers. Returns whether the node was lowered.
+    pub(super) fn quantised_conv(&mut self, index: usize, conv: &Conv) -> Result<bool> {
+        let node = &self.graph.nodes[index];
+        let shape = conv_shape(conv, &self.shape(node.input(0)?), &self.shape(node.output()));
+        if shape.k() > MAX_K {
+            return Ok(false);
+        }
+        let Some(Operands { x, affine, weights, bias }) = self.operands(node, shape.cout, 0)?
+        else {
+            return Ok(false);
+        };
+        let depthwise = shape.is_depthwise() && shape.groups > 1;
+        let ahead = self.quantise_ahead(node.output())?;
+        if depthwise && ahead.is_none() {
+            return Ok(false);
+        }
+        let (out, taken) = match &ahead {
+            Some(ahead) => (ahead.out, ahead.taken.clone()),
+            None => (node.output(), vec![]),
+        };
+        self.take(&taken);
+        let y = self.produce(out);
+        let to = ahead.map(|a| (a.affine, a.clamp));
+        let matrix = conv_matrix(&shape, &weights.data);
+        let macs = shape.macs();
+        let (step, kind) = if let (true, Some((to, clamp))) = (depthwise, to) {
+            let taps =
+                DepthwiseWeights::new(shape.kh * shape.kw, shape.cout, &matrix, affine.zero_point);
+            let requant =
+                Requant::new(affine, &weights.scales, taps.sums(), Some(&bias), to, clamp);
+            let step = QuantDepthwise { x, y, shape, weights: taps, requant };
+            (Step::QuantDepthwise(Box::new(step)), "depthwise.int8")
+        } else {
+            let columns = shape.cout_per_group();
+            let pack =
+                |g| PackedWeights::new(shape.k(), columns, &matrix[g * columns..], shape.cout);
+            let packed: Vec<PackedWeights> = (0..shape.groups).map(pack).collect();
+            let sums: Vec<i32> = packed.iter().flat_map(|p| p.sums().iter().copied()).collect();
+            let output = output(affine, &weights.scales, &sums, &bias, to);
+            let zero_point = affine.zero_point;
+            let step = QuantConv { x, y, shape, zero_point, weights: packed, output };
+            let kind = if shape.is_pointwise() { "pointwise.int8" } else { "conv.int8" };
+            (Step::QuantConv(Box::new(step)), kind)
+        };
+        self.emit(node, step, Effects::new(kind, &[x], &[y]).macs(macs));
+        Ok(true)
+    }
+
+    /// A matrix product of integers. Returns whether the node was lowered.
+    pub(super) fn quantised_linear(&mut self, index: usize) -> Result<bool> {
+        let node = &self.graph.nodes[index];
+        let Some(product) = self.product(node)? else { return Ok(false) };
+        let plain = product.alpha == 1.0 && product.beta == 1.0 && product.k <= MAX_K;
+        let addend = node.inputs.get(2).copied().flatten().map(|v| self.shape(v));
+        let per_column =
+            addend.is_none_or(|s| s.iter().product::<usize>() == 1 || s.last() == Some(&product.n));
+        if !plain || !per_column {
+            return Ok(false);
+        }
+        let axis = product.column_axis();
+        let Some(Operands { x, affine, weights, bias }) = self.operands(node, product.n, axis)?
+        else {
+            return Ok(false);
+        };
+        let ahead = self.quantise_ahead(node.output())?;
+        let (out, taken) = match &ahead {
+            Some(ahead) => (ahead.out, ahead.taken.clone()),
+            None => (node.output(), vec![]),
+        };
+        self.take(&taken);
+        let y = self.produce(out);
+        let matrix = product.matrix(&weights.data);
+        let packed = PackedWeights::new(product.k, product.n, &matrix, product.n);
+        let to = ahead.map(|a| (a.affine, a.clamp));
+        let output = output(affine, &weights.scales, packed.sums(), &bias, to);
+        let macs = product.rows * product.k * product.n;
+        let step = QuantLinear { x, y, rows: product.rows, weights: packed, output };
+        let effects = Effects::new("linear.int8", &[x], &[y]).macs(macs);
+        self.emit(node, Step::QuantLinear(Box::new(step)), effects);
+        Ok(true)
+    }
+
+    /// The sum of two 8-bit tensors of one shape that is quantised again.
+    pub(super) fn quantised_add(&mut self, index: usize, op: Binary) -> Result<bool> {
+        let node = &self.graph.nodes[index];
+        let (a, b) = (node.input(0)?, node.input(1)?);
+        if op != Binary::Add || self.shape(a) != self.shape(b) {
+            return Ok(false);
+        }
+        let (Some(a), Some(b)) = (self.quantised(a), self.quantised(b)) else { return Ok(false) };
+        let Some(ahead) = self.quantise_ahead(node.output())? else { return Ok(false) };
+        self.take(&ahead.taken);
+        let y = self.produce(ahead.out);
+        let step = QuantAdd { a, b, y: (y, ahead.affine), clamp: ahead.clamp };
+        self.emit(node, Step::QuantAdd(step), Effects::new("add.int8", &[a.0, b.0], &[y]));
+        Ok(true)
+    }
+}
+
+/// What becomes of sums: bytes where they are quantised again, else floats.
+fn output(
+    x: Affine,
+    scales: &[f32],
+    sums: &[i32],
+    bias: &[i32],
+    to: Option<(Affine, (u8, u8))>,
+) -> QuantOutput {
+    match to {
+        Some((y, clamp)) => QuantOutput::Bytes(Requant::new(x, scales, sums, Some(bias), y, clamp)),
+        None => QuantOutput::Floats(Dequant::new(x, scales, sums, Some(bias))),
+    }
+}
+
+/// The largest magnitude that each channel's sum can reach: 255 times its absolute weights.
+fn reach(weights: &[i8], channels: usize, axis: usize) -> Vec<i64> {
+    let mut reach = vec![0i64; channels];
+    let inner = if axis == 0 { weights.len() / channels } else { 1 };
+    for (i, &w) in weights.iter().enumerate() {
+        reach[i / inner % channels] += 255 * i64::from(w.unsigned_abs());
+    }
+    reach
+}

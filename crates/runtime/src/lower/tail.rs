@@ -1,0 +1,137 @@
+//! Looking ahead: the nodes behind a result that its own step can compute.
+//!
+//! Only values with a single reader qualify, and only where the graph does not return them: the
+//! step then never stores them.
+
+use edgecut_graph::{Binary, DType, Node, Op, ValueId};
+use edgecut_kernels::quant::Affine;
+
+use super::Lowering;
+use crate::Result;
+use crate::plan::flip;
+
+/// What a float step takes along.
+pub(super) struct Ahead {
+    /// The value that the step stores in the end.
+    pub out: ValueId,
+    /// A value of the same shape, added before the limits.
+    pub residual: Option<ValueId>,
+    /// Lower and upper limit.
+    pub clamp: Option<(f32, f32)>,
+    /// The nodes that are then done.
+    pub taken: Vec<usize>,
+}
+
+/// A QuantizeLinear that an integer step takes along, with the clamps before it.
+pub(super) struct QuantAhead {
+    /// The 8-bit value.
+    pub out: ValueId,
+    pub affine: Affine,
+    /// Lowest and highest code that the clamps leave.
+    pub clamp: (u8, u8),
+    /// The nodes that are then done.
+    pub taken: Vec<usize>,
+}
+
+impl Lowering<'_> {
+    /// The one node that reads `value`, if nobody else needs it.
+    pub(super) fn sole_reader(&self, value: ValueId) -> Option<usize> {
+        match self.consumers[value.index()][..] {
+            [reader] if !self.graph.is_output(value) => Some(reader),
+            _ => None,
+        }
+    }
+
+    /// A residual add (where asked for) and a clamp behind `out`.
+    pub(super) fn ahead(&self, out: ValueId, residual: bool) -> Ahead {
+        let mut ahead = Ahead { out, residual: None, clamp: None, taken: vec![] };
+        if residual && let Some((index, other)) = self.residual_add(out) {
+            ahead.residual = Some(other);
+            ahead.take(index, &self.graph.nodes[index]);
+        }
+        if let Some(index) = self.sole_reader(ahead.out) {
+            let node = &self.graph.nodes[index];
+            // Crossed bounds have a meaning in ONNX, but not one that kernels need to know.
+            let bounds = node.op.clamp_bounds().filter(|(low, high)| low <= high);
+            if bounds.is_some() {
+                ahead.clamp = bounds;
+                ahead.take(index, node);
+            }
+        }
+        ahead
+    }
+
+    /// The Add that reads `value` and a value of the same shape that is already computed.
+    fn residual_add(&self, value: ValueId) -> Option<(usize, ValueId)> {
+        let index = self.sole_reader(value)?;
+        let node = &self.graph.nodes[index];
+        let (a, b) = (node.inputs[0]?, node.inputs.get(1).copied().flatten()?);
+        let other = if a == value { b } else { a };
+        let fits = node.op == Op::Binary(Binary::Add)
+            && self.graph.value(other).shape == self.graph.value(value).shape
+            && self.held[other.index()].ready();
+        fits.then_some((index, other))
+    }
+
+    /// The QuantizeLinear behind `value`, over any clamps in between.
+    pub(super) fn quantise_ahead(&mut self, value: ValueId) -> Result<Option<QuantAhead>> {
+        let (mut out, mut taken, mut clamps) = (value, vec![], vec![]);
+        while let Some(index) = self.sole_reader(out) {
+            let node = &self.graph.nodes[index];
+            taken.push(index);
+            out = node.output();
+            if let Some(bounds) = node.op.clamp_bounds() {
+                clamps.push(bounds);
+            } else if matches!(node.op, Op::Quantize { .. })
+                && let Some(affine) = self.affine(node)?
+            {
+                // Quantisation is monotone: limits on numbers are limits on codes.
+                let clamp = clamps.iter().fold((0, 255), |range: (u8, u8), &(low, high)| {
+                    let (low, high) = (affine.quantize(low), affine.quantize(high));
+                    (range.0.max(low).min(high), range.1.max(low).min(high))
+                });
+                return Ok(Some(QuantAhead { out, affine, clamp, taken }));
+            } else {
+                break;
+            }
+        }
+        Ok(None)
+    }
+
+    /// Scale and zero point of a Quantize or Dequantize, where they are constants for the whole
+    /// tensor and its other side is 8-bit; the zero point as the plan stores such data.
+    pub(super) fn affine(&mut self, node: &Node) -> Result<Option<Affine>> {
+        let Some(scale) = self.constant(node.input(1)?)? else { return Ok(None) };
+        let Some(zero) = self.optional_constant(node, 2)? else { return Ok(None) };
+        let (scale, count) = (scale.f32s()?[0], scale.len());
+        if count != 1 || !(scale.is_finite() && scale > 0.0) {
+            return Ok(None);
+        }
+        let dtype = match (&zero, &node.op) {
+            (Some(zero), _) => zero.dtype(),
+            (None, Op::Dequantize { .. }) => self.dtype(node.input(0)?),
+            (None, _) => DType::U8,
+        };
+        let zero = match zero {
+            Some(zero) => zero.to_i64()?.first().copied().unwrap_or(0),
+            None => 0,
+        };
+        Ok(match dtype {
+            DType::U8 => Some(Affine::new(scale, zero as u8)),
+            DType::I8 => Some(Affine::new(scale, flip(zero as i8))),
+            _ => None,
+        })
+    }
+
+    /// Marks nodes as computed by an earlier step.
+    pub(super) fn take(&mut self, nodes: &[usize]) {
+        nodes.iter().for_each(|&index| self.done[index] = true);
+    }
+}
+
+impl Ahead {
+    fn take(&mut self, index: usize, node: &Node) {
+        self.taken.push(index);
+        self.out = node.output();
+    }
+}

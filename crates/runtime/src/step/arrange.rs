@@ -1,0 +1,234 @@
+//! Steps that move elements without computing: layout conversion, transposition, slicing,
+//! concatenation, padding.
+
+use edgecut_graph::DType;
+use edgecut_kernels::Pool;
+
+use crate::plan::{Element, Slot};
+use crate::step::Env;
+
+/// Dimensions of a strided copy after neighbours are merged; the limit of the graph's ranks.
+const MAX_RANK: usize = edgecut_graph::limits::MAX_RANK;
+
+/// Elements that one task copies, about.
+const CHUNK: usize = 16 * 1024;
+
+/// A dense result gathered from a strided source: `y[i0, i1, ...] = x[start + i0 * s0 + ...]`.
+pub(crate) struct Move {
+    x: Slot,
+    y: Slot,
+    dtype: DType,
+    copy: Strided,
+}
+
+/// Extents of the result, and the source's step for each.
+#[derive(Clone, Copy, Debug)]
+struct Strided {
+    start: usize,
+    rank: usize,
+    dims: [usize; MAX_RANK],
+    strides: [usize; MAX_RANK],
+}
+
+impl Strided {
+    fn new(start: usize, dims: &[usize], strides: &[usize]) -> Strided {
+        let mut copy = Strided { start, rank: 0, dims: [1; MAX_RANK], strides: [0; MAX_RANK] };
+        for (&dim, &stride) in dims.iter().zip(strides).filter(|(dim, _)| **dim != 1) {
+            // A dimension that continues the previous one in the source is merged with it.
+            if copy.rank > 0 && copy.strides[copy.rank - 1] == stride * dim {
+                copy.dims[copy.rank - 1] *= dim;
+                copy.strides[copy.rank - 1] = stride;
+            } else {
+                copy.dims[copy.rank] = dim;
+                copy.strides[copy.rank] = stride;
+                copy.rank += 1;
+            }
+        }
+        copy.rank = copy.rank.max(1);
+        copy
+    }
+
+    /// Elements of the innermost dimension, and the source's step between them.
+    fn inner(&self) -> (usize, usize) {
+        (self.dims[self.rank - 1], self.strides[self.rank - 1])
+    }
+
+    fn run<T: Element + Send + Sync>(&self, pool: &Pool, x: &[T], y: &mut [T]) {
+        let (len, stride) = self.inner();
+        let rows = (CHUNK / len).max(1);
+        pool.for_each_chunk_mut(y, rows * len, |task, y| {
+            let mut at = Odometer::new(self, task * rows);
+            for row in y.chunks_exact_mut(len) {
+                let x = &x[at.place..];
+                match stride {
+                    1 => row.copy_from_slice(&x[..len]),
+                    _ => row
+                        .iter_mut()
+                        .zip(x.iter().step_by(stride.max(1)))
+                        .for_each(|(y, x)| *y = *x),
+                }
+                at.advance(self);
+            }
+        });
+    }
+}
+
+/// Where the current row of the innermost dimension begins in the source.
+struct Odometer {
+    index: [usize; MAX_RANK],
+    place: usize,
+}
+
+impl Odometer {
+    fn new(copy: &Strided, mut row: usize) -> Odometer {
+        let mut odometer = Odometer { index: [0; MAX_RANK], place: copy.start };
+        for i in (0..copy.rank - 1).rev() {
+            odometer.index[i] = row % copy.dims[i];
+            odometer.place += odometer.index[i] * copy.strides[i];
+            row /= copy.dims[i];
+        }
+        odometer
+    }
+
+    fn advance(&mut self, copy: &Strided) {
+        for i in (0..copy.rank - 1).rev() {
+            self.index[i] += 1;
+            self.place += copy.strides[i];
+            if self.index[i] < copy.dims[i] {
+                return;
+            }
+            self.place -= self.index[i] * copy.strides[i];
+            self.index[i] = 0;
+        }
+    }
+}
+
+impl Move {
+    /// The dense tensor `x` of `shape` with its dimensions in the order `perm`.
+    pub fn permute(x: Slot, y: Slot, dtype: DType, shape: &[usize], perm: &[usize]) -> Move {
+        let mut strides = vec![1; shape.len()];
+        for i in (1..shape.len()).rev() {
+            strides[i - 1] = strides[i] * shape[i];
+        }
+        let dims: Vec<usize> = perm.iter().map(|&p| shape[p]).collect();
+        let strides: Vec<usize> = perm.iter().map(|&p| strides[p]).collect();
+        Move::gather(x, y, dtype, 0, &dims, &strides)
+    }
+
+    /// The dense tensor of extents `dims` whose element steps through `x` by `strides` from
+    /// `start`.
+    pub fn gather(
+        x: Slot,
+        y: Slot,
+        dtype: DType,
+        start: usize,
+        dims: &[usize],
+        strides: &[usize],
+    ) -> Move {
+        Move { x, y, dtype, copy: Strided::new(start, dims, strides) }
+    }
+
+    pub fn run(&self, env: &mut Env) {
+        match self.dtype {
+            DType::F32 => self.typed::<f32>(env),
+            DType::U8 | DType::I8 | DType::Bool => self.typed::<u8>(env),
+            DType::I32 => self.typed::<i32>(env),
+            DType::I64 => self.typed::<i64>(env),
+        }
+    }
+
+    fn typed<T: Element + Send + Sync>(&self, env: &mut Env) {
+        let (x, y) = (env.read::<T>(self.x), env.write::<T>(self.y));
+        self.copy.run(env.ctx.pool, x, y);
+    }
+}
+
+/// Dense tensors side by side: row r of the result is row r of each input in turn.
+pub(crate) struct Concat {
+    /// Inputs and the elements that each adds to a row.
+    pub parts: Vec<(Slot, usize)>,
+    pub y: Slot,
+    pub dtype: DType,
+}
+
+impl Concat {
+    pub fn run(&self, env: &mut Env) {
+        match self.dtype {
+            DType::F32 => self.typed::<f32>(env),
+            DType::U8 | DType::I8 | DType::Bool => self.typed::<u8>(env),
+            DType::I32 => self.typed::<i32>(env),
+            DType::I64 => self.typed::<i64>(env),
+        }
+    }
+
+    fn typed<T: Element + Send + Sync>(&self, env: &mut Env) {
+        let row: usize = self.parts.iter().map(|&(_, len)| len).sum();
+        let rows = (CHUNK / row).max(1);
+        let (y, pool) = (env.write::<T>(self.y), env.ctx.pool);
+        let mut column = 0;
+        for &(x, len) in &self.parts {
+            let x = env.peek::<T>(x);
+            pool.for_each_chunk_mut(y, rows * row, |task, y| {
+                let x = &x[task * rows * len..];
+                for (y, x) in y.chunks_exact_mut(row).zip(x.chunks_exact(len)) {
+                    y[column..column + len].copy_from_slice(x);
+                }
+            });
+            column += len;
+        }
+    }
+}
+
+/// A dense tensor inside a larger one that is filled with one value.
+pub(crate) struct Pad {
+    pub x: Slot,
+    pub y: Slot,
+    pub fill: Fill,
+    /// Extents of x and y in physical order, and the elements added before each dimension.
+    pub x_dims: Vec<usize>,
+    pub y_dims: Vec<usize>,
+    pub before: Vec<usize>,
+}
+
+/// What surrounds a padded tensor.
+pub(crate) enum Fill {
+    Float(f32),
+    Byte(u8),
+}
+
+impl Pad {
+    pub fn run(&self, env: &mut Env) {
+        match self.fill {
+            Fill::Float(value) => self.typed::<f32>(env, value),
+            Fill::Byte(value) => self.typed::<u8>(env, value),
+        }
+    }
+
+    fn typed<T: Element>(&self, env: &mut Env, value: T) {
+        let (x, y) = (env.read::<T>(self.x), env.write::<T>(self.y));
+        y.fill(value);
+        copy_inside(x, y, &self.x_dims, &self.y_dims, &self.before);
+    }
+}
+
+fn copy_inside<T: Copy>(
+    x: &[T],
+    y: &mut [T],
+    x_dims: &[usize],
+    y_dims: &[usize],
+    before: &[usize],
+) {
+    let [first, rest @ ..] = x_dims else {
+        y[0] = x[0];
+        return;
+    };
+    if rest.is_empty() {
+        y[before[0]..before[0] + first].copy_from_slice(x);
+        return;
+    }
+    let (x_step, y_step): (usize, usize) = (rest.iter().product(), y_dims[1..].iter().product());
+    for (i, x) in x.chunks_exact(x_step).enumerate() {
+        let y = &mut y[(before[0] + i) * y_step..][..y_step];
+        copy_inside(x, y, rest, &y_dims[1..], &before[1..]);
+    }
+}

@@ -1,0 +1,102 @@
+//! Convolutions and matrix products in float32, with what follows them.
+
+use edgecut_kernels::conv::ConvWeights;
+use edgecut_kernels::gemm::{PackedB, gemm};
+use edgecut_kernels::{ConvShape, Epilogue, conv, depthwise};
+
+use crate::plan::Slot;
+use crate::step::Env;
+
+/// What a convolution does to its sums before they are stored: bias, then a residual of the
+/// result's shape, then limits.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Tail {
+    pub bias: Option<Vec<f32>>,
+    pub residual: Option<Slot>,
+    pub clamp: Option<(f32, f32)>,
+}
+
+impl Tail {
+    fn bytes(&self) -> usize {
+        self.bias.as_ref().map_or(0, |b| 4 * b.len())
+    }
+
+    /// `row` is the number of output channels.
+    fn epilogue<'a>(&'a self, env: &mut Env<'a>, row: usize) -> Epilogue<'a> {
+        Epilogue {
+            bias: self.bias.as_deref(),
+            residual: self.residual.map(|slot| (env.read::<f32>(slot), row)),
+            clamp: self.clamp,
+            accumulate: false,
+        }
+    }
+}
+
+/// Convolution as matrix products over packed weights.
+pub(crate) struct Conv {
+    pub x: Slot,
+    pub y: Slot,
+    pub shape: ConvShape,
+    pub weights: ConvWeights,
+    pub tail: Tail,
+}
+
+impl Conv {
+    pub fn weight_bytes(&self) -> usize {
+        self.weights.bytes() + self.tail.bytes()
+    }
+
+    pub fn scratch_bytes(&self, threads: usize) -> usize {
+        4 * conv::conv_scratch_len(&self.shape, threads)
+    }
+
+    pub fn run<'a>(&'a self, env: &mut Env<'a>) {
+        let (x, y) = (env.read(self.x), env.write(self.y));
+        let epilogue = self.tail.epilogue(env, self.shape.cout);
+        let scratch = env.scratch(self.scratch_bytes(env.ctx.pool.threads()) / 4);
+        conv::conv(env.ctx, &self.shape, x, &self.weights, y, scratch, &epilogue);
+    }
+}
+
+/// Depthwise convolution; weights are `[kh * kw, c]`.
+pub(crate) struct Depthwise {
+    pub x: Slot,
+    pub y: Slot,
+    pub shape: ConvShape,
+    pub weights: Vec<f32>,
+    pub tail: Tail,
+}
+
+impl Depthwise {
+    pub fn weight_bytes(&self) -> usize {
+        4 * self.weights.len() + self.tail.bytes()
+    }
+
+    pub fn run<'a>(&'a self, env: &mut Env<'a>) {
+        let (x, y) = (env.read(self.x), env.write(self.y));
+        let epilogue = self.tail.epilogue(env, self.shape.cout);
+        depthwise::depthwise(env.ctx, &self.shape, x, &self.weights, y, &epilogue);
+    }
+}
+
+/// Rows of x times packed weights.
+pub(crate) struct Linear {
+    pub x: Slot,
+    pub y: Slot,
+    pub rows: usize,
+    pub weights: PackedB,
+    pub tail: Tail,
+}
+
+impl Linear {
+    pub fn weight_bytes(&self) -> usize {
+        self.weights.bytes() + self.tail.bytes()
+    }
+
+    pub fn run<'a>(&'a self, env: &mut Env<'a>) {
+        let (x, y) = (env.read(self.x), env.write(self.y));
+        let (k, n) = (self.weights.k(), self.weights.n());
+        let epilogue = self.tail.epilogue(env, n);
+        gemm(env.ctx, self.rows, x, k, &self.weights, y, n, &epilogue);
+    }
+}

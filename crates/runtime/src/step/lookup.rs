@@ -1,0 +1,60 @@
+//! Functions of one byte as tables of 256 results.
+
+use crate::plan::Slot;
+use crate::step::Env;
+use edgecut_kernels::quant;
+
+/// `y = table[x]` for every byte.
+pub(crate) struct Lookup {
+    x: Slot,
+    y: Slot,
+    table: Table,
+}
+
+enum Table {
+    Bytes([u8; 256]),
+    Floats([f32; 256]),
+}
+
+/// Elements that one task converts.
+const CHUNK: usize = 16 * 1024;
+
+impl Lookup {
+    /// Bytes to bytes: activations and changes of scale.
+    pub fn to_bytes(x: Slot, y: Slot, table: [u8; 256]) -> Lookup {
+        Lookup { x, y, table: Table::Bytes(table) }
+    }
+
+    /// Bytes to float32: dequantisation.
+    pub fn to_float(x: Slot, y: Slot, table: [f32; 256]) -> Lookup {
+        Lookup { x, y, table: Table::Floats(table) }
+    }
+
+    pub fn bytes(&self) -> usize {
+        match self.table {
+            Table::Bytes(_) => 256,
+            Table::Floats(_) => 1024,
+        }
+    }
+
+    pub fn run(&self, env: &mut Env) {
+        match &self.table {
+            Table::Bytes(table) if env.same(self.x, self.y) => {
+                env.ctx.pool.for_each_chunk_mut(env.write::<u8>(self.y), CHUNK, |_, y| {
+                    y.iter_mut().for_each(|y| *y = table[usize::from(*y)]);
+                });
+            }
+            Table::Bytes(table) => {
+                quant::lookup(env.ctx, env.read(self.x), table, env.write(self.y));
+            }
+            Table::Floats(table) => {
+                let (x, y) = (env.read::<u8>(self.x), env.write::<f32>(self.y));
+                env.ctx.pool.for_each_chunk_mut(y, CHUNK, |i, y| {
+                    for (y, &x) in y.iter_mut().zip(&x[i * CHUNK..]) {
+                        *y = table[usize::from(x)];
+                    }
+                });
+            }
+        }
+    }
+}

@@ -1,0 +1,153 @@
+//! The steps of a plan: one kernel call each, with shapes, weights and operands decided.
+//!
+//! Steps are an enum, so a run is a loop over a flat array without dynamic dispatch, look-ups by
+//! name, shape inference or allocation. [`Reference`] is the one exception: it runs the graph
+//! crate's interpreter for operators and attribute combinations that have no kernel.
+
+mod arrange;
+mod conv;
+mod elementwise;
+mod lookup;
+mod pool;
+mod quantised;
+mod reference;
+
+use edgecut_kernels::Ctx;
+use edgecut_kernels::arena::{Span, Views};
+
+pub(crate) use arrange::{Concat, Fill, Move, Pad};
+pub(crate) use conv::{Conv, Depthwise, Linear, Tail};
+pub(crate) use elementwise::{Broadcast, ChannelAffine, Elementwise, Walk, apply};
+pub(crate) use lookup::Lookup;
+pub(crate) use pool::{GlobalAverage, Pool, PoolKind};
+pub(crate) use quantised::{
+    Average, QuantAdd, QuantAverage, QuantConv, QuantDepthwise, QuantLinear, QuantOutput, Quantize,
+};
+pub(crate) use reference::{Reference, Source};
+
+use crate::Result;
+use crate::plan::{Element, Place, Slot};
+
+/// One kernel call.
+pub(crate) enum Step {
+    Conv(Box<Conv>),
+    Depthwise(Box<Depthwise>),
+    Linear(Box<Linear>),
+    QuantConv(Box<QuantConv>),
+    QuantDepthwise(Box<QuantDepthwise>),
+    QuantLinear(Box<QuantLinear>),
+    QuantAdd(QuantAdd),
+    QuantAverage(QuantAverage),
+    Quantize(Quantize),
+    Lookup(Box<Lookup>),
+    Move(Move),
+    Concat(Concat),
+    Pad(Pad),
+    Pool(Pool),
+    GlobalAverage(GlobalAverage),
+    Elementwise(Elementwise),
+    Broadcast(Broadcast),
+    ChannelAffine(ChannelAffine),
+    Reference(Box<Reference>),
+}
+
+impl Step {
+    /// Computes the step.
+    pub fn run<'a>(&'a self, env: &mut Env<'a>) -> Result<()> {
+        match self {
+            Step::Conv(step) => step.run(env),
+            Step::Depthwise(step) => step.run(env),
+            Step::Linear(step) => step.run(env),
+            Step::QuantConv(step) => step.run(env),
+            Step::QuantDepthwise(step) => step.run(env),
+            Step::QuantLinear(step) => step.run(env),
+            Step::QuantAdd(step) => step.run(env),
+            Step::QuantAverage(step) => step.run(env),
+            Step::Quantize(step) => step.run(env),
+            Step::Lookup(step) => step.run(env),
+            Step::Move(step) => step.run(env),
+            Step::Concat(step) => step.run(env),
+            Step::Pad(step) => step.run(env),
+            Step::Pool(step) => step.run(env),
+            Step::GlobalAverage(step) => step.run(env),
+            Step::Elementwise(step) => step.run(env),
+            Step::Broadcast(step) => step.run(env),
+            Step::ChannelAffine(step) => step.run(env),
+            Step::Reference(step) => return step.run(env),
+        }
+        Ok(())
+    }
+
+    /// Bytes of the weights and tables that the step owns.
+    pub fn weight_bytes(&self) -> usize {
+        match self {
+            Step::Conv(step) => step.weight_bytes(),
+            Step::Depthwise(step) => step.weight_bytes(),
+            Step::Linear(step) => step.weight_bytes(),
+            Step::QuantConv(step) => step.weight_bytes(),
+            Step::QuantDepthwise(step) => step.weight_bytes(),
+            Step::QuantLinear(step) => step.weight_bytes(),
+            Step::Lookup(step) => step.bytes(),
+            Step::ChannelAffine(step) => step.weight_bytes(),
+            Step::Reference(step) => step.weight_bytes(),
+            _ => 0,
+        }
+    }
+
+    /// Bytes of scratch memory on `threads` threads.
+    pub fn scratch_bytes(&self, threads: usize) -> usize {
+        match self {
+            Step::Conv(step) => step.scratch_bytes(threads),
+            Step::QuantConv(step) => step.scratch_bytes(threads),
+            _ => 0,
+        }
+    }
+}
+
+/// What a step runs in: the threads, and the memory of one session.
+pub(crate) struct Env<'a> {
+    pub ctx: Ctx<'a>,
+    pub places: &'a [Place],
+    pub views: Views<'a>,
+    pub scratch: Views<'a>,
+}
+
+impl<'a> Env<'a> {
+    /// The elements of a slot. The type is the one that the slot was made with.
+    pub fn read<T: Element>(&mut self, slot: Slot) -> &'a [T] {
+        match &self.places[slot.index()] {
+            Place::Arena(span) => self.views.read(*span),
+            Place::Constant(constant) => T::of(constant).expect("a slot has one type"),
+        }
+    }
+
+    /// As [`Env::read`] for steps with any number of inputs: alive until the next call.
+    pub fn peek<T: Element>(&mut self, slot: Slot) -> &[T] {
+        match &self.places[slot.index()] {
+            Place::Arena(span) => self.views.peek(*span),
+            Place::Constant(constant) => T::of(constant).expect("a slot has one type"),
+        }
+    }
+
+    /// The elements of a buffer, to be written.
+    pub fn write<T: Element>(&mut self, slot: Slot) -> &'a mut [T] {
+        match &self.places[slot.index()] {
+            Place::Arena(span) => self.views.write(*span),
+            Place::Constant(_) => unreachable!("no step writes a constant"),
+        }
+    }
+
+    /// Whether two slots are the same bytes: the step then works in place.
+    pub fn same(&self, x: Slot, y: Slot) -> bool {
+        let span = |slot: Slot| match &self.places[slot.index()] {
+            Place::Arena(span) => Some(span),
+            Place::Constant(_) => None,
+        };
+        span(x).is_some() && span(x) == span(y)
+    }
+
+    /// Scratch memory of `len` elements, with whatever the last step left there.
+    pub fn scratch<T: Element>(&mut self, len: usize) -> &'a mut [T] {
+        self.scratch.write(Span { offset: 0, bytes: len * size_of::<T>() })
+    }
+}

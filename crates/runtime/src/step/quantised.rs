@@ -1,0 +1,163 @@
+//! Steps on 8-bit data: integers in, integer sums, one rounding out.
+
+use edgecut_kernels::quant::{
+    self, Addend, Affine, DepthwiseWeights, Dequant, Output, PackedWeights, Requant,
+};
+use edgecut_kernels::{ConvShape, quant::conv_scratch_len};
+
+use crate::plan::Slot;
+use crate::step::Env;
+
+/// What becomes of the sums.
+pub(crate) enum QuantOutput {
+    /// Bytes of the next scale.
+    Bytes(Requant),
+    /// Real numbers, where no QuantizeLinear follows.
+    Floats(Dequant),
+}
+
+impl QuantOutput {
+    fn bytes(&self) -> usize {
+        match self {
+            QuantOutput::Bytes(requant) => requant.bytes(),
+            QuantOutput::Floats(dequant) => dequant.bytes(),
+        }
+    }
+
+    fn of<'a>(&'a self, env: &mut Env<'a>, y: Slot) -> Output<'a> {
+        match self {
+            QuantOutput::Bytes(requant) => Output::U8(env.write(y), requant),
+            QuantOutput::Floats(dequant) => Output::F32(env.write(y), dequant),
+        }
+    }
+}
+
+/// Convolution of bytes.
+pub(crate) struct QuantConv {
+    pub x: Slot,
+    pub y: Slot,
+    pub shape: ConvShape,
+    pub zero_point: u8,
+    /// One matrix a group.
+    pub weights: Vec<PackedWeights>,
+    pub output: QuantOutput,
+}
+
+impl QuantConv {
+    pub fn weight_bytes(&self) -> usize {
+        self.weights.iter().map(PackedWeights::bytes).sum::<usize>() + self.output.bytes()
+    }
+
+    pub fn scratch_bytes(&self, threads: usize) -> usize {
+        conv_scratch_len(&self.shape, threads)
+    }
+
+    pub fn run<'a>(&'a self, env: &mut Env<'a>) {
+        let x = env.read(self.x);
+        let output = self.output.of(env, self.y);
+        let scratch = env.scratch(self.scratch_bytes(env.ctx.pool.threads()));
+        quant::conv(env.ctx, &self.shape, x, self.zero_point, &self.weights, output, scratch);
+    }
+}
+
+/// Depthwise convolution of bytes.
+pub(crate) struct QuantDepthwise {
+    pub x: Slot,
+    pub y: Slot,
+    pub shape: ConvShape,
+    pub weights: DepthwiseWeights,
+    pub requant: Requant,
+}
+
+impl QuantDepthwise {
+    pub fn weight_bytes(&self) -> usize {
+        self.weights.bytes() + self.requant.bytes()
+    }
+
+    pub fn run(&self, env: &mut Env) {
+        let (x, y) = (env.read(self.x), env.write(self.y));
+        quant::depthwise(env.ctx, &self.shape, x, &self.weights, &self.requant, y);
+    }
+}
+
+/// Matrix product of bytes: rows of x times packed weights.
+pub(crate) struct QuantLinear {
+    pub x: Slot,
+    pub y: Slot,
+    pub rows: usize,
+    pub weights: PackedWeights,
+    pub output: QuantOutput,
+}
+
+impl QuantLinear {
+    pub fn weight_bytes(&self) -> usize {
+        self.weights.bytes() + self.output.bytes()
+    }
+
+    pub fn run<'a>(&'a self, env: &mut Env<'a>) {
+        let x = env.read(self.x);
+        let output = self.output.of(env, self.y);
+        quant::gemm(env.ctx, self.rows, x, self.weights.k(), &self.weights, output);
+    }
+}
+
+/// Sum of two 8-bit tensors of one shape.
+pub(crate) struct QuantAdd {
+    pub a: (Slot, Affine),
+    pub b: (Slot, Affine),
+    pub y: (Slot, Affine),
+    pub clamp: (u8, u8),
+}
+
+impl QuantAdd {
+    pub fn run(&self, env: &mut Env) {
+        let a = Addend { data: env.read(self.a.0), affine: self.a.1 };
+        let b = Addend { data: env.read(self.b.0), affine: self.b.1 };
+        quant::add(env.ctx, a, b, self.y.1, self.clamp, env.write(self.y.0));
+    }
+}
+
+/// Mean over windows of bytes, or over whole images.
+pub(crate) struct QuantAverage {
+    pub x: (Slot, Affine),
+    pub y: (Slot, Affine),
+    pub clamp: (u8, u8),
+    pub window: Average,
+}
+
+/// What is averaged.
+pub(crate) enum Average {
+    /// Windows; whether padding counts.
+    Window(ConvShape, bool),
+    /// All pixels of an image; their number and that of the channels.
+    Image(usize, usize),
+}
+
+impl QuantAverage {
+    pub fn run(&self, env: &mut Env) {
+        let ctx = env.ctx;
+        let (x, y) = (env.read(self.x.0), env.write(self.y.0));
+        let (from, to) = (self.x.1, self.y.1);
+        match &self.window {
+            Average::Window(shape, include_pad) => {
+                quant::average_pool(ctx, shape, x, from, to, self.clamp, *include_pad, y);
+            }
+            Average::Image(pixels, channels) => {
+                quant::global_average_pool(ctx, *pixels, *channels, x, from, to, self.clamp, y);
+            }
+        }
+    }
+}
+
+/// QuantizeLinear with one scale.
+pub(crate) struct Quantize {
+    pub x: Slot,
+    pub y: Slot,
+    pub affine: Affine,
+}
+
+impl Quantize {
+    pub fn run(&self, env: &mut Env) {
+        quant::quantize(env.ctx, env.read(self.x), self.affine, env.write(self.y));
+    }
+}
