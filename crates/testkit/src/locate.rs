@@ -8,12 +8,12 @@ pub fn workspace_root() -> PathBuf {
     here.ancestors().nth(2).unwrap_or(here).to_path_buf()
 }
 
-/// `path` inside the shared data: the folder in `EDGECUT_DATA`, or `../shared/data` beside the
-/// workspace. `None`, after saying that the test is skipped, where it does not exist.
+/// `path` inside the shared data: the folder that `EDGECUT_DATA` names, default `../shared/data`,
+/// relative to the workspace's root. `None`, after saying that the test is skipped, where it does
+/// not exist.
 pub fn shared_data(path: &str) -> Option<PathBuf> {
-    let folder = std::env::var_os("EDGECUT_DATA")
-        .map_or_else(|| workspace_root().join("../shared/data"), PathBuf::from);
-    let found = folder.join(path);
+    let folder = std::env::var_os("EDGECUT_DATA").unwrap_or("../shared/data".into());
+    let found = workspace_root().join(folder).join(path);
     if found.exists() {
         return Some(found);
     }

@@ -14,7 +14,7 @@ pub fn write_npy(path: &Path, tensor: &Tensor) -> Result<(), String> {
     let mut header =
         format!("{{'descr': '{descr}', 'fortran_order': False, 'shape': ({}), }}", dims.join(" "));
     // Magic, version, length and header together must be a multiple of 64 bytes, ending a line.
-    while (MAGIC.len() + 4 + header.len() + 1) % 64 != 0 {
+    while !(MAGIC.len() + 4 + header.len() + 1).is_multiple_of(64) {
         header.push(' ');
     }
     header.push('\n');
