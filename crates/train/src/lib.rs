@@ -1,1 +1,43 @@
-//! (to be written)
+//! Data sets, and training of image classifiers: reverse-mode differentiation over a
+//! [`Graph`](edgecut_graph::Graph), with the kernels that the runtime uses.
+//!
+//! ```text
+//! Graph ──TrainPlan──> steps over NHWC ──Engine──> logits, loss, gradients
+//!                                          │            │
+//!   data ──Loader──> batches ──────────────┘        Optimizer, Ema ──> fit ──> Graph
+//! ```
+//!
+//! | module | holds |
+//! | --- | --- |
+//! | [`data`] | readers, preprocessing, augmentation, batches |
+//! | [`plan`] | graph to layers and buffers, parameters in the kernels' layout |
+//! | [`engine`] | forward and backward pass |
+//! | [`optim`], [`schedule`], [`ema`] | what a step does with gradients |
+//! | [`trainer`] | the loop: progress, validation, stopping, resuming |
+//! | [`checkpoint`], [`fingerprint`] | state that survives a kill, and what it belongs to |
+//! | [`evaluate`](mod@evaluate), [`metrics`] | accuracy, confusions, intervals |
+//!
+//! The result of a training is a function of graph, data, [`TrainConfig`] and seed: neither
+//! threads nor instruction set nor interruptions change a byte of it.
+
+pub mod checkpoint;
+pub mod config;
+pub mod data;
+pub mod ema;
+pub mod engine;
+pub mod error;
+pub mod evaluate;
+pub mod fingerprint;
+mod grad;
+pub mod metrics;
+pub mod optim;
+pub mod params;
+pub mod plan;
+pub mod schedule;
+pub mod trainer;
+
+pub use config::{CheckpointOptions, RunOptions, TrainConfig};
+pub use error::{Result, TrainError};
+pub use evaluate::{Evaluation, evaluate};
+pub use optim::Optimizer;
+pub use trainer::{Control, Ending, EpochStats, Event, Progress, TrainOutcome, fit};

@@ -1,0 +1,82 @@
+//! Images per second of training, and where the time goes.
+//!
+//! `cargo run --release -p edgecut-train --example throughput [-- ARCH [BATCH [THREADS]]]`
+//!
+//! Data are random and in memory: this measures the engine alone. Times are minima over steps, so
+//! that whatever else the machine does counts as little as possible.
+
+use std::time::Instant;
+
+use edgecut_graph::rng::Rng;
+use edgecut_kernels::{Isa, Pool};
+use edgecut_train::Optimizer;
+use edgecut_train::ema::Ema;
+use edgecut_train::engine::Engine;
+use edgecut_train::optim::OptimizerState;
+use edgecut_train::plan::TrainPlan;
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let mut arguments = std::env::args().skip(1);
+    let arch = arguments.next().unwrap_or("mobilenet-v2-s28".into());
+    let batch: usize = arguments.next().map_or(Ok(128), |a| a.parse())?;
+    let threads: usize = arguments.next().map_or(Ok(2), |a| a.parse())?;
+    let graph = edgecut_zoo::build(&arch, &edgecut_zoo::Options::default())?;
+    let plan = TrainPlan::new(&graph, batch)?;
+    println!(
+        "{arch}: {} parameters, {:.0} MB",
+        plan.params().values.len(),
+        plan.bytes() as f64 / 1e6
+    );
+    let mut rng = Rng::new(1);
+    let x: Vec<f32> = (0..batch * plan.input().len()).map(|_| rng.normal()).collect();
+    let labels: Vec<u32> = (0..batch).map(|_| rng.below(plan.classes()) as u32).collect();
+    let mut optimizer = OptimizerState::new(Optimizer::SGD, plan.params().values.len());
+    let mut ema = Ema::new(plan.params(), 0.999);
+    let mut engine = Engine::new(plan, Pool::new(threads), Isa::detect());
+    let mut phases = [f64::INFINITY; 4];
+    let mut best = f64::INFINITY;
+    let mut layers = vec![[u64::MAX; 2]; engine.times().count()];
+    for step in 0..20 {
+        engine.reset_times();
+        let mut marks = vec![Instant::now()];
+        engine.forward(&x, batch, true);
+        marks.push(Instant::now());
+        let loss = engine.loss(&labels, 0.1);
+        engine.backward();
+        marks.push(Instant::now());
+        let (params, gradients, pool) = engine.update();
+        let decayed = params.decayed();
+        optimizer.step(pool, &mut params.values, gradients, decayed, 1e-4, 1e-3, step);
+        marks.push(Instant::now());
+        ema.update(params, step);
+        marks.push(Instant::now());
+        assert!(loss.is_finite());
+        for (phase, pair) in phases.iter_mut().zip(marks.windows(2)) {
+            *phase = phase.min((pair[1] - pair[0]).as_secs_f64());
+        }
+        best = best.min((marks[4] - marks[0]).as_secs_f64());
+        for (layer, (_, _, time)) in layers.iter_mut().zip(engine.times()) {
+            *layer = [layer[0].min(time.forward), layer[1].min(time.backward)];
+        }
+    }
+    println!("{:.0} images/s: {:.2} ms per step of {batch}", batch as f64 / best, best * 1e3);
+    for (name, time) in ["forward", "loss and backward", "update", "average"].iter().zip(phases) {
+        println!("  {name:<18} {:8.2} ms", time * 1e3);
+    }
+    let mut kinds = std::collections::BTreeMap::<&str, [u64; 3]>::new();
+    for ((_, kind, _), [forward, backward]) in engine.times().zip(&layers) {
+        let sum = kinds.entry(kind).or_default();
+        *sum = [sum[0] + 1, sum[1] + forward, sum[2] + backward];
+    }
+    println!("  {:<22} {:>5} {:>10} {:>10}", "layers", "", "forward", "backward");
+    for (kind, [count, forward, backward]) in kinds {
+        let ms = |ns: u64| ns as f64 / 1e6;
+        println!("  {kind:<22} {count:>5} {:>7.2} ms {:>7.2} ms", ms(forward), ms(backward));
+    }
+    if std::env::var_os("LAYERS").is_some() {
+        for ((name, kind, _), [forward, backward]) in engine.times().zip(&layers) {
+            println!("  {name:<40} {kind:<20} {forward:>10} {backward:>10}");
+        }
+    }
+    Ok(())
+}

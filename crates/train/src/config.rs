@@ -1,0 +1,148 @@
+//! Settings of a training.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use edgecut_kernels::Isa;
+use serde::{Deserialize, Serialize};
+
+use crate::data::Augment;
+use crate::error::{Result, TrainError};
+use crate::optim::Optimizer;
+
+/// What determines the result of a training, next to model and data.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TrainConfig {
+    /// Passes over the training data.
+    pub epochs: usize,
+    /// Images per step; more than the data has counts as all of it.
+    pub batch: usize,
+    /// Largest learning rate; see [`Schedule`](crate::schedule::Schedule).
+    pub lr: f32,
+    /// Optimiser.
+    pub optimizer: Optimizer,
+    /// Share of a weight that decays per unit of learning rate. Biases and BatchNorm's parameters
+    /// do not decay.
+    pub weight_decay: f32,
+    /// Epochs over which the learning rate rises; may be a fraction.
+    pub warmup_epochs: f32,
+    /// Share of each label spread over all classes (Szegedy et al. 2016).
+    pub label_smoothing: f32,
+    /// Decay per step of the moving average of the weights, or none.
+    pub ema_decay: Option<f32>,
+    /// Seed of data order and augmentation.
+    pub seed: u64,
+    /// Random variations of training images.
+    pub augment: Augment,
+}
+
+impl Default for TrainConfig {
+    fn default() -> TrainConfig {
+        TrainConfig {
+            epochs: 10,
+            batch: 128,
+            lr: 0.1,
+            optimizer: Optimizer::SGD,
+            weight_decay: 1e-4,
+            warmup_epochs: 1.0,
+            label_smoothing: 0.1,
+            ema_decay: Some(0.999),
+            seed: 0,
+            augment: Augment::default(),
+        }
+    }
+}
+
+impl TrainConfig {
+    /// Checks every field.
+    ///
+    /// # Errors
+    /// Names the first field that is out of range, and the range.
+    pub fn validate(&self) -> Result<()> {
+        let fail = |field, problem: String| Err(TrainError::config(field, problem));
+        let unit = 0.0..1.0;
+        if self.epochs == 0 || self.epochs > 1_000_000 {
+            return fail("epochs", format!("{}; must be 1 to 1000000", self.epochs));
+        }
+        if self.batch == 0 || self.batch > 1 << 16 {
+            return fail("batch", format!("{}; must be 1 to 65536", self.batch));
+        }
+        if !(self.lr > 0.0 && self.lr.is_finite()) {
+            return fail("lr", format!("{}; must be positive", self.lr));
+        }
+        if !(0.0..=1.0).contains(&self.weight_decay) {
+            return fail("weight_decay", format!("{}; must be 0 to 1", self.weight_decay));
+        }
+        if !(self.warmup_epochs >= 0.0 && self.warmup_epochs <= self.epochs as f32) {
+            let (warmup, epochs) = (self.warmup_epochs, self.epochs);
+            return fail("warmup_epochs", format!("{warmup}; must be 0 to the {epochs} epochs"));
+        }
+        if !unit.contains(&self.label_smoothing) {
+            return fail("label_smoothing", format!("{}; must be in [0, 1)", self.label_smoothing));
+        }
+        if let Some(decay) = self.ema_decay.filter(|d| !unit.contains(d)) {
+            return fail("ema_decay", format!("{decay}; must be in [0, 1)"));
+        }
+        match self.optimizer {
+            Optimizer::Sgd { momentum, .. } if !unit.contains(&momentum) => {
+                fail("momentum", format!("{momentum}; must be in [0, 1)"))
+            }
+            Optimizer::AdamW { beta1, beta2, epsilon }
+                if !(unit.contains(&beta1) && unit.contains(&beta2) && epsilon > 0.0) =>
+            {
+                fail("optimizer", "beta1 and beta2 must be in [0, 1), epsilon positive".into())
+            }
+            _ => Ok(self.augment.validate()?),
+        }
+    }
+}
+
+/// How to run a training. Nothing here changes a bit of the result, except that
+/// [`RunOptions::max_time`] ends it early.
+#[derive(Clone, Debug)]
+pub struct RunOptions {
+    /// Threads that compute; 0 takes one per processor.
+    pub threads: usize,
+    /// Instruction set; [`Isa::detect`] takes the best.
+    pub isa: Isa,
+    /// Threads that prepare data beside the ones that compute.
+    pub data_workers: usize,
+    /// Ends the training after this much time with the weights that it has by then. The schedule
+    /// is that of all epochs, so a training that is cut short has not cooled down: a budget is a
+    /// guard, the number of epochs is the plan. When it strikes depends on the machine's speed;
+    /// this is the only thing in training that is not deterministic.
+    pub max_time: Option<Duration>,
+    /// Where and how often to save the state, or not at all.
+    pub checkpoint: Option<CheckpointOptions>,
+}
+
+impl Default for RunOptions {
+    fn default() -> RunOptions {
+        RunOptions {
+            threads: 0,
+            isa: Isa::detect(),
+            data_workers: 1,
+            max_time: None,
+            checkpoint: None,
+        }
+    }
+}
+
+/// Checkpoints of a training.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CheckpointOptions {
+    /// The file. If it exists, training goes on from it; its folder is made if need be.
+    pub path: PathBuf,
+    /// Time between two. One is also written when training stops or ends.
+    pub every: Duration,
+    /// Start anew, ignoring the file.
+    pub restart: bool,
+}
+
+impl CheckpointOptions {
+    /// A checkpoint at `path` every ten seconds: it takes milliseconds to write, so little is lost
+    /// by a crash and little by guarding against it.
+    pub fn new(path: impl Into<PathBuf>) -> CheckpointOptions {
+        CheckpointOptions { path: path.into(), every: Duration::from_secs(10), restart: false }
+    }
+}

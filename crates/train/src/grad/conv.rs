@@ -1,0 +1,83 @@
+//! Convolution with any kernel, stride, dilation and groups.
+
+use edgecut_kernels::conv::{
+    ConvWeights, conv, conv_backward_input, conv_backward_input_scratch_len, conv_backward_weight,
+    conv_backward_weight_scratch_len, conv_scratch_len,
+};
+use edgecut_kernels::{ConvShape, Epilogue};
+
+use super::elementwise::{SUM_SCRATCH, column_sums};
+use super::{Dx, Env};
+use crate::params::{ParamId, Params};
+
+/// `z[n, oh, ow, m]`: x convolved with the weights, plus an optional bias.
+#[derive(Debug)]
+pub(crate) struct Convolution {
+    shape: ConvShape,
+    weight: ParamId,
+    bias: Option<ParamId>,
+    packed: ConvWeights,
+    /// Packed for the gradient of the input.
+    transposed: ConvWeights,
+}
+
+impl Convolution {
+    pub fn new(shape: ConvShape, weight: ParamId, bias: Option<ParamId>) -> Convolution {
+        let (packed, transposed) = (ConvWeights::default(), ConvWeights::default());
+        Convolution { shape, weight, bias, packed, transposed }
+    }
+
+    pub fn is_pointwise(&self) -> bool {
+        self.shape.is_pointwise()
+    }
+
+    pub fn scratch_len(&self, threads: usize) -> usize {
+        conv_scratch_len(&self.shape, threads)
+            .max(conv_backward_input_scratch_len(&self.shape, threads))
+            .max(conv_backward_weight_scratch_len(&self.shape))
+            .max(SUM_SCRATCH)
+    }
+
+    pub fn prepare(&mut self, params: &Params) {
+        let weight = &params.values[params.range(self.weight)];
+        self.packed.repack(&self.shape, weight);
+        self.transposed.repack_for_input_gradient(&self.shape, weight);
+    }
+
+    pub fn forward(
+        &self,
+        env: &Env,
+        params: &Params,
+        x: &[f32],
+        z: &mut [f32],
+        scratch: &mut [f32],
+    ) {
+        let shape = ConvShape { n: env.n, ..self.shape };
+        let bias = self.bias.map(|b| &params.values[params.range(b)]);
+        let epilogue = Epilogue::biased(bias, None);
+        conv(env.ctx, &shape, x, &self.packed, z, scratch, &epilogue);
+    }
+
+    pub fn backward(
+        &self,
+        env: &Env,
+        params: &Params,
+        gradients: &mut [f32],
+        x: &[f32],
+        dz: &[f32],
+        to: Dx,
+        dx: &mut [f32],
+        scratch: &mut [f32],
+    ) {
+        let shape = ConvShape { n: env.n, ..self.shape };
+        let dw = &mut gradients[params.range(self.weight)];
+        conv_backward_weight(env.ctx, &shape, x, dz, dw, scratch, false);
+        if let Some(bias) = self.bias {
+            column_sums(env, dz, &mut gradients[params.range(bias)], scratch);
+        }
+        if to != Dx::Skip {
+            let accumulate = to == Dx::Accumulate;
+            conv_backward_input(env.ctx, &shape, dz, &self.transposed, dx, scratch, accumulate);
+        }
+    }
+}

@@ -1,0 +1,227 @@
+//! Layers: the forward and backward pass of every operator that can be trained, one file per
+//! family. The arithmetic is that of `edgecut-kernels`; what is here is which kernel sees which
+//! operand, and what must be remembered between the two passes.
+//!
+//! The set is closed, so layers are an enum: the compiler sees every case, and a step of training
+//! dispatches once per layer.
+
+mod batch_norm;
+mod conv;
+mod depthwise;
+mod elementwise;
+mod linear;
+mod loss;
+mod pool;
+
+use edgecut_kernels::Ctx;
+
+use crate::params::Params;
+use crate::plan::Activation;
+
+pub(crate) use batch_norm::Norm;
+pub(crate) use conv::Convolution;
+pub(crate) use depthwise::Depthwise;
+pub(crate) use elementwise::{Clamp, Concat, add_to};
+pub(crate) use linear::Linear;
+pub(crate) use loss::Loss;
+pub(crate) use pool::{AveragePool, MaxPool, PoolShape};
+
+/// What every pass needs to know.
+pub(crate) struct Env<'a> {
+    pub ctx: Ctx<'a>,
+    /// Images in this batch.
+    pub n: usize,
+    /// Whether BatchNorm uses the batch's statistics.
+    pub training: bool,
+}
+
+/// The activations that a layer reads.
+pub(crate) struct Reads<'a> {
+    pub buffers: &'a [Vec<f32>],
+    pub activations: &'a [Activation],
+    pub inputs: &'a [usize],
+    pub n: usize,
+}
+
+impl<'a> Reads<'a> {
+    /// Whether input `i` lies in `buffer`.
+    pub fn lies_in(&self, i: usize, buffer: usize) -> bool {
+        self.activations[self.inputs[i]].buffer == buffer
+    }
+
+    /// Input `i`, `[n, h, w, c]`.
+    pub fn get(&self, i: usize) -> &'a [f32] {
+        let at = self.activations[self.inputs[i]];
+        &self.buffers[at.buffer][..at.len * self.n]
+    }
+}
+
+/// What becomes of the gradient of an input.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Dx {
+    /// Not needed.
+    Skip,
+    /// Overwrites `dx`.
+    Write,
+    /// Is added to `dx`.
+    Accumulate,
+    /// Replaces the output's gradient.
+    InPlace,
+}
+
+/// One operator with what it remembers.
+#[derive(Debug)]
+pub(crate) enum Layer {
+    Convolution(Convolution),
+    Depthwise(Depthwise),
+    Linear(Linear),
+    Norm(Box<Norm>),
+    Clamp(Clamp),
+    Add,
+    Concat(Concat),
+    MaxPool(MaxPool),
+    AveragePool(AveragePool),
+    GlobalAveragePool { pixels: usize, c: usize },
+}
+
+impl Layer {
+    /// Short name for tables.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Layer::Convolution(conv) if conv.is_pointwise() => "pointwise conv",
+            Layer::Convolution(_) => "conv",
+            Layer::Depthwise(_) => "depthwise conv",
+            Layer::Linear(_) => "linear",
+            Layer::Norm(norm) if norm.residual => "batch norm + add",
+            Layer::Norm(_) => "batch norm + clamp",
+            Layer::Clamp(_) => "clamp",
+            Layer::Add => "add",
+            Layer::Concat(_) => "concat",
+            Layer::MaxPool(_) => "max pool",
+            Layer::AveragePool(_) => "average pool",
+            Layer::GlobalAveragePool { .. } => "global average pool",
+        }
+    }
+
+    /// Whether the output may lie where an input was.
+    pub fn in_place(&self) -> bool {
+        matches!(self, Layer::Clamp(_) | Layer::Add)
+    }
+
+    /// Whether the backward pass looks at the output.
+    pub fn keeps_output(&self) -> bool {
+        matches!(self, Layer::Clamp(_))
+    }
+
+    /// Whether the output's gradient is that of input `index` too.
+    pub fn shares_gradient(&self, index: usize) -> bool {
+        match self {
+            Layer::Add => true,
+            Layer::Norm(norm) => norm.residual && index == 1,
+            _ => false,
+        }
+    }
+
+    /// Whether the backward pass can turn the output's gradient into the input's.
+    pub fn gradient_in_place(&self) -> bool {
+        matches!(self, Layer::Clamp(_))
+    }
+
+    /// Whether the backward pass can leave out the gradient of its input.
+    pub fn can_skip(&self) -> bool {
+        !matches!(self, Layer::Norm(_))
+    }
+
+    /// Whether the backward pass can add to a gradient instead of writing it.
+    pub fn accumulates(&self) -> bool {
+        !matches!(self, Layer::Norm(_))
+    }
+
+    /// Floats of scratch memory that the passes need.
+    pub fn scratch_len(&self, threads: usize) -> usize {
+        match self {
+            Layer::Convolution(conv) => conv.scratch_len(threads),
+            Layer::Depthwise(depthwise) => depthwise.scratch_len(),
+            Layer::Linear(linear) => linear.scratch_len(),
+            Layer::Norm(norm) => norm.scratch_len(),
+            Layer::MaxPool(pool) => pool.scratch_len(),
+            Layer::AveragePool(pool) => pool.scratch_len(),
+            _ => 0,
+        }
+    }
+
+    /// Packs weights after a change of parameters.
+    pub fn prepare(&mut self, params: &Params) {
+        match self {
+            Layer::Convolution(conv) => conv.prepare(params),
+            Layer::Linear(linear) => linear.prepare(params),
+            _ => {}
+        }
+    }
+
+    /// Computes `y`, which lies in `buffer`.
+    pub fn forward(
+        &mut self,
+        env: &Env,
+        params: &mut Params,
+        reads: &Reads,
+        buffer: usize,
+        y: &mut [f32],
+        scratch: &mut [f32],
+    ) {
+        match self {
+            Layer::Convolution(conv) => conv.forward(env, params, reads.get(0), y, scratch),
+            Layer::Depthwise(conv) => conv.forward(env, params, reads.get(0), y),
+            Layer::Linear(linear) => linear.forward(env, params, reads.get(0), y),
+            Layer::Norm(norm) => norm.forward(env, params, reads, y, scratch),
+            Layer::Clamp(clamp) => clamp.forward(env, reads, buffer, y),
+            Layer::Add => elementwise::add(env, reads, buffer, y),
+            Layer::Concat(concat) => concat.forward(env, reads, y),
+            Layer::MaxPool(pool) => pool.forward(env, reads.get(0), y),
+            Layer::AveragePool(pool) => pool.forward(env, reads.get(0), y),
+            Layer::GlobalAveragePool { pixels, c } => {
+                pool::global_average(env, *pixels, *c, reads.get(0), y);
+            }
+        }
+    }
+
+    /// From `dz`, the gradient of the output `z`, computes the gradients of the parameters (once,
+    /// with `index` 0) and that of input `index`, which goes where `to` says.
+    pub fn backward(
+        &mut self,
+        env: &Env,
+        params: &Params,
+        gradients: &mut [f32],
+        reads: &Reads,
+        z: &[f32],
+        index: usize,
+        dz: &mut [f32],
+        to: Dx,
+        dx: &mut [f32],
+        scratch: &mut [f32],
+    ) {
+        match self {
+            Layer::Convolution(conv) => {
+                conv.backward(env, params, gradients, reads.get(0), dz, to, dx, scratch);
+            }
+            Layer::Depthwise(conv) => {
+                conv.backward(env, params, gradients, reads.get(0), dz, to, dx, scratch);
+            }
+            Layer::Linear(linear) => {
+                linear.backward(env, params, gradients, reads.get(0), dz, to, dx, scratch);
+            }
+            Layer::Norm(_) if index == 1 => elementwise::add_backward(env, dz, to, dx),
+            Layer::Norm(norm) => {
+                norm.backward(env, params, gradients, reads.get(0), dz, to, dx, scratch);
+            }
+            Layer::Clamp(clamp) => clamp.backward(env, z, dz, to, dx),
+            Layer::Add => elementwise::add_backward(env, dz, to, dx),
+            Layer::Concat(concat) => concat.backward(env, index, dz, to, dx),
+            Layer::MaxPool(pool) => pool.backward(env, dz, to, dx, scratch),
+            Layer::AveragePool(pool) => pool.backward(env, dz, to, dx, scratch),
+            Layer::GlobalAveragePool { pixels, c } => {
+                pool::global_average_backward(env, *pixels, *c, dz, to, dx);
+            }
+        }
+    }
+}

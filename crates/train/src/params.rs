@@ -1,0 +1,241 @@
+//! Parameters and running statistics: flat arrays in the kernels' layout, mapped to the graph.
+//!
+//! All parameters lie in one array, so that optimiser, moving average and checkpoint are loops
+//! over a slice. Those that weight decay applies to come first: decay is a prefix, not a mask.
+//!
+//! A constant that several nodes read becomes one parameter for each of them. Exporters merge
+//! equal initialisers, so sharing says nothing about whether weights were meant to be tied.
+
+use std::ops::Range;
+
+use edgecut_graph::{Graph, Tensor};
+
+use crate::error::Result;
+
+/// What a parameter is to the optimiser.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Kind {
+    /// Weights of a convolution or linear layer: decayed.
+    Weight,
+    /// Added per channel: not decayed.
+    Bias,
+    /// BatchNorm's scale: not decayed.
+    Scale,
+    /// BatchNorm's running mean or variance: not trained, updated by the forward pass.
+    Statistic,
+}
+
+/// How elements are reordered between ONNX and the kernels: the ONNX tensor seen as three
+/// extents, and which of them becomes the first, second and third inside.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Layout {
+    dims: [usize; 3],
+    perm: [usize; 3],
+}
+
+impl Layout {
+    /// The same order on both sides.
+    pub fn plain(len: usize) -> Layout {
+        Layout { dims: [1, 1, len], perm: [0, 1, 2] }
+    }
+
+    /// Convolution weight `[m, c, kh, kw]` to `[kh*kw*c, m]`, where `taps = kh * kw`. Depthwise is
+    /// the case `c = 1`.
+    pub fn conv(m: usize, c: usize, taps: usize) -> Layout {
+        Layout { dims: [m, c, taps], perm: [2, 1, 0] }
+    }
+
+    /// Linear weight to `[pixels*c, n]`: ONNX's columns of a flattened image run over channels
+    /// first (CHW), the kernels' over pixels first (HWC). `transposed`: the tensor is `[n, k]`.
+    pub fn linear(c: usize, pixels: usize, n: usize, transposed: bool) -> Layout {
+        if transposed {
+            Layout { dims: [n, c, pixels], perm: [2, 1, 0] }
+        } else {
+            Layout { dims: [c, pixels, n], perm: [1, 0, 2] }
+        }
+    }
+
+    /// Number of elements.
+    pub fn len(&self) -> usize {
+        self.dims.iter().product()
+    }
+
+    /// Calls `f(outside, inside)` with every pair of positions.
+    fn for_each(&self, mut f: impl FnMut(usize, usize)) {
+        let [_, d1, d2] = self.dims;
+        let strides = [d1 * d2, d2, 1];
+        let extent = self.perm.map(|p| self.dims[p]);
+        let stride = self.perm.map(|p| strides[p]);
+        let mut inside = 0;
+        for i in 0..extent[0] {
+            for j in 0..extent[1] {
+                for k in 0..extent[2] {
+                    f(i * stride[0] + j * stride[1] + k * stride[2], inside);
+                    inside += 1;
+                }
+            }
+        }
+    }
+
+    /// From ONNX's order to the kernels'.
+    pub fn to_inside(self, onnx: &[f32], inside: &mut [f32]) {
+        self.for_each(|o, i| inside[i] = onnx[o]);
+    }
+
+    /// From the kernels' order to ONNX's.
+    pub fn to_onnx(self, inside: &[f32], onnx: &mut [f32]) {
+        self.for_each(|o, i| onnx[o] = inside[i]);
+    }
+}
+
+/// Index of an entry of [`Params`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ParamId(usize);
+
+#[derive(Clone, Debug)]
+struct Entry {
+    node: usize,
+    input: usize,
+    kind: Kind,
+    layout: Layout,
+    range: Range<usize>,
+    name: String,
+}
+
+/// Values of all parameters and statistics, and where in the graph they belong.
+#[derive(Clone, Debug, Default)]
+pub struct Params {
+    entries: Vec<Entry>,
+    /// Trainable values, those with weight decay first.
+    pub values: Vec<f32>,
+    /// BatchNorm's running means and variances.
+    pub stats: Vec<f32>,
+    decayed: usize,
+}
+
+impl Params {
+    /// Registers the constant at `node`'s input `input`. Ranges are known after
+    /// [`Params::load`].
+    pub(crate) fn add(
+        &mut self,
+        graph: &Graph,
+        node: usize,
+        input: usize,
+        kind: Kind,
+        layout: Layout,
+    ) -> Result<ParamId> {
+        let reader = &graph.nodes[node];
+        let len = graph.constant_f32s(reader, input)?.len();
+        if len != layout.len() {
+            let expected = layout.len();
+            let problem = format!("input {input} has {len} elements, needs {expected}");
+            return Err(reader.error(problem).into());
+        }
+        let name = graph.value(reader.input(input)?).name.clone();
+        self.entries.push(Entry { node, input, kind, layout, range: 0..0, name });
+        Ok(ParamId(self.entries.len() - 1))
+    }
+
+    /// Places all entries and takes their values from the graph.
+    pub(crate) fn load(&mut self, graph: &Graph) -> Result<()> {
+        let (mut values, mut stats) = (0, 0);
+        for pass in [true, false] {
+            for entry in self.entries.iter_mut().filter(|e| (e.kind == Kind::Weight) == pass) {
+                let end = if entry.kind == Kind::Statistic { &mut stats } else { &mut values };
+                entry.range = *end..*end + entry.layout.len();
+                *end = entry.range.end;
+            }
+            if pass {
+                self.decayed = values;
+            }
+        }
+        (self.values, self.stats) = (vec![0.0; values], vec![0.0; stats]);
+        for entry in &self.entries {
+            let onnx = graph.constant_f32s(&graph.nodes[entry.node], entry.input)?;
+            let array =
+                if entry.kind == Kind::Statistic { &mut self.stats } else { &mut self.values };
+            entry.layout.to_inside(onnx, &mut array[entry.range.clone()]);
+        }
+        Ok(())
+    }
+
+    /// Number of leading values that weight decay applies to.
+    pub fn decayed(&self) -> usize {
+        self.decayed
+    }
+
+    /// Position of a parameter in `values`, or of a statistic in `stats`.
+    pub fn range(&self, id: ParamId) -> Range<usize> {
+        self.entries[id.0].range.clone()
+    }
+
+    /// Names of the constants, their kinds, and their positions in `values` or `stats`.
+    pub fn names(&self) -> impl Iterator<Item = (&str, Kind, Range<usize>)> {
+        self.entries.iter().map(|e| (e.name.as_str(), e.kind, e.range.clone()))
+    }
+
+    /// The array that `kind` lives in, in ONNX's order: `values` laid out as the trainable
+    /// constants' tensors. For tests and tools that compare with other frameworks.
+    pub fn to_onnx(&self, name: &str, array: &[f32]) -> Option<Vec<f32>> {
+        let entry = self.entries.iter().find(|e| e.name == name)?;
+        let mut onnx = vec![0.0; entry.layout.len()];
+        entry.layout.to_onnx(&array[entry.range.clone()], &mut onnx);
+        Some(onnx)
+    }
+
+    /// A copy of `graph`, which these parameters came from, with `values` and `stats` written
+    /// back. A constant with other readers is left alone and the reader gets its own.
+    pub fn write_back(&self, graph: &Graph, values: &[f32], stats: &[f32]) -> Result<Graph> {
+        let mut out = graph.clone();
+        for entry in &self.entries {
+            let array = if entry.kind == Kind::Statistic { stats } else { values };
+            let old = out.nodes[entry.node].input(entry.input)?;
+            let shape = out.value(old).shape.to_fixed().unwrap_or_default();
+            let mut onnx = vec![0.0; entry.layout.len()];
+            entry.layout.to_onnx(&array[entry.range.clone()], &mut onnx);
+            let tensor = Tensor::new(shape, onnx)?;
+            let readers = out.nodes.iter().flat_map(|n| n.inputs.iter().flatten());
+            if readers.filter(|&&v| v == old).count() > 1 || out.is_output(old) {
+                let name = out.unique_name(&entry.name);
+                let own = out.add_constant(name, tensor);
+                out.nodes[entry.node].inputs[entry.input] = Some(own);
+            } else {
+                out.set_constant(old, tensor);
+            }
+        }
+        Ok(out)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn layouts_are_permutations_that_invert() {
+        let layouts = [
+            Layout::plain(7),
+            Layout::conv(4, 3, 9),
+            Layout::conv(5, 1, 25),
+            Layout::linear(3, 4, 5, true),
+            Layout::linear(3, 4, 5, false),
+        ];
+        for layout in layouts {
+            let onnx: Vec<f32> = (0..layout.len()).map(|i| i as f32).collect();
+            let (mut inside, mut back) = (vec![-1.0; onnx.len()], vec![-1.0; onnx.len()]);
+            layout.to_inside(&onnx, &mut inside);
+            layout.to_onnx(&inside, &mut back);
+            assert_eq!(onnx, back);
+        }
+    }
+
+    #[test]
+    fn convolution_weights_become_output_minor() {
+        // [m = 2, c = 2, taps = 3]; element (m, c, t) is 100 m + 10 c + t.
+        let onnx: Vec<f32> =
+            (0..12).map(|i| (100 * (i / 6) + 10 * (i / 3 % 2) + i % 3) as f32).collect();
+        let mut inside = vec![0.0; 12];
+        Layout::conv(2, 2, 3).to_inside(&onnx, &mut inside);
+        assert_eq!(inside[..6], [0.0, 100.0, 10.0, 110.0, 1.0, 101.0]);
+    }
+}

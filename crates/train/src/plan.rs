@@ -1,0 +1,172 @@
+//! From a graph to the steps of training.
+//!
+//! A [`TrainPlan`] is the graph as a list of layers over dense NHWC matrices `[n*h*w, c]`, with
+//! every buffer known beforehand:
+//!
+//! - A clamping activation (ReLU, ReLU6) after BatchNorm becomes part of it: one pass over memory
+//!   less in each direction, and memory is what these nets wait for.
+//! - Addition and a free-standing clamp write over an input that nobody else reads.
+//! - Flatten and reshapes to rows are no steps at all: a linear layer's weights are permuted once
+//!   instead of its input at every step.
+//! - Gradients of activations share a few slots, see [`gradients`].
+//! - A Softmax at the end belongs to the loss.
+
+mod compile;
+mod gradients;
+
+use edgecut_graph::Graph;
+
+use crate::error::Result;
+use crate::grad::Layer;
+use crate::params::Params;
+
+pub(crate) use gradients::{Backward, Target};
+
+/// Spatial extent and channels of one image's activation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Extent {
+    /// Height.
+    pub h: usize,
+    /// Width.
+    pub w: usize,
+    /// Channels.
+    pub c: usize,
+}
+
+impl Extent {
+    /// Pixels of one image: rows of its activation matrix.
+    pub fn pixels(&self) -> usize {
+        self.h * self.w
+    }
+
+    /// Elements of one image.
+    pub fn len(&self) -> usize {
+        self.pixels() * self.c
+    }
+
+    /// Whether there is no element.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+/// An activation: what it holds and where it lies.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Activation {
+    /// Elements of one image.
+    pub len: usize,
+    /// Buffer; several activations share one where a layer works in place.
+    pub buffer: usize,
+}
+
+/// One layer between activations.
+#[derive(Debug)]
+pub(crate) struct Step {
+    /// Name of the graph's node.
+    pub name: String,
+    /// What is computed.
+    pub layer: Layer,
+    /// Activations read.
+    pub inputs: Vec<usize>,
+    /// Activation written.
+    pub output: usize,
+}
+
+/// A graph compiled for training.
+#[derive(Debug)]
+pub struct TrainPlan {
+    pub(crate) steps: Vec<Step>,
+    pub(crate) activations: Vec<Activation>,
+    /// Elements per image of each activation buffer.
+    pub(crate) buffers: Vec<usize>,
+    pub(crate) backward: Vec<Backward>,
+    /// Elements per image of each gradient slot.
+    pub(crate) slots: Vec<usize>,
+    /// Slot that the loss writes its gradient to.
+    pub(crate) loss_slot: usize,
+    /// Activation that holds the logits.
+    pub(crate) logits: usize,
+    pub(crate) params: Params,
+    pub(crate) batch: usize,
+    pub(crate) input: Extent,
+    pub(crate) classes: usize,
+}
+
+impl TrainPlan {
+    /// Compiles `graph` (one float32 image input `[n, c, h, w]`, one output with a logit or a
+    /// softmax probability per class) for batches of up to `batch` images.
+    ///
+    /// # Errors
+    /// Names the node where an operator has no gradient here, or says what keeps the graph from
+    /// being an image classifier.
+    pub fn new(graph: &Graph, batch: usize) -> Result<TrainPlan> {
+        let mut compiled = compile::compile(graph, batch)?;
+        let buffers = share_buffers(&mut compiled);
+        let planned = gradients::plan(&compiled.steps, &compiled.activations, compiled.logits);
+        Ok(TrainPlan {
+            steps: compiled.steps,
+            activations: compiled.activations,
+            buffers,
+            backward: planned.backward,
+            slots: planned.slots,
+            loss_slot: planned.loss_slot,
+            logits: compiled.logits,
+            params: compiled.params,
+            batch,
+            input: compiled.input,
+            classes: compiled.classes,
+        })
+    }
+
+    /// Most images of one batch.
+    pub fn batch(&self) -> usize {
+        self.batch
+    }
+
+    /// Extent of the input image.
+    pub fn input(&self) -> Extent {
+        self.input
+    }
+
+    /// Number of classes.
+    pub fn classes(&self) -> usize {
+        self.classes
+    }
+
+    /// Parameters and running statistics as they are in the graph.
+    pub fn params(&self) -> &Params {
+        &self.params
+    }
+
+    /// Bytes of activations, gradients of activations and parameters that a step works on.
+    pub fn bytes(&self) -> usize {
+        let images = self.buffers.iter().chain(&self.slots).sum::<usize>() * self.batch;
+        4 * (images + 2 * self.params.values.len() + self.params.stats.len())
+    }
+}
+
+/// Gives every activation a buffer; returns the buffers' sizes. A layer that can work in place
+/// writes over an input that no other layer reads, now or in its backward pass.
+fn share_buffers(compiled: &mut compile::Compiled) -> Vec<usize> {
+    let count = compiled.activations.len();
+    let mut readers = vec![0; count];
+    compiled.steps.iter().flat_map(|s| &s.inputs).for_each(|&a| readers[a] += 1);
+    // Activation 0 is the input image.
+    let mut pinned = vec![false; count];
+    pinned[0] = true;
+    let mut buffers = vec![compiled.activations[0].len];
+    for step in &compiled.steps {
+        pinned[step.output] = step.layer.keeps_output();
+        let reusable = |&&a: &&usize| readers[a] == 1 && !pinned[a];
+        let reuse = if step.layer.in_place() { step.inputs.iter().find(reusable) } else { None };
+        let buffer = match reuse {
+            Some(&input) => compiled.activations[input].buffer,
+            None => {
+                buffers.push(compiled.activations[step.output].len);
+                buffers.len() - 1
+            }
+        };
+        compiled.activations[step.output].buffer = buffer;
+    }
+    buffers
+}

@@ -1,0 +1,149 @@
+//! Which slot holds the gradient of which activation, and when.
+//!
+//! The backward pass walks the steps from the last to the first. A gradient lives from the first
+//! layer that contributes to it until the layer that made the activation has consumed it, so a
+//! handful of slots serves the whole net, and the slot that was freed last, whose content is
+//! still in the cache, is taken first.
+//!
+//! Addition copies nothing: both inputs share the slot of the output's gradient until one of
+//! their layers wants to change it. Who shares is known here, so the copy is in the plan exactly
+//! where it is needed.
+
+use super::{Activation, Step};
+
+/// What a layer's backward pass does with the gradient of one input.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Target {
+    /// Nobody needs it.
+    Skip,
+    /// Writes it to this slot.
+    Write(usize),
+    /// Adds it to this slot.
+    Accumulate(usize),
+    /// Writes it to `temporary`, which is then added to `to`.
+    Add {
+        /// Slot for the contribution.
+        temporary: usize,
+        /// Slot of the sum.
+        to: usize,
+    },
+    /// Turns the output's gradient, which nobody else needs any more, into it.
+    InPlace,
+    /// Is the output's gradient itself, shared: nothing to do.
+    Share,
+}
+
+/// One step of the backward pass.
+#[derive(Debug)]
+pub(crate) struct Backward {
+    /// Index into the plan's steps.
+    pub step: usize,
+    /// Slot of the output's gradient.
+    pub slot: usize,
+    /// Copies `(from, to)` of shared slots that this step is about to change.
+    pub copies: Vec<(usize, usize)>,
+    /// One for each input. They are served from the last to the first: what shares the output's
+    /// gradient comes after what may overwrite it.
+    pub targets: Vec<Target>,
+}
+
+pub(super) struct Planned {
+    pub backward: Vec<Backward>,
+    pub slots: Vec<usize>,
+    pub loss_slot: usize,
+}
+
+#[derive(Default)]
+struct Slots {
+    sizes: Vec<usize>,
+    owners: Vec<usize>,
+    free: Vec<usize>,
+}
+
+impl Slots {
+    fn take(&mut self, len: usize) -> usize {
+        let slot = self.free.pop().unwrap_or_else(|| {
+            self.sizes.push(0);
+            self.owners.push(0);
+            self.sizes.len() - 1
+        });
+        self.sizes[slot] = self.sizes[slot].max(len);
+        self.owners[slot] = 1;
+        slot
+    }
+
+    fn release(&mut self, slot: usize) {
+        self.owners[slot] -= 1;
+        if self.owners[slot] == 0 {
+            self.free.push(slot);
+        }
+    }
+}
+
+/// Plans the backward pass of `steps`, whose last activation of interest is `logits`.
+/// Activation 0, the image, needs no gradient.
+pub(super) fn plan(steps: &[Step], activations: &[Activation], logits: usize) -> Planned {
+    let mut slots = Slots::default();
+    let mut held: Vec<Option<usize>> = vec![None; activations.len()];
+    let loss_slot = slots.take(activations[logits].len);
+    held[logits] = Some(loss_slot);
+    let mut backward = vec![];
+    for (index, step) in steps.iter().enumerate().rev() {
+        // A layer that the logits do not depend on.
+        let Some(slot) = held[step.output].take() else { continue };
+        let mut plan = Backward { step: index, slot, copies: vec![], targets: vec![] };
+        let mut given_away = false;
+        for (at, &input) in step.inputs.iter().enumerate().rev() {
+            let len = activations[input].len;
+            let target = match held[input] {
+                _ if input == 0 && step.layer.can_skip() => Target::Skip,
+                // Written for nothing, in the rare net that begins with such a layer.
+                _ if input == 0 => {
+                    let unused = slots.take(len);
+                    slots.release(unused);
+                    Target::Write(unused)
+                }
+                None if step.layer.shares_gradient(at) => {
+                    slots.owners[slot] += 1;
+                    held[input] = Some(slot);
+                    Target::Share
+                }
+                None if step.layer.gradient_in_place() && slots.owners[slot] == 1 => {
+                    given_away = true;
+                    held[input] = Some(slot);
+                    Target::InPlace
+                }
+                None => {
+                    let new = slots.take(len);
+                    held[input] = Some(new);
+                    Target::Write(new)
+                }
+                Some(current) => {
+                    let own = if slots.owners[current] == 1 {
+                        current
+                    } else {
+                        let own = slots.take(len);
+                        plan.copies.push((current, own));
+                        slots.release(current);
+                        held[input] = Some(own);
+                        own
+                    };
+                    if step.layer.accumulates() || step.layer.shares_gradient(at) {
+                        Target::Accumulate(own)
+                    } else {
+                        let temporary = slots.take(len);
+                        slots.release(temporary);
+                        Target::Add { temporary, to: own }
+                    }
+                }
+            };
+            plan.targets.push(target);
+        }
+        plan.targets.reverse();
+        if !given_away {
+            slots.release(slot);
+        }
+        backward.push(plan);
+    }
+    Planned { backward, slots: slots.sizes, loss_slot }
+}

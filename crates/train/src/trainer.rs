@@ -1,0 +1,532 @@
+//! The training loop: batches in, a trained graph out.
+//!
+//! One step is forward, loss, backward, update, average. Everything that a later step depends on is
+//! in the checkpoint, and nothing else is: a training that is killed and started again ends with
+//! the same bytes as one that ran through, on any number of threads and any instruction set.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use edgecut_graph::Graph;
+use edgecut_kernels::Pool;
+use serde::{Deserialize, Serialize};
+
+use crate::checkpoint::{Checkpoint, Identity};
+use crate::config::{RunOptions, TrainConfig};
+use crate::data::{Dataset, Loader, LoaderOptions, Preprocess, transform::METADATA_KEY};
+use crate::ema::Ema;
+use crate::engine::Engine;
+use crate::error::{Result, TrainError};
+use crate::evaluate::{Evaluation, evaluate};
+use crate::fingerprint;
+use crate::metrics::argmax;
+use crate::optim::OptimizerState;
+use crate::plan::TrainPlan;
+use crate::schedule::Schedule;
+
+/// Key of the JSON list of class names in a model's metadata.
+pub const CLASSES_KEY: &str = "edgecut.classes";
+
+/// What one epoch achieved.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct EpochStats {
+    /// Number of the epoch, from 1.
+    pub epoch: usize,
+    /// Mean loss over the epoch's training images, as they came (augmented, smoothed labels).
+    pub train_loss: f64,
+    /// Share of these images that were recognised at the time.
+    pub train_accuracy: f64,
+    /// Mean cross entropy on the validation data at the end of the epoch.
+    pub val_loss: Option<f64>,
+    /// Accuracy on the validation data at the end of the epoch, with averaged weights if they are
+    /// averaged.
+    pub val_accuracy: Option<f64>,
+    /// Learning rate of the last step.
+    pub lr: f32,
+    /// Seconds since the training began, time between runs not counted.
+    pub seconds: f64,
+}
+
+impl EpochStats {
+    pub(crate) const NUMBERS: usize = 7;
+
+    pub(crate) fn to_numbers(self) -> [f64; EpochStats::NUMBERS] {
+        [
+            self.epoch as f64,
+            self.train_loss,
+            self.train_accuracy,
+            self.val_loss.unwrap_or(f64::NAN),
+            self.val_accuracy.unwrap_or(f64::NAN),
+            self.lr.into(),
+            self.seconds,
+        ]
+    }
+
+    pub(crate) fn from_numbers(n: [f64; EpochStats::NUMBERS]) -> EpochStats {
+        let some = |v: f64| (!v.is_nan()).then_some(v);
+        EpochStats {
+            epoch: n[0] as usize,
+            train_loss: n[1],
+            train_accuracy: n[2],
+            val_loss: some(n[3]),
+            val_accuracy: some(n[4]),
+            lr: n[5] as f32,
+            seconds: n[6],
+        }
+    }
+}
+
+/// Where a training stands, told to its observer.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Progress<'a> {
+    /// What has just happened.
+    pub event: Event<'a>,
+    /// Current epoch, from 1.
+    pub epoch: usize,
+    /// Epochs in all.
+    pub epochs: usize,
+    /// Steps of this epoch that are done.
+    pub step: usize,
+    /// Steps in an epoch.
+    pub steps_per_epoch: usize,
+    /// Mean loss of this epoch so far.
+    pub loss: f64,
+    /// Accuracy on this epoch's training images so far.
+    pub accuracy: f64,
+    /// Learning rate of the last step.
+    pub lr: f32,
+    /// Training images per second in this run, validation not counted; 0 before the first step.
+    pub images_per_second: f64,
+    /// Estimate of the time that is left; `None` before there is anything to go by.
+    pub seconds_left: Option<f64>,
+}
+
+/// What has just happened.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Event<'a> {
+    /// A checkpoint was found and training goes on from it.
+    Resumed,
+    /// A step was done.
+    Step,
+    /// Validation begins.
+    Validating,
+    /// An epoch ended.
+    EpochEnd(&'a EpochStats),
+    /// A checkpoint was written.
+    Saved,
+}
+
+/// What the observer wants.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Control {
+    /// Go on.
+    Continue,
+    /// Write a checkpoint, if there is one to write, and return what there is.
+    Stop,
+}
+
+/// Why a training returned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Ending {
+    /// All epochs were done.
+    Completed,
+    /// The observer asked for it.
+    Stopped,
+    /// The time was used up.
+    OutOfTime,
+}
+
+/// What a training returns.
+#[derive(Clone, Debug)]
+pub struct TrainOutcome {
+    /// The graph with trained weights: the last moving averages where weights are averaged, the
+    /// last weights otherwise. Never a choice by validation accuracy, which would flatter it.
+    /// Metadata tell the preprocessing and the class names.
+    pub graph: Graph,
+    /// What these weights achieve on the validation data. `None` without such data, or when the
+    /// observer stopped the training.
+    pub validation: Option<Evaluation>,
+    /// One entry for each finished epoch.
+    pub history: Vec<EpochStats>,
+    /// Why it returned.
+    pub ending: Ending,
+    /// Steps done, all runs together.
+    pub steps: u64,
+    /// Training images per second in this run, validation not counted; 0 if there was no step.
+    pub images_per_second: f64,
+    /// Seconds of training, all runs together.
+    pub seconds: f64,
+}
+
+/// Trains `graph` on `train` and validates it on `val` after each epoch.
+///
+/// `graph` has one image input, `[n, c, h, w]` with the shape that `preprocess` makes, and one
+/// output with a logit or softmax probability for each class.
+///
+/// # Errors
+/// Settings out of range; a model that cannot be trained or does not fit the data; samples that
+/// cannot be read; a checkpoint that is broken or belongs to another training; a loss that is no
+/// longer a number.
+pub fn fit(
+    graph: &Graph,
+    train: Arc<dyn Dataset>,
+    val: Option<Arc<dyn Dataset>>,
+    preprocess: &Preprocess,
+    config: &TrainConfig,
+    options: &RunOptions,
+    observer: &mut dyn FnMut(&Progress) -> Control,
+) -> Result<TrainOutcome> {
+    config.validate()?;
+    let mut trainer = Trainer::new(graph, train, val, preprocess, config, options)?;
+    if trainer.resume()? {
+        observer(&trainer.progress(Event::Resumed));
+    }
+    let ending = trainer.run(observer)?;
+    trainer.finish(graph, ending)
+}
+
+struct Trainer<'a> {
+    config: &'a TrainConfig,
+    options: &'a RunOptions,
+    preprocess: &'a Preprocess,
+    train: Arc<dyn Dataset>,
+    val: Option<Arc<dyn Dataset>>,
+    identity: Option<Identity>,
+    engine: Engine,
+    optimizer: OptimizerState,
+    ema: Option<Ema>,
+    schedule: Schedule,
+    steps_per_epoch: u64,
+    /// Counters and history; its arrays are filled only to be written.
+    state: Checkpoint,
+    last_validation: Option<Evaluation>,
+    started: Instant,
+    saved: Instant,
+    /// Seconds of earlier runs.
+    earlier: f64,
+    /// Images and seconds of training steps in this run.
+    pace: (u64, f64),
+    validation_seconds: f64,
+}
+
+impl<'a> Trainer<'a> {
+    fn new(
+        graph: &Graph,
+        train: Arc<dyn Dataset>,
+        val: Option<Arc<dyn Dataset>>,
+        preprocess: &'a Preprocess,
+        config: &'a TrainConfig,
+        options: &'a RunOptions,
+    ) -> Result<Trainer<'a>> {
+        preprocess.validate()?;
+        if train.is_empty() {
+            return Err(TrainError::config("data", "there are no training images"));
+        }
+        let batch = config.batch.min(train.len());
+        let plan = TrainPlan::new(graph, batch)?;
+        check_fit(&plan, &train, val.as_ref(), preprocess)?;
+        let pool = match options.threads {
+            0 => Pool::for_this_machine(),
+            threads => Pool::new(threads),
+        };
+        let identity = match &options.checkpoint {
+            None => None,
+            Some(_) => Some(identity(graph, &train, val.as_ref(), preprocess, config)?),
+        };
+        let steps_per_epoch = (train.len() / batch) as u64;
+        let total = steps_per_epoch * config.epochs as u64;
+        let warmup = (f64::from(config.warmup_epochs) * steps_per_epoch as f64).round() as u64;
+        let params = plan.params();
+        let now = Instant::now();
+        Ok(Trainer {
+            optimizer: OptimizerState::new(config.optimizer, params.values.len()),
+            ema: config.ema_decay.map(|decay| Ema::new(params, decay)),
+            engine: Engine::new(plan, pool, options.isa),
+            schedule: Schedule { peak: config.lr, warmup: warmup.min(total), total },
+            steps_per_epoch,
+            config,
+            options,
+            preprocess,
+            train,
+            val,
+            identity,
+            state: Checkpoint::default(),
+            last_validation: None,
+            started: now,
+            saved: now,
+            earlier: 0.0,
+            pace: (0, 0.0),
+            validation_seconds: 0.0,
+        })
+    }
+
+    /// The arrays of a checkpoint, in order.
+    fn arrays(&mut self) -> Vec<&mut Vec<f32>> {
+        let params = self.engine.params_mut();
+        let mut arrays = vec![&mut params.values, &mut params.stats];
+        arrays.extend(&mut self.optimizer.moments);
+        if let Some(ema) = &mut self.ema {
+            arrays.extend([&mut ema.values, &mut ema.stats]);
+        }
+        arrays
+    }
+
+    /// Takes up the state of an earlier run; whether there was one.
+    fn resume(&mut self) -> Result<bool> {
+        let (Some(checkpoint), Some(identity)) = (&self.options.checkpoint, self.identity) else {
+            return Ok(false);
+        };
+        if checkpoint.restart {
+            return Ok(false);
+        }
+        let lengths: Vec<usize> = self.arrays().iter().map(|a| a.len()).collect();
+        let Some(mut state) = Checkpoint::load(&checkpoint.path, &identity, &lengths)? else {
+            return Ok(false);
+        };
+        for (own, saved) in self.arrays().into_iter().zip(std::mem::take(&mut state.arrays)) {
+            *own = saved;
+        }
+        self.earlier = state.seconds;
+        self.state = state;
+        Ok(true)
+    }
+
+    /// Writes a checkpoint where they are wanted.
+    fn save(&mut self) -> Result<bool> {
+        let (Some(checkpoint), Some(identity)) = (&self.options.checkpoint, self.identity) else {
+            return Ok(false);
+        };
+        self.state.seconds = self.seconds();
+        // Moved there and back: a copy would double the memory.
+        self.state.arrays = self.arrays().into_iter().map(std::mem::take).collect();
+        let result = self.state.save(&checkpoint.path, &identity);
+        let arrays = std::mem::take(&mut self.state.arrays);
+        for (own, saved) in self.arrays().into_iter().zip(arrays) {
+            *own = saved;
+        }
+        self.saved = Instant::now();
+        result.map(|()| true)
+    }
+
+    fn seconds(&self) -> f64 {
+        self.earlier + self.started.elapsed().as_secs_f64()
+    }
+
+    fn out_of_time(&self) -> bool {
+        self.options.max_time.is_some_and(|limit| self.seconds() >= limit.as_secs_f64())
+    }
+
+    fn run(&mut self, observer: &mut dyn FnMut(&Progress) -> Control) -> Result<Ending> {
+        let mut options = LoaderOptions::training(
+            self.engine.plan().batch(),
+            self.config.seed,
+            Some(self.config.augment),
+        );
+        options.start_epoch = self.state.step / self.steps_per_epoch;
+        options.start_step = (self.state.step % self.steps_per_epoch) as usize;
+        options.end_epoch = Some(self.config.epochs as u64);
+        options.workers = self.options.data_workers.max(1);
+        let mut loader = Loader::new(self.train.clone(), self.preprocess, &options)?;
+        let ending = loop {
+            // Also after a checkpoint that was written between an epoch's last step and its end.
+            let epochs_done = (self.state.step / self.steps_per_epoch) as usize;
+            if epochs_done > self.state.history.len() {
+                self.end_epoch(observer)?;
+            }
+            if epochs_done >= self.config.epochs {
+                break Ending::Completed;
+            }
+            if self.out_of_time() {
+                break Ending::OutOfTime;
+            }
+            let start = Instant::now();
+            let Some(batch) = loader.next_batch()? else { break Ending::Completed };
+            self.step(&batch.x, &batch.labels)?;
+            self.pace.0 += batch.n as u64;
+            self.pace.1 += start.elapsed().as_secs_f64();
+            if observer(&self.progress(Event::Step)) == Control::Stop {
+                break Ending::Stopped;
+            }
+            let due =
+                self.options.checkpoint.as_ref().is_some_and(|c| self.saved.elapsed() >= c.every);
+            if due && self.save()? {
+                observer(&self.progress(Event::Saved));
+            }
+        };
+        drop(loader);
+        self.save()?;
+        Ok(ending)
+    }
+
+    /// One step of training.
+    fn step(&mut self, x: &[f32], labels: &[u32]) -> Result<()> {
+        self.engine.forward(x, labels.len(), true);
+        let loss = self.engine.loss(labels, self.config.label_smoothing);
+        if !loss.is_finite() {
+            let epoch = (self.state.step / self.steps_per_epoch) as usize + 1;
+            let step = (self.state.step % self.steps_per_epoch) as usize + 1;
+            return Err(TrainError::Diverged { epoch, step, loss });
+        }
+        let rows = self.engine.logits().chunks_exact(self.engine.plan().classes());
+        let hits = rows.zip(labels).filter(|(row, label)| argmax(row) == **label as usize).count();
+        self.engine.backward();
+        let step = self.state.step;
+        let lr = self.schedule.rate(step);
+        let (params, gradients, pool) = self.engine.update();
+        let (decayed, decay) = (params.decayed(), self.config.weight_decay);
+        self.optimizer.step(pool, &mut params.values, gradients, decayed, decay, lr, step);
+        if let Some(ema) = &mut self.ema {
+            ema.update(params, step);
+        }
+        self.state.loss_sum += loss * labels.len() as f64;
+        self.state.correct += hits as u64;
+        self.state.seen += labels.len() as u64;
+        self.state.step += 1;
+        Ok(())
+    }
+
+    fn end_epoch(&mut self, observer: &mut dyn FnMut(&Progress) -> Control) -> Result<()> {
+        if self.val.is_some() {
+            observer(&self.progress(Event::Validating));
+        }
+        self.validate()?;
+        let seen = self.state.seen.max(1) as f64;
+        let stats = EpochStats {
+            epoch: self.state.history.len() + 1,
+            train_loss: self.state.loss_sum / seen,
+            train_accuracy: self.state.correct as f64 / seen,
+            val_loss: self.last_validation.as_ref().map(|v| v.loss),
+            val_accuracy: self.last_validation.as_ref().map(|v| v.counts.accuracy()),
+            lr: self.schedule.rate(self.state.step - 1),
+            seconds: self.seconds(),
+        };
+        observer(&self.progress(Event::EpochEnd(&stats)));
+        self.state.history.push(stats);
+        (self.state.loss_sum, self.state.correct, self.state.seen) = (0.0, 0, 0);
+        Ok(())
+    }
+
+    /// Measures the weights that would be returned now.
+    fn validate(&mut self) -> Result<()> {
+        let Some(val) = self.val.clone() else { return Ok(()) };
+        let start = Instant::now();
+        if let Some(ema) = &mut self.ema {
+            ema.swap(self.engine.params_mut());
+        }
+        let result = evaluate(&mut self.engine, val, self.preprocess);
+        if let Some(ema) = &mut self.ema {
+            ema.swap(self.engine.params_mut());
+        }
+        self.last_validation = Some(result?);
+        self.validation_seconds = start.elapsed().as_secs_f64();
+        Ok(())
+    }
+
+    fn images_per_second(&self) -> f64 {
+        if self.pace.0 == 0 { 0.0 } else { self.pace.0 as f64 / self.pace.1 }
+    }
+
+    fn progress<'e>(&self, event: Event<'e>) -> Progress<'e> {
+        let done = self.state.history.len() as u64;
+        let seen = self.state.seen.max(1) as f64;
+        let steps_left = self.schedule.total - self.state.step.min(self.schedule.total);
+        let images_left = steps_left * self.engine.plan().batch() as u64;
+        let epochs_left = self.config.epochs as u64 - done.min(self.config.epochs as u64);
+        let pace = self.images_per_second();
+        Progress {
+            event,
+            epoch: (done as usize + 1).min(self.config.epochs),
+            epochs: self.config.epochs,
+            step: self.state.step.saturating_sub(done * self.steps_per_epoch) as usize,
+            steps_per_epoch: self.steps_per_epoch as usize,
+            loss: self.state.loss_sum / seen,
+            accuracy: self.state.correct as f64 / seen,
+            lr: self.schedule.rate(self.state.step.saturating_sub(1)),
+            images_per_second: pace,
+            seconds_left: (pace > 0.0)
+                .then(|| images_left as f64 / pace + epochs_left as f64 * self.validation_seconds),
+        }
+    }
+
+    fn finish(mut self, graph: &Graph, ending: Ending) -> Result<TrainOutcome> {
+        // Weights have changed since the last epoch's end, or that was in an earlier run.
+        let stale = self.state.seen > 0 || self.last_validation.is_none();
+        if stale {
+            self.last_validation = None;
+            if ending != Ending::Stopped {
+                self.validate()?;
+            }
+        }
+        if let Some(ema) = &mut self.ema {
+            ema.swap(self.engine.params_mut());
+        }
+        let mut graph = self.engine.write_back(graph)?;
+        let json = |e: serde_json::Error| TrainError::config("preprocess", e.to_string());
+        let preprocess = serde_json::to_string(self.preprocess).map_err(json)?;
+        let classes = serde_json::to_string(self.train.classes()).map_err(json)?;
+        graph.metadata.insert(METADATA_KEY.into(), preprocess);
+        graph.metadata.insert(CLASSES_KEY.into(), classes);
+        Ok(TrainOutcome {
+            graph,
+            images_per_second: self.images_per_second(),
+            seconds: self.seconds(),
+            steps: self.state.step,
+            validation: self.last_validation,
+            history: self.state.history,
+            ending,
+        })
+    }
+}
+
+/// Checks that pictures and labels fit the model.
+fn check_fit(
+    plan: &TrainPlan,
+    train: &Arc<dyn Dataset>,
+    val: Option<&Arc<dyn Dataset>>,
+    preprocess: &Preprocess,
+) -> Result<()> {
+    let input = plan.input();
+    let shape = preprocess.shape();
+    if [input.h, input.w, input.c] != shape {
+        let [h, w, c] = shape;
+        return Err(TrainError::config(
+            "preprocess",
+            format!(
+                "pictures become {h}x{w} with {c} channels, the model takes {}x{} with {}",
+                input.h, input.w, input.c
+            ),
+        ));
+    }
+    for set in std::iter::once(train).chain(val) {
+        let classes = set.classes().len();
+        if classes > plan.classes() {
+            let problem = format!("{classes} classes, the model has {}", plan.classes());
+            return Err(TrainError::config("data", problem));
+        }
+        if let Some(i) = (0..set.len()).find(|&i| set.label(i) as usize >= plan.classes()) {
+            let problem = format!("sample {i} has label {} of {classes} classes", set.label(i));
+            return Err(TrainError::config("data", problem));
+        }
+    }
+    Ok(())
+}
+
+fn identity(
+    graph: &Graph,
+    train: &Arc<dyn Dataset>,
+    val: Option<&Arc<dyn Dataset>>,
+    preprocess: &Preprocess,
+    config: &TrainConfig,
+) -> Result<Identity> {
+    let mut data = fingerprint::of_data(train.as_ref(), preprocess)?;
+    if let Some(val) = val {
+        let other = fingerprint::of_data(val.as_ref(), preprocess)?;
+        data = fingerprint::combine(&[data, other]);
+    }
+    Ok(Identity {
+        config: fingerprint::of_config(config),
+        model: fingerprint::of_graph(graph),
+        data,
+    })
+}
