@@ -36,7 +36,7 @@ pub use augment::Augment;
 pub use error::{DataError, Result};
 pub use loader::{Batch, Loader, LoaderOptions};
 pub use memory::Memory;
-pub use open::{Data, OpenOptions, Places, open};
+pub use open::{Data, OpenOptions, Places, open, open_for_evaluation};
 pub use subset::{Part, Subset, split};
 pub use transform::{Channels, Preprocess, Resize};
 

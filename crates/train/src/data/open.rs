@@ -155,10 +155,29 @@ pub fn open(name_or_path: &str, options: &OpenOptions) -> Result<Data> {
     if let Ok(set) = registry::find(name_or_path) {
         return open_known(set, &options.places);
     }
+    let (name, parts) = open_path(name_or_path, options)?;
+    finish(name, parts, options)
+}
+
+/// Opens a set to evaluate a model on that was trained elsewhere: the test part where the set has
+/// one, else all its samples, unsplit. The second value is the note of [`Data`].
+///
+/// # Errors
+/// As [`open`].
+pub fn open_for_evaluation(
+    name_or_path: &str,
+    options: &OpenOptions,
+) -> Result<(Arc<dyn Dataset>, Option<String>)> {
+    if let Ok(set) = registry::find(name_or_path) {
+        return open_known(set, &options.places).map(|data| (data.test, data.note));
+    }
+    let (_, Parts(whole, test)) = open_path(name_or_path, options)?;
+    Ok((test.unwrap_or(whole), None))
+}
+
+/// The name and the parts of a set given by path.
+fn open_path(name_or_path: &str, options: &OpenOptions) -> Result<(String, Parts)> {
     let path = options.places.resolve(Path::new(name_or_path));
-    let name = path
-        .file_stem()
-        .map_or_else(|| name_or_path.to_string(), |s| s.to_string_lossy().into_owned());
     if !path.exists() {
         let names: Vec<&str> = registry::list().iter().map(|set| set.name).collect();
         return Err(DataError::Missing {
@@ -166,11 +185,12 @@ pub fn open(name_or_path: &str, options: &OpenOptions) -> Result<Data> {
             hint: format!("it is neither a path nor one of {}", names.join(", ")),
         });
     }
+    let stem = path.file_stem().map(|stem| stem.to_string_lossy().into_owned());
     let parts = match path.is_dir() {
         true => open_folder(&path)?,
         false => open_file(&path, options)?,
     };
-    finish(name, parts, options)
+    Ok((stem.unwrap_or_else(|| name_or_path.to_string()), parts))
 }
 
 /// The whole set or its training part, and the test part where there is one.

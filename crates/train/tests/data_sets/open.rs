@@ -3,7 +3,9 @@
 use crate::files::{cifar10, gzip, idx, idx_pair, noise, npy, picture, put, zip};
 use edgecut_train::data::open::{QUICKSTART_NOTE, SPLIT_SEED};
 use edgecut_train::data::registry::{self, State};
-use edgecut_train::data::{Dataset, Memory, OpenOptions, Part, Places, Subset, open, split};
+use edgecut_train::data::{
+    Dataset, Memory, OpenOptions, Part, Places, Subset, open, open_for_evaluation, split,
+};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -82,6 +84,9 @@ fn every_kind_is_detected() {
     }
     assert_eq!(open("idx", &within(root)).unwrap().train.classes(), ["red", "green", "blue"]);
     assert_eq!(open("set.npz", &within(root)).unwrap().name, "set");
+    for (path, count) in [("idx", 4), ("set.npz", 8)] {
+        assert_eq!(open_for_evaluation(path, &within(root)).unwrap().0.len(), count, "{path}");
+    }
 }
 
 #[test]
