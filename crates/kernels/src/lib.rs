@@ -11,13 +11,19 @@
 
 pub mod arena;
 pub mod batch_norm;
+pub mod column_sums;
 pub mod conv;
 pub mod depthwise;
+pub mod elementwise;
 pub mod gemm;
+pub mod layout;
+pub mod pool2d;
 pub mod quant;
+pub mod softmax;
 
 mod ctx;
 mod epilogue;
+mod exp;
 mod isa;
 mod pool;
 mod simd;

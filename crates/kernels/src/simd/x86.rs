@@ -78,10 +78,16 @@ impl Simd for Avx2 {
     }
     #[inline(always)]
     unsafe fn store_first(self, p: *mut f32, v: Self::V, m: Self::Mask) {
-        // SAFETY: as in `load_first`.
-        unsafe {
-            _mm256_maskstore_ps(p, m[0], v[0]);
-            _mm256_maskstore_ps(p.wrapping_add(8), m[1], v[1]);
+        // A masked store takes several times as long as a plain one, even with all lanes set.
+        if pure!(_mm256_movemask_epi8(m[1])) == -1 {
+            // SAFETY: all 16 lanes are valid by contract.
+            unsafe { self.store(p, v) }
+        } else {
+            // SAFETY: as in `load_first`.
+            unsafe {
+                _mm256_maskstore_ps(p, m[0], v[0]);
+                _mm256_maskstore_ps(p.wrapping_add(8), m[1], v[1]);
+            }
         }
     }
     #[inline(always)]
@@ -152,8 +158,14 @@ impl Simd for Avx512 {
     }
     #[inline(always)]
     unsafe fn store_first(self, p: *mut f32, v: Self::V, m: Self::Mask) {
-        // SAFETY: as in `load_first`.
-        unsafe { _mm512_mask_storeu_ps(p, m, v) }
+        // A masked store takes several times as long as a plain one, even with all lanes set.
+        if m == __mmask16::MAX {
+            // SAFETY: all 16 lanes are valid by contract.
+            unsafe { self.store(p, v) }
+        } else {
+            // SAFETY: as in `load_first`.
+            unsafe { _mm512_mask_storeu_ps(p, m, v) }
+        }
     }
     #[inline(always)]
     fn add(self, a: Self::V, b: Self::V) -> Self::V {
