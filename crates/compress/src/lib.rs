@@ -1,1 +1,42 @@
-//! (to be written)
+//! Post-training quantisation: a float graph and some images become an int8 graph.
+//!
+//! ```text
+//! graph ── prepare ──> float graph without BatchNorm
+//!             ├── calibrate(images) ──> Calibration: a histogram of every activation
+//!             └── quantize(calibration, config) ──> QDQ graph + report
+//! ```
+//!
+//! The result is an ordinary [`Graph`](edgecut_graph::Graph) in ONNX's QDQ form: integer weights
+//! behind DequantizeLinear, activations through QuantizeLinear and DequantizeLinear. Interpreted
+//! literally it says what int8 execution computes; our runtime and ONNX Runtime replace the
+//! patterns by integer kernels.
+//!
+//! Scheme: u8 activations, affine, one scale a tensor, with 0.0 an exact byte; s8 weights,
+//! symmetric in -127..=127, one scale an output channel; i32 biases of scale `sx * sw`. It is what
+//! x86 (`vpdpbusd`) and Arm (`usdot`, or `sdot` after a shift) multiply natively (Jacob et al.
+//! 2018; Nagel et al. 2021, section 2).
+//!
+//! Calibration and quantisation are separate so that several range methods can be tried on one
+//! pass over the images.
+
+mod calibrate;
+mod emit;
+mod error;
+mod histogram;
+mod params;
+mod prepare;
+mod quantize;
+mod range;
+mod report;
+mod roles;
+mod size;
+mod weights;
+
+pub use calibrate::{Calibration, calibrate};
+pub use error::{CompressError, Result};
+pub use histogram::Histogram;
+pub use prepare::prepare;
+pub use quantize::{QuantizeConfig, Quantized, quantize};
+pub use range::{Range, RangeMethod};
+pub use report::{ActivationReport, LayerReport, QuantizeReport, SkippedNode};
+pub use size::{WeightBytes, weight_bytes};

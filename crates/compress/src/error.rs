@@ -1,0 +1,68 @@
+//! What can go wrong, by cause.
+
+use edgecut_graph::GraphError;
+use edgecut_runtime::RuntimeError;
+
+/// An error of the compress crate.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum CompressError {
+    /// The graph is not valid, or a node cannot be computed.
+    #[error(transparent)]
+    Graph(#[from] GraphError),
+    /// The graph cannot be compiled or run for calibration.
+    #[error(transparent)]
+    Runtime(#[from] RuntimeError),
+    /// There was no image to calibrate on.
+    #[error("calibration needs at least one image; give more data or a smaller batch")]
+    NoImages,
+    /// The graph does not take one image tensor.
+    #[error("the graph has {found} inputs; calibration feeds exactly one image input")]
+    Inputs {
+        /// Number of inputs of the graph.
+        found: usize,
+    },
+    /// An activation was NaN or infinite.
+    #[error(
+        "value '{value}' is NaN or infinite on a calibration image: check the model's weights and the preprocessing"
+    )]
+    NotFinite {
+        /// Name of the value.
+        value: String,
+    },
+    /// A weight or bias is NaN or infinite.
+    #[error("node '{node}': {what} holds NaN or infinity")]
+    BadWeight {
+        /// Name of the node.
+        node: String,
+        /// "weight" or "bias".
+        what: &'static str,
+    },
+    /// The calibration does not know a value of the graph.
+    #[error("value '{value}' was not calibrated: the calibration is of another graph")]
+    Uncalibrated {
+        /// Name of the value.
+        value: String,
+    },
+    /// A node that should be excluded does not exist.
+    #[error("cannot exclude node '{name}': the graph has no node of that name{hint}")]
+    UnknownNode {
+        /// The name asked for.
+        name: String,
+        /// A similar name, as a question; may be empty.
+        hint: String,
+    },
+    /// A setting is out of its range.
+    #[error("{field} is {value}, must be {expected}")]
+    Setting {
+        /// Name of the setting.
+        field: &'static str,
+        /// Its value.
+        value: String,
+        /// What it may be.
+        expected: &'static str,
+    },
+}
+
+/// Result of the compress crate.
+pub type Result<T, E = CompressError> = std::result::Result<T, E>;

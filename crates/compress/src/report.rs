@@ -1,0 +1,65 @@
+//! What quantisation did, for people and for `--json`.
+
+use serde::Serialize;
+
+use crate::{RangeMethod, WeightBytes};
+
+/// Everything [`crate::quantize`] decided.
+#[derive(Clone, Debug, Serialize)]
+pub struct QuantizeReport {
+    /// How activation ranges were chosen.
+    pub method: RangeMethod,
+    /// Images that calibration saw.
+    pub calibration_images: usize,
+    /// Quantised activations, in order of computation.
+    pub activations: Vec<ActivationReport>,
+    /// Layers with integer weights, in order of computation.
+    pub layers: Vec<LayerReport>,
+    /// Nodes that stay float.
+    pub skipped: Vec<SkippedNode>,
+    /// Bytes of the constants before.
+    pub float_bytes: WeightBytes,
+    /// Bytes of the constants after.
+    pub int8_bytes: WeightBytes,
+}
+
+/// One quantised activation.
+#[derive(Clone, Debug, Serialize)]
+pub struct ActivationReport {
+    /// Name of the value in the float graph.
+    pub value: String,
+    /// Lowest and highest real number that calibration chose, before 0.0 was included.
+    pub low: f32,
+    /// See `low`.
+    pub high: f32,
+    /// Distance of neighbouring bytes.
+    pub scale: f32,
+    /// The byte that stands for 0.0.
+    pub zero_point: u8,
+}
+
+/// One layer with integer weights.
+#[derive(Clone, Debug, Serialize)]
+pub struct LayerReport {
+    /// Name of the node.
+    pub node: String,
+    /// ONNX operator.
+    pub op: &'static str,
+    /// Output channels, each with its own weight scale.
+    pub channels: usize,
+    /// Output channels whose weights are all 0.
+    pub zero_channels: usize,
+    /// Signal to quantisation noise of the weights in decibels; none where they are exact.
+    pub weight_sqnr_db: Option<f64>,
+}
+
+/// A node that stays float.
+#[derive(Clone, Debug, Serialize)]
+pub struct SkippedNode {
+    /// Name of the node.
+    pub node: String,
+    /// ONNX operator.
+    pub op: &'static str,
+    /// Why.
+    pub reason: String,
+}
