@@ -245,16 +245,31 @@ simd_fn! {
     }
 }
 
-/// Scale and shift of the channels from `c` on: `y * scale + shift` is the normalised value.
-///
-/// # Safety
-/// The mask must select channels that exist.
-#[inline(always)]
-unsafe fn scale_shift<S: Simd>(s: S, norm: &Norm, c: usize, mask: S::Mask) -> (S::V, S::V) {
-    // SAFETY: all slices have one value per channel.
-    let load = |x: &[f32]| unsafe { s.load_first(x.as_ptr().wrapping_add(c), mask) };
-    let scale = s.mul(load(norm.gamma), load(norm.inverse_std));
-    (scale, s.sub(load(norm.beta), s.mul(load(norm.mean), scale)))
+/// Mean, scale and shift of 16 channels: `(y - mean) * scale + shift` is the normalised value. With
+/// the mean folded into the shift, a mean far from zero would cost digits.
+struct Affine<V> {
+    mean: V,
+    scale: V,
+    shift: V,
+}
+
+impl<V: Copy> Affine<V> {
+    /// Of the channels from `c` on.
+    ///
+    /// # Safety
+    /// The mask must select channels that exist.
+    #[inline(always)]
+    unsafe fn load<S: Simd<V = V>>(s: S, norm: &Norm, c: usize, mask: S::Mask) -> Affine<V> {
+        // SAFETY: all slices have one value per channel.
+        let load = |x: &[f32]| unsafe { s.load_first(x.as_ptr().wrapping_add(c), mask) };
+        let scale = s.mul(load(norm.gamma), load(norm.inverse_std));
+        Affine { mean: load(norm.mean), scale, shift: load(norm.beta) }
+    }
+
+    #[inline(always)]
+    fn apply<S: Simd<V = V>>(&self, s: S, x: V) -> V {
+        s.fma(s.sub(x, self.mean), self.scale, self.shift)
+    }
 }
 
 simd_fn! {
@@ -277,11 +292,10 @@ simd_fn! {
                 // SAFETY: the mask ends with the channels of the row at hand; `batch_norm` has
                 // checked that all tensors have the same size.
                 unsafe {
-                    let (scale, shift) = scale_shift(s, norm, c, mask);
+                    let affine = Affine::load(s, norm, c, mask);
                     for row in first..last {
                         let at = row * channels + c;
-                        let x = s.load_first(y.as_ptr().wrapping_add(at), mask);
-                        let mut v = s.fma(x, scale, shift);
+                        let mut v = affine.apply(s, s.load_first(y.as_ptr().wrapping_add(at), mask));
                         if let Some(x) = residual {
                             v = s.add(v, s.load_first(x.as_ptr().wrapping_add(at), mask));
                         }
@@ -293,7 +307,7 @@ simd_fn! {
     }
 }
 
-/// The gradient at the input of the activation, and `y`, at offset `at`.
+/// The gradient at the input of the activation, and the distance of `y` to its mean, at offset `at`.
 ///
 /// # Safety
 /// The mask must select elements that exist.
@@ -301,7 +315,7 @@ simd_fn! {
 unsafe fn masked_gradient<S: Simd>(
     s: S,
     (dz, y, at): (&[f32], &[f32], usize),
-    (scale, shift): (S::V, S::V),
+    affine: &Affine<S::V>,
     limits: Option<(S::V, S::V)>,
     mask: S::Mask,
 ) -> (S::V, S::V) {
@@ -312,9 +326,10 @@ unsafe fn masked_gradient<S: Simd>(
             s.load_first(y.as_ptr().wrapping_add(at), mask),
         )
     };
+    let distance = s.sub(x, affine.mean);
     match limits {
-        Some((lo, hi)) => (s.if_between(s.fma(x, scale, shift), lo, hi, g), x),
-        None => (g, x),
+        Some((lo, hi)) => (s.if_between(affine.apply(s, x), lo, hi, g), distance),
+        None => (g, distance),
     }
 }
 
@@ -343,17 +358,16 @@ simd_fn! {
                 // SAFETY: the mask ends with the channels of the row at hand; the caller has
                 // checked that all tensors have the same size.
                 unsafe {
-                    let affine = scale_shift(s, norm, c, mask);
-                    let mean = s.load_first(norm.mean.as_ptr().wrapping_add(c), mask);
+                    let affine = Affine::load(s, norm, c, mask);
                     let plain = plain.as_mut_ptr().wrapping_add(c);
                     let centred = centred.as_mut_ptr().wrapping_add(c);
                     let mut sum = s.load_first(plain, mask);
                     let mut product = s.load_first(centred, mask);
                     for row in first..last {
                         let at = (dz, y, row * channels + c);
-                        let (g, x) = masked_gradient(s, at, affine, limits, mask);
+                        let (g, distance) = masked_gradient(s, at, &affine, limits, mask);
                         sum = s.add(sum, g);
-                        product = s.fma(g, s.sub(x, mean), product);
+                        product = s.fma(g, distance, product);
                     }
                     s.store_first(plain, sum, mask);
                     s.store_first(centred, product, mask);
@@ -391,16 +405,15 @@ simd_fn! {
                 // checked that all tensors have the same size.
                 unsafe {
                     let load = |x: &[f32]| s.load_first(x.as_ptr().wrapping_add(c), mask);
-                    let (scale, shift) = scale_shift(s, norm, c, mask);
-                    let mean = load(norm.mean);
-                    let offset = s.mul(s.mul(scale, load(d_beta)), per_row);
-                    let slope = s.mul(scale, s.mul(load(norm.inverse_std), load(d_gamma)));
+                    let affine = Affine::load(s, norm, c, mask);
+                    let offset = s.mul(s.mul(affine.scale, load(d_beta)), per_row);
+                    let slope = s.mul(affine.scale, s.mul(load(norm.inverse_std), load(d_gamma)));
                     let slope = s.mul(slope, per_row);
                     for row in first..last {
                         let at = (dz, y, row * channels + c);
-                        let (g, x) = masked_gradient(s, at, (scale, shift), limits, mask);
-                        let v = s.fma(s.sub(x, mean), slope, offset);
-                        s.store_first(dy.as_mut_ptr().wrapping_add(at.2), s.fma(g, scale, v), mask);
+                        let (g, distance) = masked_gradient(s, at, &affine, limits, mask);
+                        let v = s.fma(g, affine.scale, s.fma(distance, slope, offset));
+                        s.store_first(dy.as_mut_ptr().wrapping_add(at.2), v, mask);
                     }
                 }
             }

@@ -2,6 +2,7 @@
 //! sets.
 
 use crate::{Ctx, Isa, Pool};
+use proptest::prelude::ProptestConfig;
 use std::sync::OnceLock;
 
 /// `len` values in -1..1, the same for the same seed.
@@ -46,4 +47,9 @@ pub(crate) fn assert_close(got: &[f32], want: &[f64], tolerance: f64) {
         let error = (f64::from(g) - w).abs();
         assert!(error <= tolerance * (1.0 + w.abs()), "element {i}: {g} instead of {w}");
     }
+}
+
+/// This many generated cases, and no files with failed ones.
+pub(crate) fn cases(cases: u32) -> ProptestConfig {
+    ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() }
 }

@@ -1,5 +1,5 @@
 use super::*;
-use crate::testing::{assert_close, everywhere, random};
+use crate::testing::{assert_close, cases, everywhere, random};
 use proptest::prelude::*;
 
 fn shapes() -> impl Strategy<Value = ConvShape> {
@@ -46,7 +46,7 @@ fn sums(old: &[f32], accumulate: bool) -> Vec<f64> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(64))]
+    #![proptest_config(cases(64))]
 
     #[test]
     fn forward_agrees_with_f64(shape in shapes(), seed: u64, bias: bool, residual: bool) {

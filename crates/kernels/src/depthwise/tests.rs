@@ -1,5 +1,5 @@
 use super::*;
-use crate::testing::{assert_close, everywhere, random};
+use crate::testing::{assert_close, cases, everywhere, random};
 use crate::{ConvShape, Epilogue};
 use proptest::prelude::*;
 
@@ -46,7 +46,7 @@ fn products(c: &ConvShape, mut f: impl FnMut(usize, usize, usize)) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(64))]
+    #![proptest_config(cases(64))]
 
     #[test]
     fn forward_agrees_with_f64(

@@ -1,5 +1,5 @@
 use super::*;
-use crate::testing::{assert_close, everywhere, random};
+use crate::testing::{assert_close, cases, everywhere, random};
 use proptest::prelude::*;
 
 const UNARY: [Unary; 8] = [
@@ -81,6 +81,8 @@ fn nan_stays_nan() {
 }
 
 proptest! {
+    #![proptest_config(cases(128))]
+
     #[test]
     fn operands_broadcast(
         images in 1usize..4, pixels in 1usize..30, channels in 1usize..70,

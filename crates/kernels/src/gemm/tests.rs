@@ -1,5 +1,5 @@
 use super::*;
-use crate::testing::{assert_close, everywhere, random};
+use crate::testing::{assert_close, cases, everywhere, random};
 use proptest::prelude::*;
 
 /// `A B` in f64, dense.
@@ -16,7 +16,7 @@ fn product(m: usize, k: usize, n: usize, a: impl Fn(usize, usize) -> f32, b: &[f
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(64))]
+    #![proptest_config(cases(64))]
 
     #[test]
     fn gemm_agrees_with_f64(

@@ -1,6 +1,6 @@
 use super::*;
 use crate::Pool;
-use crate::testing::everywhere;
+use crate::testing::{cases, everywhere};
 use proptest::prelude::*;
 
 fn count_up(len: usize) -> Vec<f32> {
@@ -8,6 +8,8 @@ fn count_up(len: usize) -> Vec<f32> {
 }
 
 proptest! {
+    #![proptest_config(cases(128))]
+
     #[test]
     fn layouts_are_inverse(n in 1usize..4, c in 1usize..70, pixels in 1usize..400) {
         let x = count_up(n * c * pixels);

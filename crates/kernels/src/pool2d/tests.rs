@@ -1,5 +1,5 @@
 use super::*;
-use crate::testing::{assert_close, everywhere, random};
+use crate::testing::{assert_close, cases, everywhere, random};
 use proptest::prelude::*;
 
 fn shapes() -> impl Strategy<Value = (ConvShape, [usize; 4])> {
@@ -37,6 +37,8 @@ fn windows(c: &ConvShape, [_, _, bottom, right]: [usize; 4]) -> Vec<(Vec<usize>,
 }
 
 proptest! {
+    #![proptest_config(cases(128))]
+
     #[test]
     fn max_pool_and_its_gradient_agree_with_the_definition((shape, pads) in shapes(), seed: u64) {
         // Few distinct values, so that ties happen.

@@ -1,5 +1,5 @@
 use super::*;
-use crate::testing::{assert_close, everywhere, random};
+use crate::testing::{assert_close, cases, everywhere, random};
 use proptest::prelude::*;
 
 fn reference(row: &[f64]) -> Vec<f64> {
@@ -18,6 +18,8 @@ fn loss(row: &[f64], label: usize, smoothing: f64) -> f64 {
 }
 
 proptest! {
+    #![proptest_config(cases(128))]
+
     #[test]
     fn softmax_agrees_with_f64(
         rows in 1usize..60, columns in 1usize..70, scale in 0.1f32..30.0, seed: u64,
