@@ -49,7 +49,8 @@ mod tests {
 
     #[test]
     fn follows_at_the_decay_rate_after_the_warm_up() {
-        let mut params = Params { values: vec![0.0], stats: vec![2.0], ..Params::default() };
+        let mut params = Params::default();
+        (params.values, params.stats) = (vec![0.0], vec![2.0]);
         let mut ema = Ema::new(&params, 0.9);
         params.values[0] = 1.0;
         ema.update(&params, 0);

@@ -2,10 +2,11 @@
 
 use std::time::Instant;
 
+use edgecut_kernels::elementwise::add_to;
 use edgecut_kernels::{Ctx, Isa, Pool};
 
 use crate::error::Result;
-use crate::grad::{Dx, Env, Loss, Reads, add_to};
+use crate::grad::{Dx, Env, Loss, Reads};
 use crate::params::Params;
 use crate::plan::{Target, TrainPlan};
 
@@ -205,7 +206,7 @@ impl Engine {
                 }
                 if let Target::Add { temporary, to } = target {
                     let mut sum = std::mem::take(&mut self.slots[to]);
-                    add_to(&env, &self.slots[temporary][..len], &mut sum[..len]);
+                    add_to(env.ctx, &self.slots[temporary][..len], &mut sum[..len]);
                     self.slots[to] = sum;
                 }
             }

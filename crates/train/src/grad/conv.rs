@@ -1,12 +1,12 @@
 //! Convolution with any kernel, stride, dilation and groups.
 
+use edgecut_kernels::column_sums::{column_sums, column_sums_scratch_len};
 use edgecut_kernels::conv::{
     ConvWeights, conv, conv_backward_input, conv_backward_input_scratch_len, conv_backward_weight,
     conv_backward_weight_scratch_len, conv_scratch_len,
 };
 use edgecut_kernels::{ConvShape, Epilogue};
 
-use super::elementwise::{SUM_SCRATCH, column_sums};
 use super::{Dx, Env};
 use crate::params::{ParamId, Params};
 
@@ -35,7 +35,7 @@ impl Convolution {
         conv_scratch_len(&self.shape, threads)
             .max(conv_backward_input_scratch_len(&self.shape, threads))
             .max(conv_backward_weight_scratch_len(&self.shape))
-            .max(SUM_SCRATCH)
+            .max(column_sums_scratch_len(self.shape.out_pixels(), self.shape.cout))
     }
 
     pub fn prepare(&mut self, params: &Params) {
@@ -73,7 +73,8 @@ impl Convolution {
         let dw = &mut gradients[params.range(self.weight)];
         conv_backward_weight(env.ctx, &shape, x, dz, dw, scratch, false);
         if let Some(bias) = self.bias {
-            column_sums(env, dz, &mut gradients[params.range(bias)], scratch);
+            let sums = &mut gradients[params.range(bias)];
+            column_sums(env.ctx, dz, sums, scratch, false);
         }
         if to != Dx::Skip {
             let accumulate = to == Dx::Accumulate;

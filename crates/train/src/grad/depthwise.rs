@@ -1,12 +1,12 @@
 //! Depthwise convolution.
 
+use edgecut_kernels::column_sums::{column_sums, column_sums_scratch_len};
 use edgecut_kernels::depthwise::{
     depthwise, depthwise_backward_input, depthwise_backward_weight,
     depthwise_backward_weight_scratch_len,
 };
 use edgecut_kernels::{ConvShape, Epilogue};
 
-use super::elementwise::column_sums;
 use super::{Dx, Env};
 use crate::params::{ParamId, Params};
 
@@ -24,7 +24,8 @@ impl Depthwise {
     }
 
     pub fn scratch_len(&self) -> usize {
-        depthwise_backward_weight_scratch_len(&self.shape).max(super::elementwise::SUM_SCRATCH)
+        depthwise_backward_weight_scratch_len(&self.shape)
+            .max(column_sums_scratch_len(self.shape.out_pixels(), self.shape.cout))
     }
 
     pub fn forward(&self, env: &Env, params: &Params, x: &[f32], z: &mut [f32]) {
@@ -50,7 +51,8 @@ impl Depthwise {
         let dw = &mut gradients[range.clone()];
         depthwise_backward_weight(env.ctx, &shape, x, dz, dw, scratch, false);
         if let Some(bias) = self.bias {
-            column_sums(env, dz, &mut gradients[params.range(bias)], scratch);
+            let sums = &mut gradients[params.range(bias)];
+            column_sums(env.ctx, dz, sums, scratch, false);
         }
         if to != Dx::Skip {
             let weight = &params.values[range];

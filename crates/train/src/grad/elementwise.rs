@@ -1,41 +1,28 @@
-//! Addition, clamps, concatenation, sums over rows.
+//! Addition, clamps, concatenation.
+
+use edgecut_kernels::elementwise::{Unary, add, add_to, unary, unary_backward, unary_in_place};
+use edgecut_kernels::layout::copy_rows;
 
 use super::{Dx, Env, Reads};
 
-/// Floats of scratch memory that [`column_sums`] needs.
-pub(crate) const SUM_SCRATCH: usize = 0;
-
-/// `sums[c]`: the sum of each column of `x[rows, c]`.
-pub(crate) fn column_sums(_env: &Env, x: &[f32], sums: &mut [f32], _scratch: &mut [f32]) {
-    let c = sums.len();
-    for (i, s) in sums.iter_mut().enumerate() {
-        *s = x.iter().skip(i).step_by(c).map(|&v| f64::from(v)).sum::<f64>() as f32;
-    }
-}
-
-/// `y += x`
-pub(crate) fn add_to(_env: &Env, x: &[f32], y: &mut [f32]) {
-    y.iter_mut().zip(x).for_each(|(y, x)| *y += x);
-}
-
 /// `z = a + b`, where `z` may lie where one of them does.
-pub(crate) fn add(env: &Env, reads: &Reads, buffer: usize, z: &mut [f32]) {
+pub(crate) fn sum(env: &Env, reads: &Reads, buffer: usize, z: &mut [f32]) {
     if reads.lies_in(0, buffer) {
-        add_to(env, reads.get(1), z);
+        add_to(env.ctx, reads.get(1), z);
     } else if reads.lies_in(1, buffer) {
-        add_to(env, reads.get(0), z);
+        add_to(env.ctx, reads.get(0), z);
     } else {
-        z.copy_from_slice(reads.get(0));
-        add_to(env, reads.get(1), z);
+        add(env.ctx, reads.get(0), reads.get(1), None, z);
     }
 }
 
-/// The gradient of either input is that of the output.
-pub(crate) fn add_backward(env: &Env, dz: &[f32], to: Dx, dx: &mut [f32]) {
+/// The gradient of either input of a sum is that of the output; it is shared unless the input has
+/// one already.
+pub(crate) fn sum_backward(env: &Env, dz: &[f32], to: Dx, dx: &mut [f32]) {
     match to {
         Dx::Skip | Dx::InPlace => {}
         Dx::Write => dx.copy_from_slice(dz),
-        Dx::Accumulate => add_to(env, dz, dx),
+        Dx::Accumulate => add_to(env.ctx, dz, dx),
     }
 }
 
@@ -46,29 +33,33 @@ pub(crate) struct Clamp {
     pub high: f32,
 }
 
+/// Elements that one task masks.
+const CHUNK: usize = 1 << 14;
+
 impl Clamp {
-    pub fn forward(&self, _env: &Env, reads: &Reads, buffer: usize, z: &mut [f32]) {
-        if !reads.lies_in(0, buffer) {
-            z.copy_from_slice(reads.get(0));
-        }
-        z.iter_mut().for_each(|z| *z = z.max(self.low).min(self.high));
+    fn op(&self) -> Unary {
+        Unary::Clamp(self.low, self.high)
     }
 
-    pub fn backward(&self, _env: &Env, z: &[f32], dz: &mut [f32], to: Dx, dx: &mut [f32]) {
-        let keep = |z: f32| if z > self.low && z < self.high { 1.0 } else { 0.0 };
-        match to {
-            Dx::Skip => {}
-            Dx::InPlace => dz.iter_mut().zip(z).for_each(|(d, &z)| *d *= keep(z)),
-            Dx::Write => {
-                for ((x, d), &z) in dx.iter_mut().zip(dz).zip(z) {
-                    *x = *d * keep(z);
+    pub fn forward(&self, env: &Env, reads: &Reads, buffer: usize, z: &mut [f32]) {
+        if reads.lies_in(0, buffer) {
+            unary_in_place(env.ctx, self.op(), z);
+        } else {
+            unary(env.ctx, self.op(), reads.get(0), z);
+        }
+    }
+
+    /// The output tells as well as the input whether the latter was strictly between the bounds.
+    pub fn backward(&self, env: &Env, z: &[f32], dz: &mut [f32], to: Dx, dx: &mut [f32]) {
+        if to == Dx::InPlace {
+            let (low, high) = (self.low, self.high);
+            env.ctx.pool.for_each_chunk_mut(dz, CHUNK, |i, dz| {
+                for (d, &z) in dz.iter_mut().zip(&z[i * CHUNK..]) {
+                    *d = if z > low && z < high { *d } else { 0.0 };
                 }
-            }
-            Dx::Accumulate => {
-                for ((x, d), &z) in dx.iter_mut().zip(dz).zip(z) {
-                    *x += *d * keep(z);
-                }
-            }
+            });
+        } else if to != Dx::Skip {
+            unary_backward(env.ctx, self.op(), z, dz, dx, to == Dx::Accumulate);
         }
     }
 }
@@ -79,32 +70,39 @@ pub(crate) struct Concat {
     /// Channels of each input.
     widths: Vec<usize>,
     pixels: usize,
+    /// One input's part of the gradient, where it must be added to another.
+    part: Vec<f32>,
 }
 
 impl Concat {
-    pub fn new(widths: Vec<usize>, pixels: usize) -> Concat {
-        Concat { widths, pixels }
+    pub fn new(batch: usize, pixels: usize, widths: Vec<usize>) -> Concat {
+        let widest = widths.iter().max().copied().unwrap_or(0);
+        Concat { part: vec![0.0; batch * pixels * widest], widths, pixels }
     }
 
-    pub fn forward(&self, _env: &Env, reads: &Reads, z: &mut [f32]) {
-        let total: usize = self.widths.iter().sum();
+    fn total(&self) -> usize {
+        self.widths.iter().sum()
+    }
+
+    pub fn forward(&self, env: &Env, reads: &Reads, z: &mut [f32]) {
+        let (rows, total) = (env.n * self.pixels, self.total());
         let mut start = 0;
         for (i, &width) in self.widths.iter().enumerate() {
-            let rows = z.chunks_exact_mut(total).zip(reads.get(i).chunks_exact(width));
-            rows.for_each(|(z, x)| z[start..start + width].copy_from_slice(x));
+            copy_rows(env.ctx, rows, width, reads.get(i), width, &mut z[start..], total);
             start += width;
         }
     }
 
-    pub fn backward(&self, env: &Env, index: usize, dz: &[f32], to: Dx, dx: &mut [f32]) {
-        debug_assert!(dz.len() == env.n * self.pixels * self.widths.iter().sum::<usize>());
-        let total: usize = self.widths.iter().sum();
-        let (start, width) = (self.widths[..index].iter().sum::<usize>(), self.widths[index]);
-        for (dx, dz) in dx.chunks_exact_mut(width).zip(dz.chunks_exact(total)) {
-            let dz = &dz[start..start + width];
-            match to {
-                Dx::Accumulate => add_to(env, dz, dx),
-                _ => dx.copy_from_slice(dz),
+    pub fn backward(&mut self, env: &Env, index: usize, dz: &[f32], to: Dx, dx: &mut [f32]) {
+        let (rows, total, width) = (env.n * self.pixels, self.total(), self.widths[index]);
+        let dz = &dz[self.widths[..index].iter().sum()..];
+        match to {
+            Dx::Skip | Dx::InPlace => {}
+            Dx::Write => copy_rows(env.ctx, rows, width, dz, total, dx, width),
+            Dx::Accumulate => {
+                let part = &mut self.part[..dx.len()];
+                copy_rows(env.ctx, rows, width, dz, total, part, width);
+                add_to(env.ctx, part, dx);
             }
         }
     }

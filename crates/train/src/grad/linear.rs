@@ -1,9 +1,9 @@
 //! Linear layer: rows times a matrix, plus an optional bias.
 
 use edgecut_kernels::Epilogue;
+use edgecut_kernels::column_sums::{column_sums, column_sums_scratch_len};
 use edgecut_kernels::gemm::{PackedB, gemm, gemm_at_b, gemm_at_b_scratch_len};
 
-use super::elementwise::column_sums;
 use super::{Dx, Env};
 use crate::params::{ParamId, Params};
 
@@ -27,7 +27,8 @@ impl Linear {
     }
 
     pub fn scratch_len(&self) -> usize {
-        gemm_at_b_scratch_len(self.batch, self.k, self.m).max(super::elementwise::SUM_SCRATCH)
+        gemm_at_b_scratch_len(self.batch, self.k, self.m)
+            .max(column_sums_scratch_len(self.batch, self.m))
     }
 
     pub fn prepare(&mut self, params: &Params) {
@@ -57,7 +58,8 @@ impl Linear {
         let dw = &mut gradients[params.range(self.weight)];
         gemm_at_b(env.ctx, n, x, k, k, dz, m, m, dw, m, scratch, false);
         if let Some(bias) = self.bias {
-            column_sums(env, dz, &mut gradients[params.range(bias)], scratch);
+            let sums = &mut gradients[params.range(bias)];
+            column_sums(env.ctx, dz, sums, scratch, false);
         }
         if to != Dx::Skip {
             let epilogue = Epilogue { accumulate: to == Dx::Accumulate, ..Epilogue::default() };

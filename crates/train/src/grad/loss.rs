@@ -1,6 +1,7 @@
 //! Softmax cross entropy with label smoothing.
 
 use edgecut_kernels::Ctx;
+use edgecut_kernels::softmax::cross_entropy;
 
 /// Buffers of the loss.
 #[derive(Debug)]
@@ -18,7 +19,7 @@ impl Loss {
     /// becomes its gradient.
     pub fn cross_entropy(
         &mut self,
-        _ctx: Ctx,
+        ctx: Ctx,
         logits: &[f32],
         labels: &[u32],
         classes: usize,
@@ -26,21 +27,9 @@ impl Loss {
         d_logits: &mut [f32],
     ) -> f64 {
         let losses = &mut self.rows[..labels.len()];
-        let n = labels.len() as f64;
-        for (i, &label) in labels.iter().enumerate() {
-            let row = &logits[i * classes..][..classes];
-            let max = row.iter().fold(f32::MIN, |a, &b| a.max(b));
-            let sum: f64 = row.iter().map(|v| f64::from(v - max).exp()).sum();
-            let lse = sum.ln() + f64::from(max);
-            let mut l = 0.0;
-            for c in 0..classes {
-                let t = f64::from(smoothing) / classes as f64
-                    + if c == label as usize { 1.0 - f64::from(smoothing) } else { 0.0 };
-                l += t * (lse - f64::from(row[c]));
-                d_logits[i * classes + c] = (((f64::from(row[c]) - lse).exp() - t) / n) as f32;
-            }
-            losses[i] = l as f32;
-        }
-        losses.iter().map(|&l| f64::from(l)).sum::<f64>() / labels.len().max(1) as f64
+        let count = labels.len().max(1);
+        let scale = 1.0 / count as f32;
+        cross_entropy(ctx, classes, logits, labels, smoothing, scale, losses, d_logits);
+        losses.iter().map(|&loss| f64::from(loss)).sum::<f64>() / count as f64
     }
 }

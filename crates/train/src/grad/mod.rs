@@ -21,10 +21,10 @@ use crate::plan::Activation;
 pub(crate) use batch_norm::Norm;
 pub(crate) use conv::Convolution;
 pub(crate) use depthwise::Depthwise;
-pub(crate) use elementwise::{Clamp, Concat, add_to};
+pub(crate) use elementwise::{Clamp, Concat};
 pub(crate) use linear::Linear;
 pub(crate) use loss::Loss;
-pub(crate) use pool::{AveragePool, MaxPool, PoolShape};
+pub(crate) use pool::{AveragePool, GlobalAveragePool, MaxPool};
 
 /// What every pass needs to know.
 pub(crate) struct Env<'a> {
@@ -81,7 +81,7 @@ pub(crate) enum Layer {
     Concat(Concat),
     MaxPool(MaxPool),
     AveragePool(AveragePool),
-    GlobalAveragePool { pixels: usize, c: usize },
+    GlobalAveragePool(GlobalAveragePool),
 }
 
 impl Layer {
@@ -99,7 +99,7 @@ impl Layer {
             Layer::Concat(_) => "concat",
             Layer::MaxPool(_) => "max pool",
             Layer::AveragePool(_) => "average pool",
-            Layer::GlobalAveragePool { .. } => "global average pool",
+            Layer::GlobalAveragePool(_) => "global average pool",
         }
     }
 
@@ -144,8 +144,6 @@ impl Layer {
             Layer::Depthwise(depthwise) => depthwise.scratch_len(),
             Layer::Linear(linear) => linear.scratch_len(),
             Layer::Norm(norm) => norm.scratch_len(),
-            Layer::MaxPool(pool) => pool.scratch_len(),
-            Layer::AveragePool(pool) => pool.scratch_len(),
             _ => 0,
         }
     }
@@ -175,13 +173,11 @@ impl Layer {
             Layer::Linear(linear) => linear.forward(env, params, reads.get(0), y),
             Layer::Norm(norm) => norm.forward(env, params, reads, y, scratch),
             Layer::Clamp(clamp) => clamp.forward(env, reads, buffer, y),
-            Layer::Add => elementwise::add(env, reads, buffer, y),
+            Layer::Add => elementwise::sum(env, reads, buffer, y),
             Layer::Concat(concat) => concat.forward(env, reads, y),
             Layer::MaxPool(pool) => pool.forward(env, reads.get(0), y),
             Layer::AveragePool(pool) => pool.forward(env, reads.get(0), y),
-            Layer::GlobalAveragePool { pixels, c } => {
-                pool::global_average(env, *pixels, *c, reads.get(0), y);
-            }
+            Layer::GlobalAveragePool(pool) => pool.forward(env, reads.get(0), y),
         }
     }
 
@@ -210,18 +206,16 @@ impl Layer {
             Layer::Linear(linear) => {
                 linear.backward(env, params, gradients, reads.get(0), dz, to, dx, scratch);
             }
-            Layer::Norm(_) if index == 1 => elementwise::add_backward(env, dz, to, dx),
+            Layer::Norm(_) if index == 1 => elementwise::sum_backward(env, dz, to, dx),
             Layer::Norm(norm) => {
                 norm.backward(env, params, gradients, reads.get(0), dz, to, dx, scratch);
             }
             Layer::Clamp(clamp) => clamp.backward(env, z, dz, to, dx),
-            Layer::Add => elementwise::add_backward(env, dz, to, dx),
+            Layer::Add => elementwise::sum_backward(env, dz, to, dx),
             Layer::Concat(concat) => concat.backward(env, index, dz, to, dx),
-            Layer::MaxPool(pool) => pool.backward(env, dz, to, dx, scratch),
-            Layer::AveragePool(pool) => pool.backward(env, dz, to, dx, scratch),
-            Layer::GlobalAveragePool { pixels, c } => {
-                pool::global_average_backward(env, *pixels, *c, dz, to, dx);
-            }
+            Layer::MaxPool(pool) => pool.backward(env, dz, to, dx),
+            Layer::AveragePool(pool) => pool.backward(env, dz, to, dx),
+            Layer::GlobalAveragePool(pool) => pool.backward(env, dz, to, dx),
         }
     }
 }

@@ -1,161 +1,85 @@
-//! Pooling.
+//! Pooling over windows, and over all pixels.
+
+use edgecut_kernels::ConvShape;
+use edgecut_kernels::pool2d::{
+    Divisor, average_pool, average_pool_backward, global_average_pool,
+    global_average_pool_backward, max_pool, max_pool_backward,
+};
 
 use super::{Dx, Env};
 
-/// Geometry of a pool.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct PoolShape {
-    pub n: usize,
-    pub h: usize,
-    pub w: usize,
-    pub c: usize,
-    pub oh: usize,
-    pub ow: usize,
-    pub kh: usize,
-    pub kw: usize,
-    pub sh: usize,
-    pub sw: usize,
-    pub pt: usize,
-    pub pl: usize,
-    pub pb: usize,
-    pub pr: usize,
-}
-
-impl PoolShape {
-    fn taps(&self, mut f: impl FnMut(usize, usize)) {
-        for oy in 0..self.oh {
-            for ox in 0..self.ow {
-                for ky in 0..self.kh {
-                    for kx in 0..self.kw {
-                        let (y, x) = (oy * self.sh + ky, ox * self.sw + kx);
-                        let (Some(y), Some(x)) = (y.checked_sub(self.pt), x.checked_sub(self.pl))
-                        else {
-                            continue;
-                        };
-                        if y < self.h && x < self.w {
-                            f(oy * self.ow + ox, y * self.w + x);
-                        }
-                    }
-                }
-            }
-        }
-    }
-}
-
+/// `z[n, oh, ow, c]`: the largest element of each window.
 #[derive(Debug)]
 pub(crate) struct MaxPool {
-    shape: PoolShape,
+    shape: ConvShape,
+    /// Where each was found.
     argmax: Vec<u32>,
 }
 
 impl MaxPool {
-    pub fn new(shape: PoolShape) -> MaxPool {
-        MaxPool { shape, argmax: vec![0; shape.n * shape.oh * shape.ow * shape.c] }
+    pub fn new(shape: ConvShape) -> MaxPool {
+        MaxPool { argmax: vec![0; shape.out_len()], shape }
     }
-    pub fn scratch_len(&self) -> usize {
-        0
-    }
+
     pub fn forward(&mut self, env: &Env, x: &[f32], z: &mut [f32]) {
-        let s = self.shape;
-        z.fill(f32::NEG_INFINITY);
-        for i in 0..env.n {
-            s.taps(|o, p| {
-                for c in 0..s.c {
-                    let (o, p) = ((i * s.oh * s.ow + o) * s.c + c, (i * s.h * s.w + p) * s.c + c);
-                    if x[p] > z[o] {
-                        z[o] = x[p];
-                        self.argmax[o] = p as u32;
-                    }
-                }
-            });
-        }
+        let shape = ConvShape { n: env.n, ..self.shape };
+        let argmax = env.training.then_some(&mut self.argmax[..z.len()]);
+        max_pool(env.ctx, &shape, x, z, argmax);
     }
-    pub fn backward(&self, _env: &Env, dz: &[f32], to: Dx, dx: &mut [f32], _s: &mut [f32]) {
-        if to == Dx::Write {
-            dx.fill(0.0);
-        }
+
+    pub fn backward(&self, env: &Env, dz: &[f32], to: Dx, dx: &mut [f32]) {
         if to != Dx::Skip {
-            dz.iter().zip(&self.argmax).for_each(|(d, &p)| dx[p as usize] += d);
+            let shape = ConvShape { n: env.n, ..self.shape };
+            let argmax = &self.argmax[..dz.len()];
+            max_pool_backward(env.ctx, &shape, dz, argmax, dx, to == Dx::Accumulate);
         }
     }
 }
 
+/// `z[n, oh, ow, c]`: the mean of each window.
 #[derive(Debug)]
 pub(crate) struct AveragePool {
-    shape: PoolShape,
-    include: bool,
+    shape: ConvShape,
+    divisor: Divisor,
 }
 
 impl AveragePool {
-    pub fn new(shape: PoolShape, include: bool) -> AveragePool {
-        AveragePool { shape, include }
+    /// `padding` is that at the bottom and right where padding counts in the mean.
+    pub fn new(shape: ConvShape, padding: Option<[usize; 2]>) -> AveragePool {
+        let divisor =
+            padding.map_or(Divisor::Data, |[bottom, right]| Divisor::Padded { bottom, right });
+        AveragePool { shape, divisor }
     }
-    pub fn scratch_len(&self) -> usize {
-        0
+
+    pub fn forward(&self, env: &Env, x: &[f32], z: &mut [f32]) {
+        let shape = ConvShape { n: env.n, ..self.shape };
+        average_pool(env.ctx, &shape, self.divisor, x, z);
     }
-    fn counts(&self) -> Vec<f32> {
-        let mut counts = vec![0.0; self.shape.oh * self.shape.ow];
-        self.shape.taps(|o, _| counts[o] += 1.0);
-        if self.include {
-            counts.fill((self.shape.kh * self.shape.kw) as f32);
-        }
-        counts
-    }
-    pub fn forward(&mut self, env: &Env, x: &[f32], z: &mut [f32]) {
-        let s = self.shape;
-        z.fill(0.0);
-        let counts = self.counts();
-        for i in 0..env.n {
-            s.taps(|o, p| {
-                for c in 0..s.c {
-                    let (q, p) = ((i * s.oh * s.ow + o) * s.c + c, (i * s.h * s.w + p) * s.c + c);
-                    z[q] += x[p] / counts[o];
-                }
-            });
-        }
-    }
-    pub fn backward(&self, env: &Env, dz: &[f32], to: Dx, dx: &mut [f32], _s: &mut [f32]) {
-        let s = self.shape;
-        if to == Dx::Write {
-            dx.fill(0.0);
-        }
-        let counts = self.counts();
-        for i in 0..env.n {
-            s.taps(|o, p| {
-                for c in 0..s.c {
-                    let (q, p) = ((i * s.oh * s.ow + o) * s.c + c, (i * s.h * s.w + p) * s.c + c);
-                    if to != Dx::Skip {
-                        dx[p] += dz[q] / counts[o];
-                    }
-                }
-            });
+
+    pub fn backward(&self, env: &Env, dz: &[f32], to: Dx, dx: &mut [f32]) {
+        if to != Dx::Skip {
+            let shape = ConvShape { n: env.n, ..self.shape };
+            average_pool_backward(env.ctx, &shape, self.divisor, dz, dx, to == Dx::Accumulate);
         }
     }
 }
 
-pub(crate) fn global_average(_env: &Env, pixels: usize, c: usize, x: &[f32], z: &mut [f32]) {
-    for (z, x) in z.chunks_exact_mut(c).zip(x.chunks_exact(pixels * c)) {
-        for (ch, z) in z.iter_mut().enumerate() {
-            *z = x.iter().skip(ch).step_by(c).sum::<f32>() / pixels as f32;
-        }
-    }
+/// `z[n, c]`: the mean over all pixels.
+#[derive(Debug)]
+pub(crate) struct GlobalAveragePool {
+    pub pixels: usize,
+    pub c: usize,
 }
 
-pub(crate) fn global_average_backward(
-    _env: &Env,
-    pixels: usize,
-    c: usize,
-    dz: &[f32],
-    to: Dx,
-    dx: &mut [f32],
-) {
-    for (dx, dz) in dx.chunks_exact_mut(pixels * c).zip(dz.chunks_exact(c)) {
-        for (i, dx) in dx.iter_mut().enumerate() {
-            let g = dz[i % c] / pixels as f32;
-            match to {
-                Dx::Accumulate => *dx += g,
-                _ => *dx = g,
-            }
+impl GlobalAveragePool {
+    pub fn forward(&self, env: &Env, x: &[f32], z: &mut [f32]) {
+        global_average_pool(env.ctx, self.c, self.pixels, x, z);
+    }
+
+    pub fn backward(&self, env: &Env, dz: &[f32], to: Dx, dx: &mut [f32]) {
+        if to != Dx::Skip {
+            let accumulate = to == Dx::Accumulate;
+            global_average_pool_backward(env.ctx, self.c, self.pixels, dz, dx, accumulate);
         }
     }
 }

@@ -1,12 +1,13 @@
 //! Operators to layers.
 
-use edgecut_graph::{Binary, Conv, Gemm, Graph, Node, Op, Pool, ValueId};
+use edgecut_graph::{Binary, Conv, Gemm, Graph, Node, Op, Pool, ValueId, Window};
 use edgecut_kernels::ConvShape;
 
 use super::{Activation, Extent, Step};
 use crate::error::{Result, TrainError};
 use crate::grad::{
-    AveragePool, Clamp, Concat, Convolution, Depthwise, Layer, Linear, MaxPool, Norm, PoolShape,
+    AveragePool, Clamp, Concat, Convolution, Depthwise, GlobalAveragePool, Layer, Linear, MaxPool,
+    Norm,
 };
 use crate::params::{Kind, Layout, ParamId, Params};
 
@@ -113,8 +114,9 @@ impl Compiler<'_> {
             }
             Op::AveragePool(pool) => {
                 let shape = self.pool_shape(node, pool)?;
-                let include = pool.count_include_pad;
-                self.unary(node, Layer::AveragePool(AveragePool::new(shape, include)))
+                let [_, _, bottom, right] = pool.window.pads;
+                let padding = pool.count_include_pad.then_some([bottom, right]);
+                self.unary(node, Layer::AveragePool(AveragePool::new(shape, padding)))
             }
             Op::GlobalAveragePool => self.global_pool(node),
             Op::ReduceMean { axes, .. } if *axes == [2, 3] => self.global_pool(node),
@@ -212,25 +214,7 @@ impl Compiler<'_> {
     fn conv(&mut self, index: usize, conv: &Conv) -> Result<()> {
         let node = &self.graph.nodes[index];
         let (x, out) = (self.image(node, 0)?, self.output_extent(node)?);
-        let window = &conv.window;
-        let shape = ConvShape {
-            n: self.batch,
-            h: x.extent.h,
-            w: x.extent.w,
-            cin: x.extent.c,
-            oh: out.h,
-            ow: out.w,
-            cout: out.c,
-            kh: window.kernel[0],
-            kw: window.kernel[1],
-            sh: window.strides[0],
-            sw: window.strides[1],
-            dh: window.dilations[0],
-            dw: window.dilations[1],
-            pt: window.pads[0],
-            pl: window.pads[1],
-            groups: conv.groups,
-        };
+        let shape = self.shape(x.extent, out, &conv.window, conv.groups);
         let layout = Layout::conv(out.c, x.extent.c / conv.groups, shape.kh * shape.kw);
         let weight = self.param(index, 1, Kind::Weight, layout)?;
         let bias = self.optional_bias(index, out.c)?;
@@ -349,41 +333,41 @@ impl Compiler<'_> {
         let inputs = inputs?;
         let out = self.output_extent(node)?;
         let widths = inputs.iter().map(|x| x.extent.c).collect();
-        let layer = Layer::Concat(Concat::new(widths, out.pixels()));
+        let layer = Layer::Concat(Concat::new(self.batch, out.pixels(), widths));
         self.push(node, layer, inputs.iter().map(|x| x.activation).collect(), out, false);
         Ok(())
     }
 
-    fn pool_shape(&self, node: &Node, pool: &Pool) -> Result<PoolShape> {
+    fn pool_shape(&self, node: &Node, pool: &Pool) -> Result<ConvShape> {
         let (x, out) = (self.image(node, 0)?.extent, self.output_extent(node)?);
-        if pool.window.dilations != [1, 1] {
-            return Err(TrainError::unsupported(node, "dilations must be 1"));
-        }
-        let Pool { window, .. } = pool;
-        Ok(PoolShape {
+        Ok(self.shape(x, out, &pool.window, x.c))
+    }
+
+    fn shape(&self, x: Extent, out: Extent, window: &Window, groups: usize) -> ConvShape {
+        ConvShape {
             n: self.batch,
             h: x.h,
             w: x.w,
-            c: x.c,
+            cin: x.c,
             oh: out.h,
             ow: out.w,
+            cout: out.c,
             kh: window.kernel[0],
             kw: window.kernel[1],
             sh: window.strides[0],
             sw: window.strides[1],
+            dh: window.dilations[0],
+            dw: window.dilations[1],
             pt: window.pads[0],
             pl: window.pads[1],
-            pb: window.pads[2],
-            pr: window.pads[3],
-        })
+            groups,
+        }
     }
 
     fn global_pool(&mut self, node: &Node) -> Result<()> {
-        let x = self.image(node, 0)?;
-        self.image_layer(
-            node,
-            Layer::GlobalAveragePool { pixels: x.extent.pixels(), c: x.extent.c },
-        )
+        let x = self.image(node, 0)?.extent;
+        let pool = GlobalAveragePool { pixels: x.pixels(), c: x.c };
+        self.image_layer(node, Layer::GlobalAveragePool(pool))
     }
 
     /// A reshape that keeps images apart: `[n, c, h, w]` to `[n, c*h*w]`, or between `[n, c]` and
