@@ -1,0 +1,113 @@
+//! The command line: global options and the list of verbs. Options of a verb stand in its file.
+
+use clap::{ArgAction, Args, Parser, Subcommand};
+
+use crate::commands::{bench, data, deploy, eval, inspect, new, quantize, run, train};
+
+/// Takes deep models to edge devices: from data to a small, fast, checked model.
+#[derive(Parser)]
+#[command(name = "edgecut", version, after_help = EXAMPLES, propagate_version = true)]
+pub struct Cli {
+    /// Options of every verb.
+    #[command(flatten)]
+    pub global: Global,
+    /// What to do.
+    #[command(subcommand)]
+    pub verb: Verb,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  edgecut deploy recipes/quickstart.toml --out out/quickstart
+  edgecut inspect model.onnx
+  edgecut bench int8.onnx --against float.onnx
+
+Exit codes: 0 done, 1 done but not what was asked for (or interrupted), 2 wrong input.";
+
+/// Options of every verb.
+#[derive(Args, Clone, Debug)]
+pub struct Global {
+    /// Print one JSON document on standard output; progress stays on standard error
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// Threads to compute with; results do not depend on it [default: all processors]
+    #[arg(long, global = true, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
+    pub threads: Option<u16>,
+    /// No progress
+    #[arg(short, long, global = true)]
+    pub quiet: bool,
+    /// More details; repeat for still more
+    #[arg(short, long, global = true, action = ArgAction::Count)]
+    pub verbose: u8,
+}
+
+impl Global {
+    /// Number of threads to compute with.
+    pub fn threads(&self) -> usize {
+        self.threads.map_or_else(crate::host::cores, usize::from)
+    }
+
+    /// A pool of that many threads.
+    pub fn pool(&self) -> std::sync::Arc<edgecut_kernels::Pool> {
+        std::sync::Arc::new(edgecut_kernels::Pool::new(self.threads()))
+    }
+}
+
+/// What to do.
+#[derive(Subcommand)]
+pub enum Verb {
+    /// Write a commented recipe to begin with
+    New(new::Args),
+    /// Show what a model holds: operators, shapes, parameters, multiply-adds, memory
+    Inspect(inspect::Args),
+    /// List, check and fetch data sets
+    Data(data::Args),
+    /// Train a network and export it as ONNX
+    Train(train::Args),
+    /// Turn a float model into an int8 one
+    Quantize(quantize::Args),
+    /// Measure the accuracy of a model
+    Eval(eval::Args),
+    /// Run a model on pictures or arrays
+    Run(run::Args),
+    /// Measure latency and memory of a model
+    Bench(bench::Args),
+    /// The whole way: data, training, float ONNX, int8 ONNX, checks, report
+    Deploy(deploy::Args),
+}
+
+impl Verb {
+    /// Runs the verb.
+    pub fn run(&self, global: &Global) -> crate::errors::Result<()> {
+        match self {
+            Verb::New(args) => new::run(args, global),
+            Verb::Inspect(args) => inspect::run(args, global),
+            Verb::Data(args) => data::run(args, global),
+            Verb::Train(args) => train::run(args, global),
+            Verb::Quantize(args) => quantize::run(args, global),
+            Verb::Eval(args) => eval::run(args, global),
+            Verb::Run(args) => run::run(args, global),
+            Verb::Bench(args) => bench::run(args, global),
+            Verb::Deploy(args) => deploy::run(args, global),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_verb_has_examples() {
+        for verb in Cli::command().get_subcommands() {
+            let help = verb.get_after_help().map(|h| h.to_string()).unwrap_or_default();
+            assert!(help.contains("Examples:"), "{} has no examples", verb.get_name());
+        }
+    }
+}

@@ -1,0 +1,176 @@
+//! `edgecut eval`: accuracy with its uncertainty, per class, and agreement with another model.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use edgecut_train::data::{Subset, open::SPLIT_SEED};
+use serde::Serialize;
+
+use crate::cli::Global;
+use crate::errors::{Failure, Result};
+use crate::report::ClassFigures;
+use crate::settings::DataSettings;
+use crate::stats::Share;
+use crate::work::classify::{Answers, classify};
+use crate::work::data::{self, Part};
+use crate::work::model::Model;
+use crate::{files, term};
+
+/// Classes listed in the terminal; `--json` and `-v` give all.
+const SHOWN: usize = 30;
+
+/// Options of `eval`.
+#[derive(clap::Args)]
+#[command(after_help = "\
+Examples:
+  edgecut eval model.onnx --data quickstart
+  edgecut eval int8.onnx --data fashion-mnist --against model.onnx
+  edgecut eval mobilenet_v2.onnx --data ./imagenet-sample --part all --preprocess torchvision")]
+pub struct Args {
+    /// The model
+    #[arg(value_name = "MODEL.onnx")]
+    model: PathBuf,
+    #[command(flatten)]
+    data: EvalData,
+    /// Another model to compare answers with
+    #[arg(long, value_name = "OTHER.onnx")]
+    against: Option<PathBuf>,
+    /// How pictures become the input: auto (as the file says), torchvision, caffe, tf, lite0
+    #[arg(long, value_name = "NAME", default_value = "auto")]
+    preprocess: String,
+    /// Position of the first class in the output: 1 for models with a background class
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    label_offset: usize,
+}
+
+/// Which pictures.
+#[derive(clap::Args)]
+struct EvalData {
+    /// Data set: a name or a path (also a folder of pictures named NUMBER_anything.jpg)
+    #[arg(long = "data", value_name = "NAME|PATH")]
+    source: String,
+    /// Which part of it
+    #[arg(long, value_enum, default_value = "test")]
+    part: Part,
+    /// Use at most this many pictures (a seeded sample)
+    #[arg(long, value_name = "N")]
+    limit: Option<usize>,
+    /// Share held out for testing when the data has no test part of its own
+    #[arg(long, value_name = "SHARE", default_value_t = 0.2)]
+    validation: f32,
+}
+
+/// What `--json` prints.
+#[derive(Serialize)]
+struct Output {
+    data: String,
+    note: Option<String>,
+    part: String,
+    images: usize,
+    model: Figures,
+    against: Option<Figures>,
+    agreement: Option<Share>,
+}
+
+#[derive(Serialize)]
+struct Figures {
+    path: PathBuf,
+    top1: Share,
+    top5: Option<Share>,
+    images_per_second: f64,
+    classes: Vec<Class>,
+    confusion: Vec<Vec<u32>>,
+}
+
+#[derive(Serialize)]
+struct Class {
+    name: String,
+    #[serde(flatten)]
+    figures: ClassFigures,
+}
+
+/// Evaluates.
+pub fn run(args: &Args, global: &Global) -> Result<()> {
+    let model = Model::load(&args.model)?;
+    let other = args.against.as_deref().map(Model::load).transpose()?;
+    let wanted = &args.data;
+    let settings = DataSettings {
+        source: wanted.source.clone(),
+        validation: wanted.validation,
+        limit: None,
+        classes: None,
+    };
+    settings.validate().map_err(|w| Failure::input(format!("--{} {}", w.field, w.problem)))?;
+    let data = data::open(&settings, None)?;
+    let mut set = data::part(&data, wanted.part);
+    if let Some(limit) = wanted.limit.filter(|&l| l < set.len()) {
+        set = Arc::new(Subset::sample(set, SPLIT_SEED, limit));
+    }
+    let pool = global.pool();
+    let answer = |m: &Model, name: &str| -> Result<Answers> {
+        let preprocess = m.choose_preprocess(&args.preprocess)?;
+        classify(global, name, &m.graph, &pool, &set, &preprocess, args.label_offset).map_err(|e| e.at(&m.path))
+    };
+    let answers = answer(&model, "eval")?;
+    let others = other.as_ref().map(|m| answer(m, "against")).transpose()?;
+    let output = Output {
+        data: data.name.clone(),
+        note: data.note.clone(),
+        part: format!("{:?}", wanted.part).to_lowercase(),
+        images: set.len(),
+        agreement: others.as_ref().map(|o| answers.agreement(o)),
+        model: figures(&model, &answers, set.classes()),
+        against: other.as_ref().zip(others.as_ref()).map(|(m, a)| figures(m, a, set.classes())),
+    };
+    if global.json {
+        return files::print_json(&output);
+    }
+    show(&output, global);
+    Ok(())
+}
+
+fn figures(model: &Model, answers: &Answers, names: &[String]) -> Figures {
+    let classes = answers.per_class(names.len()).into_iter().zip(names);
+    Figures {
+        path: model.path.clone(),
+        top1: answers.accuracy(),
+        top5: answers.top5(),
+        images_per_second: answers.labels.len() as f64 / answers.seconds.max(1e-9),
+        classes: classes.map(|(figures, name)| Class { name: name.clone(), figures }).collect(),
+        confusion: answers.confusion(names.len()),
+    }
+}
+
+fn show(output: &Output, global: &Global) {
+    let interval = |s: &Share| format!("{:.2} to {:.2}", s.low, s.high);
+    let row = |f: &Figures| {
+        let top5 = f.top5.map_or("–".into(), |s| term::percent(s.percent));
+        let speed = term::count(f.images_per_second.round() as u64);
+        vec![f.path.display().to_string(), term::percent(f.top1.percent), interval(&f.top1), top5, speed]
+    };
+    let rows: Vec<Vec<String>> = std::iter::once(&output.model).chain(&output.against).map(row).collect();
+    let header = ["model", "top-1", "95 % interval", "top-5", "images/s"];
+    files::print(&term::table(&header, &[1, 2, 3, 4], &rows));
+    if let Some(same) = output.agreement {
+        let (percent, count, total) = (term::percent(same.percent), same.count, same.total);
+        files::print(&format!("same answer on {percent} of the pictures ({count} of {total})"));
+    }
+    let shown = if global.verbose > 0 { usize::MAX } else { SHOWN };
+    let classes = &output.model.classes;
+    let rows: Vec<Vec<String>> = classes
+        .iter()
+        .filter(|c| c.figures.recall.total > 0)
+        .take(if classes.len() > SHOWN && shown == SHOWN { 0 } else { shown })
+        .map(|c| {
+            let (p, r) = (c.figures.precision, c.figures.recall);
+            vec![c.name.clone(), term::percent(r.percent), term::percent(p.percent), r.total.to_string()]
+        })
+        .collect();
+    if !rows.is_empty() {
+        files::print(&term::table(&["class", "recall", "precision", "pictures"], &[1, 2, 3], &rows));
+    }
+    files::print(&format!("{} pictures, {} part of {}", term::count(output.images as u64), output.part, output.data));
+    if let Some(note) = &output.note {
+        files::print(note);
+    }
+}

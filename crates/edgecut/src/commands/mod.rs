@@ -1,0 +1,11 @@
+//! One file per verb: its options, what it does, how it says it.
+
+pub mod bench;
+pub mod data;
+pub mod deploy;
+pub mod eval;
+pub mod inspect;
+pub mod new;
+pub mod quantize;
+pub mod run;
+pub mod train;

@@ -1,0 +1,122 @@
+//! `edgecut train`: data and an architecture in, a float ONNX model out.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use edgecut_train::EpochStats;
+use serde::Serialize;
+
+use crate::cli::Global;
+use crate::errors::{Failure, Result};
+use crate::settings::{DataSettings, ModelSettings, TrainSettings, Wrong};
+use crate::stats::Share;
+use crate::work::train::{CHECKPOINT_EVERY, Job, prepare, train};
+use crate::work::{data, model};
+use crate::{files, progress, term};
+
+/// Options of `train`.
+#[derive(clap::Args)]
+#[command(after_help = "\
+Examples:
+  edgecut train --data quickstart --arch mobilenet-v2-s28 --out model.onnx
+  edgecut train --data ./flowers --arch mobilenet-v2 --width 0.5 --resolution 96 --epochs 40 --out flowers.onnx
+  edgecut train --data ./flowers --start flowers.onnx --lr 0.01 --epochs 5 --out better.onnx
+
+The same command after an interruption (also kill -9) goes on where it was.")]
+pub struct Args {
+    #[command(flatten)]
+    data: DataSettings,
+    #[command(flatten)]
+    model: ModelSettings,
+    #[command(flatten)]
+    train: TrainSettings,
+    /// Where to write the model
+    #[arg(long, value_name = "MODEL.onnx", default_value = "model.onnx")]
+    out: PathBuf,
+    /// Folder of the checkpoint [default: the name of the model with .work added]
+    #[arg(long, value_name = "DIR")]
+    checkpoint: Option<PathBuf>,
+    /// Seconds between two checkpoints
+    #[arg(long, value_name = "SECONDS", default_value_t = CHECKPOINT_EVERY.as_secs_f64())]
+    checkpoint_every: f64,
+    /// Begin anew even if there is a checkpoint
+    #[arg(long)]
+    restart: bool,
+}
+
+/// What `--json` prints.
+#[derive(Serialize)]
+struct Output {
+    model: PathBuf,
+    sha256: String,
+    file_bytes: u64,
+    data: String,
+    note: Option<String>,
+    ending: edgecut_train::Ending,
+    /// Accuracy of the written weights on the test part.
+    accuracy: Option<Share>,
+    history: Vec<EpochStats>,
+    images_per_second: f64,
+    seconds: f64,
+}
+
+/// Trains.
+pub fn run(args: &Args, global: &Global) -> Result<()> {
+    let wrong = |w: Wrong| Failure::input(format!("--{} {}", w.field.replace('_', "-"), w.problem));
+    args.data.validate().map_err(wrong)?;
+    args.model.validate().map_err(wrong)?;
+    args.train.validate().map_err(wrong)?;
+    files::check_writable(&args.out)?;
+    let data = data::open(&args.data, None)?;
+    let checkpoint = args.checkpoint.clone().unwrap_or_else(|| {
+        let mut name = args.out.clone().into_os_string();
+        name.push(".work");
+        name.into()
+    });
+    let job = Job {
+        data: &data,
+        model: &args.model,
+        settings: &args.train,
+        checkpoint,
+        every: Duration::try_from_secs_f64(args.checkpoint_every)
+            .map_err(|e| Failure::input(format!("--checkpoint-every {}: {e}", args.checkpoint_every)))?,
+        restart: args.restart,
+    };
+    let (graph, preprocess) = prepare(&job)?;
+    progress::say(global, &format!("{} training and {} test pictures of {}", data.train.len(), data.test.len(), data.name));
+    let outcome = train(global, &job, &graph, &preprocess)?;
+    model::save(&outcome.graph, &args.out)?;
+    let (sha256, file_bytes) = files::digest(&args.out)?;
+    let counts = outcome.validation.as_ref().map(|v| &v.counts);
+    let output = Output {
+        model: args.out.clone(),
+        sha256,
+        file_bytes,
+        data: data.name.clone(),
+        note: data.note.clone(),
+        ending: outcome.ending,
+        accuracy: counts.map(|c| Share::of(c.top1 as usize, c.total as usize)),
+        history: outcome.history,
+        images_per_second: outcome.images_per_second,
+        seconds: outcome.seconds,
+    };
+    if global.json {
+        return files::print_json(&output);
+    }
+    show(&output);
+    Ok(())
+}
+
+fn show(output: &Output) {
+    let seconds = Duration::from_secs_f64(output.seconds.clamp(0.0, 1e9));
+    if let Some(a) = output.accuracy {
+        files::print(&format!(
+            "test accuracy {} (95 % interval {:.2} to {:.2}), {} epochs in {}",
+            term::percent(a.percent), a.low, a.high, output.history.len(), term::duration(seconds)
+        ));
+    }
+    files::print(&format!("{} written, {}", output.model.display(), term::bytes(output.file_bytes)));
+    if let Some(note) = &output.note {
+        files::print(note);
+    }
+}

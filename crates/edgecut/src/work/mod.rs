@@ -1,0 +1,10 @@
+//! The stages that verbs share. A verb parses options and prints; the work is done here, so that
+//! `deploy` and the single verbs cannot differ.
+
+pub mod calibrate;
+pub mod classify;
+pub mod data;
+pub mod model;
+pub mod npy;
+pub mod time;
+pub mod train;

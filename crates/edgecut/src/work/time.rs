@@ -1,0 +1,102 @@
+//! Latency: several models in turn, so that a disturbance hits all of them alike.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use edgecut_graph::rng::Rng;
+use edgecut_graph::{DType, Data, Graph, Tensor};
+use edgecut_kernels::{Isa, Pool};
+use edgecut_runtime::{CompileOptions, Plan, Session, compile};
+
+use crate::cli::Global;
+use crate::errors::{Failure, Result};
+use crate::progress::Counter;
+use crate::report::OperatorTime;
+use crate::stats::Times;
+
+/// A compiled model with its input filled.
+pub struct Subject {
+    plan: Arc<Plan>,
+    session: Session,
+}
+
+impl Subject {
+    /// Compiles `graph` for `batch` pictures; float inputs get noise in `[-1, 1)`, integers get
+    /// any value of their type.
+    pub fn new(graph: &Graph, batch: usize, pool: &Arc<Pool>) -> Result<Subject> {
+        let plan = Arc::new(compile(graph, &CompileOptions { batch, isa: Isa::detect() })?);
+        let mut session = Session::new(plan.clone(), pool.clone());
+        let mut rng = Rng::new(1);
+        for (index, port) in plan.inputs().iter().enumerate() {
+            session.set_input(index, &noise(port.dtype, &port.shape, &mut rng)?)?;
+        }
+        Ok(Subject { plan, session })
+    }
+
+    /// Pictures per run.
+    pub fn batch(&self) -> usize {
+        self.plan.batch()
+    }
+
+    /// Bytes of activations: the arena, and the scratch of `threads` threads.
+    pub fn activation_bytes(&self, threads: usize) -> u64 {
+        (self.plan.arena_bytes() + self.plan.scratch_bytes(threads)) as u64
+    }
+
+    /// Bytes of packed weights.
+    pub fn weight_bytes(&self) -> u64 {
+        self.plan.weight_bytes() as u64
+    }
+
+    /// Median time of every step over `runs` runs.
+    pub fn profile(&mut self, runs: usize) -> Result<Vec<OperatorTime>> {
+        let profile = self.session.run_profiled(runs.max(1))?;
+        let row = |step: edgecut_runtime::StepProfile| OperatorTime {
+            name: step.info.name,
+            kind: step.info.kind.to_string(),
+            median_us: step.ns as f64 / 1e3,
+            share: 100.0 * step.share,
+            macs: step.info.macs,
+        };
+        Ok(profile.steps.into_iter().map(row).collect())
+    }
+}
+
+/// Runs the subjects in turn, `warmup` rounds unmeasured, then `runs` rounds. The order within a
+/// round is reversed every time, so that none always follows the same other.
+pub fn in_turn(
+    global: &Global,
+    subjects: &mut [&mut Subject],
+    warmup: usize,
+    runs: usize,
+) -> Result<Vec<Times>> {
+    let mut samples = vec![Vec::with_capacity(runs); subjects.len()];
+    let mut bar = Counter::new(global, "time", runs as u64);
+    for round in 0..warmup + runs {
+        let count = subjects.len();
+        for turn in 0..count {
+            let index = if round % 2 == 0 { turn } else { count - 1 - turn };
+            let began = Instant::now();
+            subjects[index].session.run()?;
+            let elapsed = began.elapsed().as_secs_f64() * 1e3;
+            if round >= warmup {
+                samples[index].push(elapsed);
+            }
+        }
+        bar.set(round.saturating_sub(warmup) as u64, || "runs".into());
+    }
+    Ok(samples.into_iter().map(Times::of).collect())
+}
+
+fn noise(dtype: DType, shape: &[usize], rng: &mut Rng) -> Result<Tensor> {
+    let len = edgecut_graph::checked_len(shape, "input")?;
+    let data: Data = match dtype {
+        DType::F32 => (0..len).map(|_| rng.range(-1.0, 1.0)).collect::<Vec<f32>>().into(),
+        DType::U8 => (0..len).map(|_| rng.next_u64() as u8).collect::<Vec<u8>>().into(),
+        DType::I8 => (0..len).map(|_| rng.next_u64() as i8).collect::<Vec<i8>>().into(),
+        DType::I32 => vec![0i32; len].into(),
+        DType::I64 => vec![0i64; len].into(),
+        DType::Bool => vec![false; len].into(),
+    };
+    Tensor::new(shape.to_vec(), data).map_err(Failure::from)
+}

@@ -1,0 +1,70 @@
+//! The whole way on a toy data set.
+
+mod common;
+
+use std::path::PathBuf;
+
+use common::{edgecut, scratch, succeed, text, toy};
+use serde_json::Value;
+
+fn recipe(name: &str, target: &str) -> PathBuf {
+    let path = scratch().join(name);
+    let source = text(toy());
+    let content = format!(
+        "[data]\nsource = '{source}'\n[model]\narch = 'mobilenet-v2-s28'\nwidth = 0.25\n\
+         [train]\nepochs = 6\nbatch = 16\nlr = 0.05\nflip = false\nema_decay = 0.9\n\
+         [quantize]\nimages = 64\n[target]\n{target}\n[out]\nname = 'Toy <&> shapes'\n"
+    );
+    std::fs::write(&path, content).unwrap();
+    path
+}
+
+#[test]
+fn from_data_to_a_checked_model_and_a_report() {
+    let recipe = recipe("good.toml", "max_drop = 50\nmin_accuracy = 50\nmax_size_kb = 5000");
+    let out = scratch().join("good");
+    let stdout = succeed(&["deploy", text(&recipe), "--out", text(&out), "--json", "--threads", "2"]);
+    let report: Value = serde_json::from_str(&stdout).expect("one JSON document");
+    let file: Value = serde_json::from_slice(&std::fs::read(out.join("report.json")).unwrap()).unwrap();
+    assert_eq!(report, file);
+    assert_eq!(report["schema"], 1);
+    assert_eq!(report["data"]["test"], 60);
+    assert_eq!(report["training"]["history"].as_array().unwrap().len(), 6);
+    assert_eq!(report["checks"].as_array().unwrap().len(), 3);
+    assert!(report["int8"]["file_bytes"].as_u64() < report["float"]["file_bytes"].as_u64());
+    assert_eq!(report["pictures"].as_array().unwrap().len(), 24);
+    assert_eq!(report["int8"]["sha256"].as_str().unwrap().len(), 64);
+    let page = std::fs::read_to_string(out.join("report.html")).unwrap();
+    assert!(page.contains("Toy &lt;&amp;&gt; shapes") && page.ends_with("</html>"));
+    assert!(!page.contains("http://") && !page.contains("https://"), "the page must not use the network");
+
+    // Again on one thread from an empty folder: the same models.
+    let again = scratch().join("again");
+    succeed(&["deploy", text(&recipe), "--out", text(&again), "--threads", "1", "-q"]);
+    for name in ["float.onnx", "int8.onnx"] {
+        let same = std::fs::read(out.join(name)).unwrap() == std::fs::read(again.join(name)).unwrap();
+        assert!(same, "{name} depends on the number of threads");
+    }
+
+    // Once more in the same folder: training is done already, the result stays.
+    let table = succeed(&["deploy", text(&recipe), "--out", text(&again), "-q"]);
+    assert!(table.contains("median latency") && table.contains("met"), "{table}");
+    let leftovers = std::fs::read_dir(&again).unwrap().filter(|e| {
+        e.as_ref().unwrap().file_name().to_string_lossy().contains(".tmp")
+    });
+    assert_eq!(leftovers.count(), 0);
+}
+
+#[test]
+fn a_missed_target_ends_with_1_and_everything_is_written() {
+    let recipe = recipe("missed.toml", "max_size_kb = 1");
+    let out = scratch().join("missed");
+    let output = edgecut(&["deploy", text(&recipe), "--out", text(&out), "-q"]);
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{errors}");
+    assert!(errors.contains("int8 file") && errors.contains("wanted at most 1 KiB"), "{errors}");
+    assert!(String::from_utf8_lossy(&output.stdout).contains("MISSED"));
+    for name in ["float.onnx", "int8.onnx", "report.html", "report.json"] {
+        assert!(out.join(name).exists(), "{name}");
+    }
+}

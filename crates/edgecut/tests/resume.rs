@@ -1,0 +1,97 @@
+//! Training survives being killed, and its result depends on nothing but its inputs.
+
+mod common;
+
+use std::path::PathBuf;
+use std::process::Stdio;
+use std::time::Duration;
+
+use common::{command, edgecut, scratch, succeed, text, toy};
+use edgecut_graph::rng::Rng;
+
+fn args<'a>(out: &'a str, threads: &'a str, epochs: &'a str) -> Vec<&'a str> {
+    let mut args = vec!["train", "--data", text(toy()), "--out", out, "--threads", threads];
+    args.extend(["--arch", "mobilenet-v2-s28", "--width", "0.25", "--batch", "16", "--epochs", epochs]);
+    args.extend(["--checkpoint-every", "0.05"]);
+    args
+}
+
+fn file(name: &str) -> PathBuf {
+    scratch().join(name)
+}
+
+#[test]
+fn killed_at_random_moments_the_result_is_the_same_bytes() {
+    let (whole, killed) = (file("whole.onnx"), file("killed.onnx"));
+    let began = std::time::Instant::now();
+    succeed(&args(text(&whole), "2", "20"));
+    let took = began.elapsed();
+    let arguments = args(text(&killed), "2", "20");
+    let mut rng = Rng::new(std::process::id().into());
+    let mut kills = 0;
+    for _ in 0..5 {
+        let mut child = command(&arguments).stderr(Stdio::null()).stdout(Stdio::null()).spawn().unwrap();
+        std::thread::sleep(took.mul_f32(rng.range(0.05, 0.5)).max(Duration::from_millis(20)));
+        child.kill().unwrap(); // SIGKILL
+        kills += i32::from(!child.wait().unwrap().success());
+    }
+    assert!(kills > 0, "no run was killed before its end");
+    succeed(&arguments);
+    assert!(std::fs::read(&whole).unwrap() == std::fs::read(&killed).unwrap(), "the bytes differ after {kills} kills");
+}
+
+#[test]
+fn one_thread_or_two_the_result_is_the_same_bytes() {
+    let (one, two) = (file("threads1.onnx"), file("threads2.onnx"));
+    succeed(&args(text(&one), "1", "3"));
+    succeed(&args(text(&two), "2", "3"));
+    assert!(std::fs::read(&one).unwrap() == std::fs::read(&two).unwrap());
+}
+
+#[test]
+fn a_checkpoint_of_another_training_is_refused_until_restart() {
+    let out = file("other.onnx");
+    succeed(&args(text(&out), "2", "2"));
+    let other = args(text(&out), "2", "3");
+    let output = edgecut(&other);
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{errors}");
+    assert!(errors.contains("checkpoint") && errors.contains("--restart"), "{errors}");
+    let mut again = other.clone();
+    again.push("--restart");
+    succeed(&again);
+}
+
+#[test]
+fn a_broken_checkpoint_is_named() {
+    let out = file("damaged.onnx");
+    succeed(&args(text(&out), "2", "1"));
+    let checkpoint = file("damaged.onnx.work").join("train.checkpoint");
+    let mut bytes = std::fs::read(&checkpoint).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    std::fs::write(&checkpoint, bytes).unwrap();
+    let output = edgecut(&args(text(&out), "2", "1"));
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{errors}");
+    assert!(errors.contains("train.checkpoint"), "{errors}");
+}
+
+#[cfg(unix)]
+#[test]
+fn ctrl_c_stops_with_a_checkpoint_and_says_how_to_go_on() {
+    let out = file("stopped.onnx");
+    let arguments = args(text(&out), "2", "2000");
+    let child = command(&arguments).stderr(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
+    let checkpoint = file("stopped.onnx.work").join("train.checkpoint");
+    while !checkpoint.exists() {
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let id = child.id().to_string();
+    assert!(std::process::Command::new("kill").args(["-INT", &id]).status().unwrap().success());
+    let output = child.wait_with_output().unwrap();
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{errors}");
+    assert!(errors.contains("the same command goes on"), "{errors}");
+    assert!(!out.exists(), "a stopped training writes no model");
+}

@@ -1,0 +1,102 @@
+//! The verbs on a small trained model.
+
+mod common;
+
+use common::{model, refuse, scratch, succeed, text, toy};
+use serde_json::Value;
+
+fn json(args: &[&str]) -> Value {
+    let mut all = args.to_vec();
+    all.extend(["--json", "-q"]);
+    serde_json::from_str(&succeed(&all)).expect("one JSON document")
+}
+
+fn int8() -> std::path::PathBuf {
+    let path = scratch().join("toy.int8.onnx");
+    if !path.exists() {
+        succeed(&["quantize", text(model()), "--data", text(toy()), "--images", "64", "--out", text(&path), "-q"]);
+    }
+    path
+}
+
+#[test]
+fn inspect_counts() {
+    let o = json(&["inspect", text(model()), "--nodes"]);
+    assert!(o["parameters"].as_u64().unwrap() > 1000 && o["macs"].as_u64().unwrap() > 10_000);
+    assert_eq!(o["inputs"][0]["shape"], "[batch, 1, 16, 16]");
+    assert_eq!(o["nodes"].as_array().unwrap().len() as u64, o["operators"].as_object().unwrap().values().map(|k| k["nodes"].as_u64().unwrap()).sum::<u64>());
+    assert!(succeed(&["inspect", text(model()), "--nodes"]).contains("multiply-adds"));
+}
+
+#[test]
+fn eval_measures_and_compares() {
+    let int8 = int8();
+    let o = json(&["eval", text(model()), "--data", text(toy()), "--against", text(&int8)]);
+    assert_eq!(o["images"], 60);
+    assert!(o["model"]["top1"]["percent"].as_f64().unwrap() > 60.0, "{}", o["model"]["top1"]);
+    assert!(o["agreement"]["percent"].as_f64().unwrap() > 90.0);
+    assert_eq!(o["model"]["classes"].as_array().unwrap().len(), 3);
+    let all = json(&["eval", text(model()), "--data", text(toy()), "--part", "all", "--limit", "100"]);
+    assert_eq!(all["images"], 100);
+    let table = succeed(&["eval", text(model()), "--data", text(toy())]);
+    assert!(table.contains("recall") && table.contains("square"), "{table}");
+    assert!(refuse(&["eval", text(model()), "--data", text(toy()), "--preprocess", "tf"]).contains("makes 3x16x16"));
+}
+
+#[test]
+fn bench_reports_quantiles() {
+    let int8 = int8();
+    let o = json(&["bench", text(&int8), "--against", text(model()), "--runs", "20", "--profile"]);
+    for side in ["model", "against"] {
+        let t = &o[side]["latency"];
+        assert!(t["min_ms"].as_f64() <= t["median_ms"].as_f64() && t["median_ms"].as_f64() <= t["p99_ms"].as_f64());
+        assert!(o[side]["weight_bytes"].as_u64().unwrap() > 0 && o[side]["activation_bytes"].as_u64().unwrap() > 0);
+        assert!(!o[side]["operators"].as_array().unwrap().is_empty());
+    }
+    assert!(o["speedup"].as_f64().unwrap() > 0.0);
+    assert!(succeed(&["bench", text(model()), "--runs", "5", "--profile"]).contains("median"));
+}
+
+#[test]
+fn run_classifies_pictures() {
+    let picture = toy().join("test/along/3.png");
+    let o = json(&["run", text(model()), text(&picture), "--top", "2"]);
+    let top = o[0]["top"].as_array().unwrap();
+    assert_eq!(top.len(), 2);
+    assert!(top[0]["probability_percent"].as_f64() >= top[1]["probability_percent"].as_f64());
+    let labels = scratch().join("labels.txt");
+    std::fs::write(&labels, "one\ntwo\nthree\n").unwrap();
+    let table = succeed(&["run", text(model()), text(&picture), "--labels", text(&labels)]);
+    assert!(table.contains("two") && table.contains("three"), "{table}");
+}
+
+#[test]
+fn arrays_in_and_out() {
+    let picture = toy().join("test/along/3.png");
+    let logits = scratch().join("logits.npy");
+    succeed(&["run", text(model()), text(&picture), "--output", text(&logits)]);
+    let array = std::fs::read(&logits).unwrap();
+    assert!(array.starts_with(b"\x93NUMPY") && String::from_utf8_lossy(&array[..128]).contains("(1, 3)"));
+    // A [1, 3] array is not an input of this model.
+    let message = refuse(&["run", text(model()), text(&logits)]);
+    assert!(message.contains("expected"), "{message}");
+    let zeros = scratch().join("zeros.npy");
+    let header = format!("{{'descr': '<f4', 'fortran_order': False, 'shape': (2, 1, 16, 16), }}{}\n", " ".repeat(37));
+    let mut bytes = b"\x93NUMPY\x01\x00".to_vec();
+    bytes.extend((header.len() as u16).to_le_bytes());
+    bytes.extend(header.as_bytes());
+    bytes.extend(vec![0; 2 * 256 * 4]);
+    std::fs::write(&zeros, bytes).unwrap();
+    let o = json(&["run", text(model()), text(&zeros)]);
+    assert_eq!(o.as_array().unwrap().len(), 2, "one answer per row");
+}
+
+#[test]
+fn quantize_shrinks_and_is_the_same_on_any_number_of_threads() {
+    let (one, two) = (scratch().join("one.onnx"), scratch().join("two.onnx"));
+    for (path, threads) in [(&one, "1"), (&two, "2")] {
+        let o = json(&["quantize", text(model()), "--data", text(toy()), "--images", "50", "--threads", threads, "--out", text(path)]);
+        assert!(o["int8_bytes"].as_u64() < o["float_bytes"].as_u64());
+    }
+    assert_eq!(std::fs::read(&one).unwrap(), std::fs::read(&two).unwrap());
+}
