@@ -12,7 +12,7 @@ use super::order::{label, order};
 use super::proto::*;
 use super::shapes::Items;
 use super::{MAX_OPSET, MIN_OPSET, operators, scan, shapes, tensors};
-use crate::limits::{MAX_FILE_BYTES, MAX_FOLDED_ELEMENTS, MAX_NODES, MAX_VALUES};
+use crate::limits::{MAX_FILE_BYTES, MAX_FOLDED_ELEMENTS, MAX_NODES, MAX_RANK, MAX_VALUES};
 use crate::{Dim, Graph, GraphError, Node, Op, ReshapeDim, Result, Shape, Tensor, ValueId};
 
 /// Reads the model at `path`; external data is looked up in its folder. Float16, bfloat16 and
@@ -70,10 +70,11 @@ fn model(name: &str, bytes: Bytes, external: External) -> Result<Graph> {
         place: "file".into(),
         problem: format!("not an ONNX file, or damaged: {e}"),
     })?;
-    let opsets = Opsets::of(&model)?;
+    let opsets = Opsets::of(&model);
     let Some(mut graph) = model.graph else {
         return malformed("file", "has no graph: not an ONNX model, or truncated");
     };
+    let opsets = opsets?;
     if !graph.sparse_initializer.is_empty() {
         return malformed("graph", "has sparse initializers, which edgecut does not read");
     }
@@ -214,6 +215,7 @@ impl Importer {
             let Some(shape) = &tensor.shape else {
                 return malformed(place, "declares no shape: export the model with shapes");
             };
+            limit(&place, "number of dimensions", shape.dim.len() as u64, MAX_RANK as u64)?;
             let shape = input_shape(name, shape);
             shape.len_with(1, &place)?;
             let id = self.graph.add_input(name, dtype, shape);
@@ -266,7 +268,7 @@ impl Importer {
                     let Some(output) = outputs.get(index).filter(|o| !o.is_empty()) else {
                         continue;
                     };
-                    let name = self.nodes.fresh(&format!("{}_{index}", node.name));
+                    let name = self.nodes.fresh(&format!("{}_{index}", stem(&node.name)));
                     self.compute(name, op, inputs, output)?;
                 }
             }
@@ -277,6 +279,8 @@ impl Importer {
                 self.bind_constant(outputs[0].clone(), tensor)?;
             }
             Meaning::Items(items) => {
+                // Four times the 8 bytes that the limit reckons with.
+                self.count_folded(4 * items.items().len(), &node.name)?;
                 self.slots.insert(outputs[0].clone(), Slot::Items(items));
             }
         }
@@ -305,8 +309,8 @@ impl Importer {
         op: Op,
         inputs: Vec<Option<ValueId>>,
     ) -> Result<ValueId> {
-        let stem = format!("{}_{part}", node.name);
-        let (name, output) = (self.nodes.fresh(&stem), self.values.fresh(&stem));
+        let name = format!("{}_{part}", stem(&node.name));
+        let (name, output) = (self.nodes.fresh(&name), self.values.fresh(&name));
         self.push(Node { name, op, inputs, outputs: vec![] }, output)
     }
 
@@ -328,11 +332,15 @@ impl Importer {
     /// and the limit on them is not exhausted. Dequantize stays: folding it would undo
     /// quantisation.
     fn fold(&mut self, node: &Node, shape: &Shape) -> Result<Option<Tensor>> {
-        let cheap = match &node.op {
-            Op::Conv(_) | Op::Gemm(_) | Op::MatMul | Op::MaxPool(_) | Op::AveragePool(_) => false,
-            Op::Dequantize { .. } => false,
-            _ => true,
-        };
+        let cheap = !matches!(
+            node.op,
+            Op::Conv(_)
+                | Op::Gemm(_)
+                | Op::MatMul
+                | Op::MaxPool(_)
+                | Op::AveragePool(_)
+                | Op::Dequantize { .. }
+        );
         let constant = node.inputs.iter().flatten().all(|&id| self.graph.constant(id).is_some());
         let Some(dims) = shape.to_fixed().filter(|_| cheap && constant) else { return Ok(None) };
         let read = node.inputs.iter().flatten().filter_map(|&id| self.graph.constant(id));
@@ -359,10 +367,10 @@ impl Importer {
         limit("graph", "number of values", values + 1, MAX_VALUES as u64)
     }
 
-    /// Adds a constant under a new name that starts with `stem`.
-    pub fn add_constant(&mut self, stem: &str, tensor: Tensor) -> Result<ValueId> {
+    /// Adds a constant under a new name like `name`.
+    pub fn add_constant(&mut self, name: &str, tensor: Tensor) -> Result<ValueId> {
         self.check_room()?;
-        let name = self.values.fresh(stem);
+        let name = self.values.fresh(stem(name));
         Ok(self.graph.add_constant(name, tensor))
     }
 
@@ -415,7 +423,7 @@ impl Importer {
                     self.graph.value_mut(id).name = name.to_string();
                 } else {
                     let dims = vec![ReshapeDim::Copy; self.graph.value(id).shape.rank()];
-                    let copy = self.nodes.fresh(&format!("{name}_copy"));
+                    let copy = self.nodes.fresh(&format!("{}_copy", stem(name)));
                     let (op, inputs) = (Op::Reshape { dims }, vec![Some(id)]);
                     let node = Node { name: copy, op, inputs, outputs: vec![] };
                     id = self.push(node, name.to_string())?;
@@ -451,6 +459,12 @@ fn input_shape(name: &str, shape: &TensorShapeProto) -> Shape {
             (_, symbol) => Dim::from(symbol),
         });
     Shape::new(dims.collect())
+}
+
+/// The beginning of a name, for names made from it: one long name in the file must not become a
+/// hundred thousand.
+fn stem(name: &str) -> &str {
+    name.char_indices().nth(64).map_or(name, |(end, _)| &name[..end])
 }
 
 /// Names in use. Numbers continue where the last search for a stem ended, so that a hundred

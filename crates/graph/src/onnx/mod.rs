@@ -20,13 +20,18 @@
 //!
 //! # Memory
 //!
-//! Nothing is allocated from a declared size before the bytes that back it were seen. Beside the
-//! file's own bytes (external data counts as part of the file), import of `n` bytes holds at most
-//! [`import_memory_bound`] bytes: the decoded messages (at most `4 n` plus
-//! [`MAX_IMPORT_OVERHEAD`], checked before decoding), a copy of the bytes, the tensors (at most
-//! `2 n`, for float16), the graph's own structure (less than the messages), and what constant
-//! folding makes ([`MAX_FOLDED_ELEMENTS`] of at most 8 bytes).
+//! Nothing is allocated from a declared size before the bytes that back it were seen. Import of
+//! `n` bytes (external data counts as part of the file) holds at most [`import_memory_bound`]
+//! bytes at any moment:
 //!
+//! - the bytes themselves (`n`), the decoded messages (at most `4 n` plus
+//!   [`MAX_IMPORT_OVERHEAD`], checked before decoding), the tensors and the converted form of one
+//!   of them (at most `4 n`, for float16), names (less than `3 n`);
+//! - the graph's nodes and values: about 1.3 kB for each of at most [`MAX_NODES`];
+//! - constants that folding makes: [`MAX_FOLDED_ELEMENTS`] of at most 8 bytes, twice while one is
+//!   being made.
+//!
+//! [`MAX_NODES`]: crate::limits::MAX_NODES
 //! [`MAX_IMPORT_OVERHEAD`]: crate::limits::MAX_IMPORT_OVERHEAD
 //! [`MAX_FOLDED_ELEMENTS`]: crate::limits::MAX_FOLDED_ELEMENTS
 
@@ -66,5 +71,5 @@ pub const EXPORT_IR_VERSION: i64 = 8;
 /// Bytes that importing a file of `len` bytes allocates at most at any moment.
 pub const fn import_memory_bound(len: u64) -> u64 {
     use crate::limits::{MAX_FOLDED_ELEMENTS, MAX_IMPORT_OVERHEAD};
-    12 * len + 2 * MAX_IMPORT_OVERHEAD as u64 + 8 * MAX_FOLDED_ELEMENTS as u64
+    12 * len + 4 * MAX_IMPORT_OVERHEAD as u64 + 16 * MAX_FOLDED_ELEMENTS as u64
 }

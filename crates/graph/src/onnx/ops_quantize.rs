@@ -24,7 +24,7 @@ pub(super) fn quantize(im: &mut Importer, node: &mut NodeIn) -> Result<Meaning> 
         let scale = node.value(im, 1)?;
         let zeros = zero_point(im, node, scale, kind)?;
         inputs.resize(3, None);
-        inputs[2] = Some(im.add_constant(&format!("{}_zero_point", node.name), zeros)?);
+        inputs[2] = Some(im.add_constant("zero_point", zeros)?);
     }
     Ok(Meaning::Op(Op::Quantize { axis }, inputs))
 }
