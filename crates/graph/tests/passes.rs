@@ -189,3 +189,18 @@ fn identities_go() {
     // The last one computes an output and stays.
     assert_eq!((removed, rewritten.nodes.len()), (4, 3));
 }
+
+/// Each node doubles its input: folding stops at the limit instead of filling memory.
+#[test]
+fn folding_is_bounded() {
+    let mut b = Builder::new("doubling", 1);
+    let mut a = b.constant("a", random_tensor(&[1 << 12], 1));
+    for _ in 0..16 {
+        a = b.concat(&[a, a], 0).unwrap();
+    }
+    let x = b.input("x", [1.into()]);
+    let y = b.add(x, a).unwrap();
+    let mut graph = b.finish(&[y]).unwrap();
+    // 2^13 + ... + 2^23 elements fit below 2^24; the next result alone is as large as the limit.
+    assert_eq!(passes::fold_constants(&mut graph).unwrap(), 11);
+}

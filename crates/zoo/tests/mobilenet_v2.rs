@@ -1,8 +1,8 @@
 //! MobileNetV2 against the paper, its reference implementations, and arithmetic by hand.
 
 use edgecut_graph::cost::{Cost, cost};
-use edgecut_graph::{Graph, Op, interpret, passes};
-use edgecut_testkit::{assert_close, random_inputs, randomise_statistics};
+use edgecut_graph::{Graph, Op, interpret, onnx, passes};
+use edgecut_testkit::{assert_close, random_inputs, randomise_statistics, shared_data};
 use edgecut_zoo::{MobileNetV2, Options, ZooError, build, make_divisible};
 
 fn of(net: &MobileNetV2) -> (Graph, Cost) {
@@ -170,4 +170,18 @@ fn options_out_of_range_are_errors() {
     assert_eq!(fails(Options { in_channels: Some(0), ..Options::default() }), "in_channels");
     // One pixel is enough: padding keeps every map at one.
     assert!(build("mobilenet-v2", &Options { resolution: Some(1), ..Options::default() }).is_ok());
+}
+
+/// The graph that PyTorch exported has the same layers: parameters, multiply-adds and output
+/// shape of every convolution and of the classifier.
+#[test]
+fn layers_equal_the_torchvision_export() {
+    let Some(path) = shared_data("models/mobilenet_v2_torchvision.onnx") else { return };
+    let layers = |cost: Cost| -> Vec<_> {
+        let counted = cost.nodes.into_iter().filter(|n| n.macs > 0 || n.parameters > 0);
+        counted.map(|n| (n.op, n.parameters, n.macs, n.output)).collect()
+    };
+    let theirs = cost(&onnx::import(&path).unwrap(), 1).unwrap();
+    assert_eq!(theirs.parameters, 3_504_872);
+    assert_eq!(layers(theirs), layers(of(&MobileNetV2::imagenet()).1));
 }
