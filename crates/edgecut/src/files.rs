@@ -29,7 +29,8 @@ pub fn write(path: &Path, bytes: &[u8]) -> Result<()> {
 
 /// Writes `value` as indented JSON.
 pub fn write_json(path: &Path, value: &impl Serialize) -> Result<()> {
-    let mut text = serde_json::to_vec_pretty(value).map_err(|e| Failure::input(e.to_string()).at(path))?;
+    let mut text =
+        serde_json::to_vec_pretty(value).map_err(|e| Failure::input(e.to_string()).at(path))?;
     text.push(b'\n');
     write(path, &text)
 }
@@ -51,7 +52,8 @@ pub fn check_writable(path: &Path) -> Result<()> {
     if folder.is_dir() {
         return Ok(());
     }
-    Err(Failure::input(format!("{}: folder does not exist", folder.display())).hint(format!("mkdir -p {}", folder.display())))
+    Err(Failure::input(format!("{}: folder does not exist", folder.display()))
+        .hint(format!("mkdir -p {}", folder.display())))
 }
 
 /// SHA-256 of a file, hexadecimal, and its size.

@@ -31,9 +31,15 @@ impl Machine {
             isa: edgecut_kernels::Isa::detect().name().into(),
             memory_bytes: proc_kib("/proc/meminfo", "MemTotal:").unwrap_or(0),
             os: format!("{} {}", std::env::consts::OS, std::env::consts::ARCH),
-            edgecut: env!("CARGO_PKG_VERSION").into(),
+            edgecut: version(),
         }
     }
+}
+
+/// Version of edgecut; figures of a debug build must not be taken for those of a release.
+fn version() -> String {
+    let build = if cfg!(debug_assertions) { " (debug build: slow)" } else { "" };
+    format!("{}{build}", env!("CARGO_PKG_VERSION"))
 }
 
 /// Processors that this process may use.

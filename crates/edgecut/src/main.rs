@@ -40,11 +40,13 @@ fn main() -> ExitCode {
         Err(error) => return usage(&error, json),
     };
     // No input should get this far; if one does, it ends as an error like any other.
-    let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| cli.verb.run(&cli.global)));
+    let result =
+        std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| cli.verb.run(&cli.global)));
     let failure = match result {
         Ok(Ok(())) => return ExitCode::SUCCESS,
         Ok(Err(failure)) => failure,
-        Err(_) => Failure::input("internal error (see above)").hint("this is a defect of edgecut: please report it with the input"),
+        Err(_) => Failure::input("internal error (see above)")
+            .hint("this is a defect of edgecut: please report it with the input"),
     };
     failure.print(cli.global.json);
     ExitCode::from(failure.code())

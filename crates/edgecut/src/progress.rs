@@ -54,7 +54,9 @@ impl Counter {
     pub fn new(global: &Global, name: &str, total: u64) -> Counter {
         let mode = mode(global);
         let bar = match mode {
-            Mode::Bars => ProgressBar::with_draw_target(Some(total), ProgressDrawTarget::stderr_with_hz(8)),
+            Mode::Bars => {
+                ProgressBar::with_draw_target(Some(total), ProgressDrawTarget::stderr_with_hz(8))
+            }
             _ => ProgressBar::hidden(),
         };
         let style = "{prefix:>14.bold} {bar:28.cyan/dim} {percent:>3} % {msg}";

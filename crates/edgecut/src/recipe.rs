@@ -9,7 +9,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::errors::{Failure, Result};
 use crate::settings::{
-    DataSettings, ModelSettings, OutSettings, QuantizeSettings, TargetSettings, TrainSettings, Wrong,
+    DataSettings, ModelSettings, OutSettings, QuantizeSettings, TargetSettings, TrainSettings,
+    Wrong,
 };
 
 /// Longest recipe that is read.
@@ -54,7 +55,8 @@ impl Recipe {
             return Err(Failure::input("is larger than 1 MiB: not a recipe").at(path));
         }
         let bytes = std::fs::read(path).map_err(|e| Failure::io(path, &e))?;
-        let text = String::from_utf8(bytes).map_err(|_| Failure::input("is not UTF-8 text").at(path))?;
+        let text =
+            String::from_utf8(bytes).map_err(|_| Failure::input("is not UTF-8 text").at(path))?;
         let mut recipe = Recipe::parse(&text, &path.display().to_string())?;
         recipe.resolve(path.parent().unwrap_or(Path::new("")));
         Ok(recipe)

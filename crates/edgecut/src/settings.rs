@@ -52,7 +52,9 @@ impl DataSettings {
     pub fn validate(&self) -> Result<(), Wrong> {
         check(!self.source.is_empty(), "source", || "is empty; give a name or a path".into())?;
         let (share, limit) = (self.validation, self.limit);
-        check(share > 0.0 && share < 1.0, "validation", || format!("is {share}, must be between 0 and 1"))?;
+        check(share > 0.0 && share < 1.0, "validation", || {
+            format!("is {share}, must be between 0 and 1")
+        })?;
         check(limit != Some(0), "limit", || "is 0, must be at least 1".into())
     }
 }
@@ -186,11 +188,26 @@ impl TrainSettings {
         let unit = |x: f32| (0.0..1.0).contains(&x);
         range(self.lr > 0.0 && self.lr <= 10.0, "lr", self.lr.into(), "above 0, at most 10")?;
         range(unit(self.momentum), "momentum", self.momentum.into(), "at least 0, below 1")?;
-        range(unit(self.weight_decay), "weight_decay", self.weight_decay.into(), "at least 0, below 1")?;
-        range(unit(self.label_smoothing), "label_smoothing", self.label_smoothing.into(), "at least 0, below 1")?;
+        range(
+            unit(self.weight_decay),
+            "weight_decay",
+            self.weight_decay.into(),
+            "at least 0, below 1",
+        )?;
+        range(
+            unit(self.label_smoothing),
+            "label_smoothing",
+            self.label_smoothing.into(),
+            "at least 0, below 1",
+        )?;
         range(unit(self.ema_decay), "ema_decay", self.ema_decay.into(), "at least 0, below 1")?;
         let warm = self.warmup_epochs;
-        range(warm >= 0.0 && f64::from(warm) <= epochs, "warmup_epochs", warm.into(), "0 to the number of epochs")?;
+        range(
+            warm >= 0.0 && f64::from(warm) <= epochs,
+            "warmup_epochs",
+            warm.into(),
+            "0 to the number of epochs",
+        )?;
         range(self.crop <= 64, "crop", self.crop as f64, "0 to 64 pixels")?;
         range(self.cutout <= 512, "cutout", self.cutout as f64, "0 to 512 pixels")?;
         let minutes = self.minutes.unwrap_or(1.0);
@@ -231,7 +248,12 @@ pub struct QuantizeSettings {
 
 impl Default for QuantizeSettings {
     fn default() -> QuantizeSettings {
-        QuantizeSettings { method: Method::Percentile, percentile: 99.99, images: 512, exclude: vec![] }
+        QuantizeSettings {
+            method: Method::Percentile,
+            percentile: 99.99,
+            images: 512,
+            exclude: vec![],
+        }
     }
 }
 
@@ -239,7 +261,9 @@ impl QuantizeSettings {
     /// The first field out of range.
     pub fn validate(&self) -> Result<(), Wrong> {
         let (p, n) = (self.percentile, self.images);
-        check(p > 50.0 && p <= 100.0, "percentile", || format!("is {p}, must be above 50, at most 100"))?;
+        check(p > 50.0 && p <= 100.0, "percentile", || {
+            format!("is {p}, must be above 50, at most 100")
+        })?;
         check((1..=100_000).contains(&n), "images", || format!("is {n}, must be 1 to 100000"))
     }
 }
@@ -287,7 +311,9 @@ impl TargetSettings {
         })?;
         let within = |value: Option<f64>, field: &'static str, high: f64| {
             let value = value.unwrap_or(0.0);
-            check((0.0..=high).contains(&value), field, || format!("is {value}, must be 0 to {high}"))
+            check((0.0..=high).contains(&value), field, || {
+                format!("is {value}, must be 0 to {high}")
+            })
         };
         within(self.min_accuracy, "min_accuracy", 100.0)?;
         within(self.max_drop, "max_drop", 100.0)?;
@@ -316,13 +342,17 @@ mod tests {
     #[test]
     fn command_line_and_recipe_have_the_same_defaults() {
         use clap::FromArgMatches;
-        let defaults = |command: clap::Command| command.no_binary_name(true).get_matches_from([""; 0]);
+        let defaults =
+            |command: clap::Command| command.no_binary_name(true).get_matches_from([""; 0]);
         let train = defaults(TrainSettings::augment_args(clap::Command::new("t")));
         assert_eq!(TrainSettings::from_arg_matches(&train).unwrap(), TrainSettings::default());
         let model = defaults(ModelSettings::augment_args(clap::Command::new("t")));
         assert_eq!(ModelSettings::from_arg_matches(&model).unwrap(), ModelSettings::default());
         let quantize = defaults(QuantizeSettings::augment_args(clap::Command::new("t")));
-        assert_eq!(QuantizeSettings::from_arg_matches(&quantize).unwrap(), QuantizeSettings::default());
+        assert_eq!(
+            QuantizeSettings::from_arg_matches(&quantize).unwrap(),
+            QuantizeSettings::default()
+        );
     }
 
     #[test]

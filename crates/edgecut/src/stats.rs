@@ -86,7 +86,10 @@ mod tests {
     #[test]
     fn quantiles_are_samples() {
         let times = Times::of((1..=100).rev().map(f64::from).collect());
-        assert_eq!((times.min_ms, times.median_ms, times.p90_ms, times.p99_ms), (1.0, 50.0, 90.0, 99.0));
+        assert_eq!(
+            (times.min_ms, times.median_ms, times.p90_ms, times.p99_ms),
+            (1.0, 50.0, 90.0, 99.0)
+        );
         assert_eq!(Times::of(vec![]).p99_ms, 0.0);
     }
 }

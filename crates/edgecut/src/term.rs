@@ -3,13 +3,16 @@
 use std::io::IsTerminal;
 use std::time::Duration;
 
-use comfy_table::{CellAlignment, Table, presets};
+use comfy_table::{CellAlignment, Table};
+
+/// Rules above, below and under the header; none between rows (comfy-table's order of styles).
+const RULED: &str = "  ── ──      ──    ";
 
 /// A table with a rule under its header; columns after the first are aligned to the right
 /// where `numeric` says so.
 pub fn table(header: &[&str], numeric: &[usize], rows: &[Vec<String>]) -> String {
     let mut table = Table::new();
-    table.load_preset(presets::UTF8_HORIZONTAL_ONLY).set_header(header.iter().copied());
+    table.load_preset(RULED).set_header(header.iter().copied());
     if !std::io::stdout().is_terminal() {
         table.set_content_arrangement(comfy_table::ContentArrangement::Disabled);
     }

@@ -68,10 +68,16 @@ fn recipes() {
 fn recipe_errors_name_line_and_field() {
     let path = scratch().join("wrong.toml");
     for (text_of_recipe, needle) in [
-        ("[data]\nsource = \"quickstart\"\n[train]\nepochs = 0\n", "wrong.toml:4: [train] epochs is 0"),
+        (
+            "[data]\nsource = \"quickstart\"\n[train]\nepochs = 0\n",
+            "wrong.toml:4: [train] epochs is 0",
+        ),
         ("[data]\nsource = \"quickstart\"\n[trian]\nepochs = 1\n", "wrong.toml:3:"),
         ("[data]\nsource = \"quickstart\"\nlimit = -5\n", "wrong.toml:3: [data] limit"),
-        ("[data]\nsource = \"quickstart\"\n[target]\ndevice = \"phone\"\n", "wrong.toml:4: [target] device"),
+        (
+            "[data]\nsource = \"quickstart\"\n[target]\ndevice = \"phone\"\n",
+            "wrong.toml:4: [target] device",
+        ),
         ("[data]\nsource = \"quickstart\"\n[model]\narch = \"resnet\"\n", "unknown architecture"),
         ("[data]\nsource = \"quickstart\"\n[model]\nstart = \"absent.onnx\"\n", "absent.onnx"),
         ("[data]\nsource = \"absent\"\n", "absent"),
@@ -108,6 +114,11 @@ fn things_that_are_something_else() {
     assert!(refuse(&["inspect", "absent.onnx"]).contains("absent.onnx"));
     assert!(refuse(&["run", text(model()), folder]).contains(folder));
     assert!(refuse(&["eval", text(model()), "--data", "quickstart"]).contains("input is"));
-    assert!(refuse(&["train", "--data", text(toy()), "--out", "no/such/folder/m.onnx"]).contains("folder does not exist"));
-    assert!(refuse(&["run", text(model()), text(model()), "--output", folder]).contains("is a folder"));
+    assert!(
+        refuse(&["train", "--data", text(toy()), "--out", "no/such/folder/m.onnx"])
+            .contains("folder does not exist")
+    );
+    assert!(
+        refuse(&["run", text(model()), text(model()), "--output", folder]).contains("is a folder")
+    );
 }

@@ -23,9 +23,11 @@ fn recipe(name: &str, target: &str) -> PathBuf {
 fn from_data_to_a_checked_model_and_a_report() {
     let recipe = recipe("good.toml", "max_drop = 50\nmin_accuracy = 50\nmax_size_kb = 5000");
     let out = scratch().join("good");
-    let stdout = succeed(&["deploy", text(&recipe), "--out", text(&out), "--json", "--threads", "2"]);
+    let stdout =
+        succeed(&["deploy", text(&recipe), "--out", text(&out), "--json", "--threads", "2"]);
     let report: Value = serde_json::from_str(&stdout).expect("one JSON document");
-    let file: Value = serde_json::from_slice(&std::fs::read(out.join("report.json")).unwrap()).unwrap();
+    let file: Value =
+        serde_json::from_slice(&std::fs::read(out.join("report.json")).unwrap()).unwrap();
     assert_eq!(report, file);
     assert_eq!(report["schema"], 1);
     assert_eq!(report["data"]["test"], 60);
@@ -36,22 +38,26 @@ fn from_data_to_a_checked_model_and_a_report() {
     assert_eq!(report["int8"]["sha256"].as_str().unwrap().len(), 64);
     let page = std::fs::read_to_string(out.join("report.html")).unwrap();
     assert!(page.contains("Toy &lt;&amp;&gt; shapes") && page.ends_with("</html>"));
-    assert!(!page.contains("http://") && !page.contains("https://"), "the page must not use the network");
+    assert!(
+        !page.contains("http://") && !page.contains("https://"),
+        "the page must not use the network"
+    );
 
     // Again on one thread from an empty folder: the same models.
     let again = scratch().join("again");
     succeed(&["deploy", text(&recipe), "--out", text(&again), "--threads", "1", "-q"]);
     for name in ["float.onnx", "int8.onnx"] {
-        let same = std::fs::read(out.join(name)).unwrap() == std::fs::read(again.join(name)).unwrap();
+        let same =
+            std::fs::read(out.join(name)).unwrap() == std::fs::read(again.join(name)).unwrap();
         assert!(same, "{name} depends on the number of threads");
     }
 
     // Once more in the same folder: training is done already, the result stays.
     let table = succeed(&["deploy", text(&recipe), "--out", text(&again), "-q"]);
     assert!(table.contains("median latency") && table.contains("met"), "{table}");
-    let leftovers = std::fs::read_dir(&again).unwrap().filter(|e| {
-        e.as_ref().unwrap().file_name().to_string_lossy().contains(".tmp")
-    });
+    let leftovers = std::fs::read_dir(&again)
+        .unwrap()
+        .filter(|e| e.as_ref().unwrap().file_name().to_string_lossy().contains(".tmp"));
     assert_eq!(leftovers.count(), 0);
 }
 

@@ -81,8 +81,10 @@ fn a_new_recipe_is_valid_and_not_overwritten() {
 
 #[test]
 fn data_sets_are_listed() {
-    let list: serde_json::Value = serde_json::from_str(&succeed(&["data", "list", "--json"])).unwrap();
-    let names: Vec<&str> = list.as_array().unwrap().iter().filter_map(|e| e["name"].as_str()).collect();
+    let list: serde_json::Value =
+        serde_json::from_str(&succeed(&["data", "list", "--json"])).unwrap();
+    let names: Vec<&str> =
+        list.as_array().unwrap().iter().filter_map(|e| e["name"].as_str()).collect();
     assert!(names.contains(&"quickstart") && names.contains(&"fashion-mnist"), "{names:?}");
     assert!(refuse(&["data", "check", "nowhere"]).contains("nowhere"));
 }

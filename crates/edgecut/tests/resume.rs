@@ -11,7 +11,16 @@ use edgecut_graph::rng::Rng;
 
 fn args<'a>(out: &'a str, threads: &'a str, epochs: &'a str) -> Vec<&'a str> {
     let mut args = vec!["train", "--data", text(toy()), "--out", out, "--threads", threads];
-    args.extend(["--arch", "mobilenet-v2-s28", "--width", "0.25", "--batch", "16", "--epochs", epochs]);
+    args.extend([
+        "--arch",
+        "mobilenet-v2-s28",
+        "--width",
+        "0.25",
+        "--batch",
+        "16",
+        "--epochs",
+        epochs,
+    ]);
     args.extend(["--checkpoint-every", "0.05"]);
     args
 }
@@ -30,14 +39,18 @@ fn killed_at_random_moments_the_result_is_the_same_bytes() {
     let mut rng = Rng::new(std::process::id().into());
     let mut kills = 0;
     for _ in 0..5 {
-        let mut child = command(&arguments).stderr(Stdio::null()).stdout(Stdio::null()).spawn().unwrap();
+        let mut child =
+            command(&arguments).stderr(Stdio::null()).stdout(Stdio::null()).spawn().unwrap();
         std::thread::sleep(took.mul_f32(rng.range(0.05, 0.5)).max(Duration::from_millis(20)));
         child.kill().unwrap(); // SIGKILL
         kills += i32::from(!child.wait().unwrap().success());
     }
     assert!(kills > 0, "no run was killed before its end");
     succeed(&arguments);
-    assert!(std::fs::read(&whole).unwrap() == std::fs::read(&killed).unwrap(), "the bytes differ after {kills} kills");
+    assert!(
+        std::fs::read(&whole).unwrap() == std::fs::read(&killed).unwrap(),
+        "the bytes differ after {kills} kills"
+    );
 }
 
 #[test]

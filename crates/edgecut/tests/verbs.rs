@@ -14,7 +14,17 @@ fn json(args: &[&str]) -> Value {
 fn int8() -> std::path::PathBuf {
     let path = scratch().join("toy.int8.onnx");
     if !path.exists() {
-        succeed(&["quantize", text(model()), "--data", text(toy()), "--images", "64", "--out", text(&path), "-q"]);
+        succeed(&[
+            "quantize",
+            text(model()),
+            "--data",
+            text(toy()),
+            "--images",
+            "64",
+            "--out",
+            text(&path),
+            "-q",
+        ]);
     }
     path
 }
@@ -24,7 +34,15 @@ fn inspect_counts() {
     let o = json(&["inspect", text(model()), "--nodes"]);
     assert!(o["parameters"].as_u64().unwrap() > 1000 && o["macs"].as_u64().unwrap() > 10_000);
     assert_eq!(o["inputs"][0]["shape"], "[batch, 1, 16, 16]");
-    assert_eq!(o["nodes"].as_array().unwrap().len() as u64, o["operators"].as_object().unwrap().values().map(|k| k["nodes"].as_u64().unwrap()).sum::<u64>());
+    assert_eq!(
+        o["nodes"].as_array().unwrap().len() as u64,
+        o["operators"]
+            .as_object()
+            .unwrap()
+            .values()
+            .map(|k| k["nodes"].as_u64().unwrap())
+            .sum::<u64>()
+    );
     assert!(succeed(&["inspect", text(model()), "--nodes"]).contains("multiply-adds"));
 }
 
@@ -36,11 +54,15 @@ fn eval_measures_and_compares() {
     assert!(o["model"]["top1"]["percent"].as_f64().unwrap() > 60.0, "{}", o["model"]["top1"]);
     assert!(o["agreement"]["percent"].as_f64().unwrap() > 90.0);
     assert_eq!(o["model"]["classes"].as_array().unwrap().len(), 3);
-    let all = json(&["eval", text(model()), "--data", text(toy()), "--part", "all", "--limit", "100"]);
+    let all =
+        json(&["eval", text(model()), "--data", text(toy()), "--part", "all", "--limit", "100"]);
     assert_eq!(all["images"], 100);
     let table = succeed(&["eval", text(model()), "--data", text(toy())]);
     assert!(table.contains("recall") && table.contains("square"), "{table}");
-    assert!(refuse(&["eval", text(model()), "--data", text(toy()), "--preprocess", "tf"]).contains("makes 3x16x16"));
+    assert!(
+        refuse(&["eval", text(model()), "--data", text(toy()), "--preprocess", "tf"])
+            .contains("makes 3x16x16")
+    );
 }
 
 #[test]
@@ -49,8 +71,14 @@ fn bench_reports_quantiles() {
     let o = json(&["bench", text(&int8), "--against", text(model()), "--runs", "20", "--profile"]);
     for side in ["model", "against"] {
         let t = &o[side]["latency"];
-        assert!(t["min_ms"].as_f64() <= t["median_ms"].as_f64() && t["median_ms"].as_f64() <= t["p99_ms"].as_f64());
-        assert!(o[side]["weight_bytes"].as_u64().unwrap() > 0 && o[side]["activation_bytes"].as_u64().unwrap() > 0);
+        assert!(
+            t["min_ms"].as_f64() <= t["median_ms"].as_f64()
+                && t["median_ms"].as_f64() <= t["p99_ms"].as_f64()
+        );
+        assert!(
+            o[side]["weight_bytes"].as_u64().unwrap() > 0
+                && o[side]["activation_bytes"].as_u64().unwrap() > 0
+        );
         assert!(!o[side]["operators"].as_array().unwrap().is_empty());
     }
     assert!(o["speedup"].as_f64().unwrap() > 0.0);
@@ -76,12 +104,18 @@ fn arrays_in_and_out() {
     let logits = scratch().join("logits.npy");
     succeed(&["run", text(model()), text(&picture), "--output", text(&logits)]);
     let array = std::fs::read(&logits).unwrap();
-    assert!(array.starts_with(b"\x93NUMPY") && String::from_utf8_lossy(&array[..128]).contains("(1, 3)"));
+    assert!(
+        array.starts_with(b"\x93NUMPY")
+            && String::from_utf8_lossy(&array[..128]).contains("(1, 3)")
+    );
     // A [1, 3] array is not an input of this model.
     let message = refuse(&["run", text(model()), text(&logits)]);
     assert!(message.contains("expected"), "{message}");
     let zeros = scratch().join("zeros.npy");
-    let header = format!("{{'descr': '<f4', 'fortran_order': False, 'shape': (2, 1, 16, 16), }}{}\n", " ".repeat(37));
+    let header = format!(
+        "{{'descr': '<f4', 'fortran_order': False, 'shape': (2, 1, 16, 16), }}{}\n",
+        " ".repeat(37)
+    );
     let mut bytes = b"\x93NUMPY\x01\x00".to_vec();
     bytes.extend((header.len() as u16).to_le_bytes());
     bytes.extend(header.as_bytes());
@@ -95,7 +129,18 @@ fn arrays_in_and_out() {
 fn quantize_shrinks_and_is_the_same_on_any_number_of_threads() {
     let (one, two) = (scratch().join("one.onnx"), scratch().join("two.onnx"));
     for (path, threads) in [(&one, "1"), (&two, "2")] {
-        let o = json(&["quantize", text(model()), "--data", text(toy()), "--images", "50", "--threads", threads, "--out", text(path)]);
+        let o = json(&[
+            "quantize",
+            text(model()),
+            "--data",
+            text(toy()),
+            "--images",
+            "50",
+            "--threads",
+            threads,
+            "--out",
+            text(path),
+        ]);
         assert!(o["int8_bytes"].as_u64() < o["float_bytes"].as_u64());
     }
     assert_eq!(std::fs::read(&one).unwrap(), std::fs::read(&two).unwrap());

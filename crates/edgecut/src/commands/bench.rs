@@ -75,14 +75,17 @@ pub fn run(args: &Args, global: &Global) -> Result<()> {
     let mut subjects = Vec::new();
     for path in paths {
         let model = Model::load(path)?;
-        subjects.push(Subject::new(&model.graph, args.batch.into(), &pool).map_err(|e| e.at(path))?);
+        subjects
+            .push(Subject::new(&model.graph, args.batch.into(), &pool).map_err(|e| e.at(path))?);
         models.push((model.path, model.file_bytes));
     }
     let mut all: Vec<&mut Subject> = subjects.iter_mut().collect();
     let times = in_turn(global, &mut all, args.warmup as usize, args.runs as usize)?;
     let mut figures = Vec::new();
-    for (((path, file_bytes), subject), latency) in models.into_iter().zip(&mut subjects).zip(times) {
-        let operators = if args.profile { subject.profile(args.runs.min(100) as usize)? } else { vec![] };
+    for (((path, file_bytes), subject), latency) in models.into_iter().zip(&mut subjects).zip(times)
+    {
+        let operators =
+            if args.profile { subject.profile(args.runs.min(100) as usize)? } else { vec![] };
         figures.push(Figures {
             path,
             file_bytes,
@@ -117,21 +120,31 @@ fn show(output: &Output, args: &Args) {
         row
     };
     let all = || std::iter::once(&output.model).chain(&output.against);
-    let header = ["model", "min", "median", "p90", "p99", "images/s", "activations", "weights", "file"];
+    let header =
+        ["model", "min", "median", "p90", "p99", "images/s", "activations", "weights", "file"];
     let rows: Vec<Vec<String>> = all().map(row).collect();
     files::print(&term::table(&header, &[1, 2, 3, 4, 5, 6, 7, 8], &rows));
     if let (Some(speedup), Some(other)) = (output.speedup, &output.against) {
-        let (times, word) = if speedup >= 1.0 { (speedup, "faster") } else { (1.0 / speedup, "slower") };
+        let (times, word) =
+            if speedup >= 1.0 { (speedup, "faster") } else { (1.0 / speedup, "slower") };
         let other = other.path.display();
-        files::print(&format!("{} is {times:.2} times {word} than {other} (medians, run in turn)", output.model.path.display()));
+        files::print(&format!(
+            "{} is {times:.2} times {word} than {other} (medians, run in turn)",
+            output.model.path.display()
+        ));
     }
     for f in all().filter(|f| !f.operators.is_empty()) {
         files::print(&format!("\n{}", f.path.display()));
         files::print(&operator_table(&f.operators));
     }
     let m = &output.machine;
-    let rss = output.peak_rss_bytes.map_or(String::new(), |b| format!(", process peak {}", term::bytes(b)));
-    files::print(&format!("batch {}, {} runs; {}, {} threads, {}{rss}", output.model.batch, args.runs, m.cpu, m.threads, m.isa));
+    let rss = output
+        .peak_rss_bytes
+        .map_or(String::new(), |b| format!(", process peak {}", term::bytes(b)));
+    files::print(&format!(
+        "batch {}, {} runs; {}, {} threads, {}{rss}",
+        output.model.batch, args.runs, m.cpu, m.threads, m.isa
+    ));
 }
 
 fn operator_table(operators: &[OperatorTime]) -> String {
@@ -139,7 +152,14 @@ fn operator_table(operators: &[OperatorTime]) -> String {
         let rate = o.macs as f64 / o.median_us.max(1e-9) / 1e3;
         let rate = if o.macs == 0 { String::new() } else { format!("{rate:.1}") };
         let macs = if o.macs == 0 { String::new() } else { term::short_count(o.macs) };
-        vec![o.name.clone(), o.kind.clone(), format!("{:.1}", o.median_us), format!("{:.1}", o.share), macs, rate]
+        vec![
+            o.name.clone(),
+            o.kind.clone(),
+            format!("{:.1}", o.median_us),
+            format!("{:.1}", o.share),
+            macs,
+            rate,
+        ]
     };
     let rows: Vec<Vec<String>> = operators.iter().map(row).collect();
     term::table(&["step", "kind", "µs", "%", "multiply-adds", "G/s"], &[2, 3, 4, 5], &rows)

@@ -35,7 +35,9 @@ enum Action {
         name: Option<String>,
     },
     /// Download a set; each file is checked before it gets its name
-    #[command(after_help = "Examples:\n  edgecut data fetch fashion-mnist\n  edgecut data fetch fashion-mnist --into ./data/fashion-mnist")]
+    #[command(
+        after_help = "Examples:\n  edgecut data fetch fashion-mnist\n  edgecut data fetch fashion-mnist --into ./data/fashion-mnist"
+    )]
     Fetch {
         /// Name of the set
         name: String,
@@ -103,7 +105,8 @@ fn list(places: &Places, global: &Global) -> Result<()> {
 }
 
 fn check(name: Option<&str>, places: &Places, global: &Global) -> Result<()> {
-    let here = || registry::list().iter().filter(|s| places.find(s).is_some()).map(|s| s.name).collect();
+    let here =
+        || registry::list().iter().filter(|s| places.find(s).is_some()).map(|s| s.name).collect();
     let names: Vec<&str> = name.map_or_else(here, |n| vec![n]);
     let mut statuses = Vec::new();
     for name in names {
@@ -113,7 +116,11 @@ fn check(name: Option<&str>, places: &Places, global: &Global) -> Result<()> {
     match statuses.iter().find(|s| s.state != State::Intact) {
         None => Ok(()),
         Some(bad) => {
-            let what = if bad.state == State::Missing { "is missing" } else { "is not the published file" };
+            let what = if bad.state == State::Missing {
+                "is missing"
+            } else {
+                "is not the published file"
+            };
             let hint = format!("`edgecut data fetch {}` gets it again", name.unwrap_or("NAME"));
             Err(Failure::not_met(what).at(&bad.path).hint(hint))
         }

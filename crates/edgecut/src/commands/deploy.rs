@@ -23,10 +23,10 @@ use crate::report::{self, DataFacts, Epoch, ModelFacts, Report, Stage, TrainingF
 use crate::stats::Times;
 use crate::work::calibrate::{Pictures, to_int8};
 use crate::work::classify::classify;
+use crate::work::data;
 use crate::work::model::{self, Model};
 use crate::work::time::{Subject, in_turn};
 use crate::work::train::{CHECKPOINT_EVERY, Job, prepare, train};
-use crate::work::data;
 
 /// Names of the results in the folder.
 const FLOAT: &str = "float.onnx";
@@ -61,7 +61,8 @@ pub struct Args {
 pub fn run(args: &Args, global: &Global) -> Result<()> {
     let recipe = Recipe::read(&args.recipe)?;
     let out = args.out.clone().or(recipe.out.folder.clone()).ok_or_else(|| {
-        Failure::input("no folder for the results").hint("give one: --out DIR, or [out] folder in the recipe")
+        Failure::input("no folder for the results")
+            .hint("give one: --out DIR, or [out] folder in the recipe")
     })?;
     let deployment = Deployment { args, global, recipe, out, pool: global.pool() };
     let report = deployment.run()?;
@@ -72,8 +73,10 @@ pub fn run(args: &Args, global: &Global) -> Result<()> {
     }
     match report.checks.iter().find(|c| !c.met) {
         None => Ok(()),
-        Some(c) => Err(Failure::not_met(format!("{} is {}, wanted {}", c.name, c.measured, c.wanted))
-            .hint(format!("see {}", deployment.out.join("report.html").display()))),
+        Some(c) => {
+            Err(Failure::not_met(format!("{} is {}, wanted {}", c.name, c.measured, c.wanted))
+                .hint(format!("see {}", deployment.out.join("report.html").display())))
+        }
     }
 }
 
@@ -91,7 +94,10 @@ impl Deployment<'_> {
         let data = data::open(&self.recipe.data, self.args.recipe.parent())?;
         make_folder(&self.out.join("work"))?;
         let (train, test) = (data.train.len(), data.test.len());
-        say(self.global, &format!("data: {}, {train} training and {test} test pictures", data.name));
+        say(
+            self.global,
+            &format!("data: {}, {train} training and {test} test pictures", data.name),
+        );
 
         let (outcome, preprocess) = self.train(&data)?;
         stage(&mut stages, "train", outcome.seconds);
@@ -106,8 +112,11 @@ impl Deployment<'_> {
         // From here on the files are measured, not what was in memory when they were written.
         let models = [Model::load(&float)?, Model::load(&int8)?];
         let began = Instant::now();
-        let answers = |name: &str, m: &Model| classify(self.global, name, &m.graph, &self.pool, &data.test, &preprocess, 0);
-        let (float_answers, int8_answers) = (answers("test float", &models[0])?, answers("test int8", &models[1])?);
+        let answers = |name: &str, m: &Model| {
+            classify(self.global, name, &m.graph, &self.pool, &data.test, &preprocess, 0)
+        };
+        let (float_answers, int8_answers) =
+            (answers("test float", &models[0])?, answers("test int8", &models[1])?);
         stage(&mut stages, "test", began.elapsed().as_secs_f64());
 
         let began = Instant::now();
@@ -151,13 +160,23 @@ impl Deployment<'_> {
         };
         let (graph, preprocess) = prepare(&job)?;
         let size = cost(&graph, 1)?;
-        let (params, macs) = (crate::term::short_count(size.parameters), crate::term::short_count(size.macs));
-        say(self.global, &format!("model: {}, {params} parameters, {macs} multiply-adds", self.architecture()));
+        let (params, macs) =
+            (crate::term::short_count(size.parameters), crate::term::short_count(size.macs));
+        say(
+            self.global,
+            &format!("model: {}, {params} parameters, {macs} multiply-adds", self.architecture()),
+        );
         let outcome = train(self.global, &job, &graph, &preprocess)?;
         Ok((outcome, preprocess))
     }
 
-    fn quantize(&self, graph: &edgecut_graph::Graph, data: &Data, preprocess: &Preprocess, path: &Path) -> Result<()> {
+    fn quantize(
+        &self,
+        graph: &edgecut_graph::Graph,
+        data: &Data,
+        preprocess: &Preprocess,
+        path: &Path,
+    ) -> Result<()> {
         say(self.global, "quantising");
         let pictures = Pictures { set: &data.train, preprocess, settings: &self.recipe.quantize };
         let quantised = to_int8(self.global, graph, &pictures, &self.pool)?;
@@ -204,7 +223,12 @@ impl Deployment<'_> {
     fn model_facts(&self, outcome: &TrainOutcome, preprocess: &Preprocess) -> Result<ModelFacts> {
         let size = cost(&outcome.graph, 1)?;
         let [h, w, c] = preprocess.shape();
-        Ok(ModelFacts { name: self.architecture(), input: vec![1, c, h, w], params: size.parameters, macs: size.macs })
+        Ok(ModelFacts {
+            name: self.architecture(),
+            input: vec![1, c, h, w],
+            params: size.parameters,
+            macs: size.macs,
+        })
     }
 
     fn commands(&self) -> Vec<String> {
@@ -273,5 +297,9 @@ fn training_facts(outcome: &TrainOutcome, batch: usize) -> TrainingFacts {
 fn quote(path: &Path) -> String {
     let text = path.display().to_string();
     let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+:=".contains(c);
-    if !text.is_empty() && text.chars().all(plain) { text } else { format!("'{}'", text.replace('\'', "'\\''")) }
+    if !text.is_empty() && text.chars().all(plain) {
+        text
+    } else {
+        format!("'{}'", text.replace('\'', "'\\''"))
+    }
 }

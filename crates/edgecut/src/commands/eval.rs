@@ -25,7 +25,7 @@ const SHOWN: usize = 30;
 Examples:
   edgecut eval model.onnx --data quickstart
   edgecut eval int8.onnx --data fashion-mnist --against model.onnx
-  edgecut eval mobilenet_v2.onnx --data ./imagenet-sample --part all --preprocess torchvision")]
+  edgecut eval mobilenet_v2.onnx --data ./imagenet-sample --preprocess torchvision")]
 pub struct Args {
     /// The model
     #[arg(value_name = "MODEL.onnx")]
@@ -50,7 +50,7 @@ struct EvalData {
     #[arg(long = "data", value_name = "NAME|PATH")]
     source: String,
     /// Which part of it
-    #[arg(long, value_enum, default_value = "test")]
+    #[arg(long, value_enum, default_value = "auto")]
     part: Part,
     /// Use at most this many pictures (a seeded sample)
     #[arg(long, value_name = "N")]
@@ -101,21 +101,22 @@ pub fn run(args: &Args, global: &Global) -> Result<()> {
         classes: None,
     };
     settings.validate().map_err(|w| Failure::input(format!("--{} {}", w.field, w.problem)))?;
-    let data = data::open(&settings, None)?;
-    let mut set = data::part(&data, wanted.part);
+    let trained_here = model.preprocess()?.is_some();
+    let (mut set, note) = data::part(&settings, wanted.part, trained_here)?;
     if let Some(limit) = wanted.limit.filter(|&l| l < set.len()) {
         set = Arc::new(Subset::sample(set, SPLIT_SEED, limit));
     }
     let pool = global.pool();
     let answer = |m: &Model, name: &str| -> Result<Answers> {
         let preprocess = m.choose_preprocess(&args.preprocess)?;
-        classify(global, name, &m.graph, &pool, &set, &preprocess, args.label_offset).map_err(|e| e.at(&m.path))
+        classify(global, name, &m.graph, &pool, &set, &preprocess, args.label_offset)
+            .map_err(|e| e.at(&m.path))
     };
     let answers = answer(&model, "eval")?;
     let others = other.as_ref().map(|m| answer(m, "against")).transpose()?;
     let output = Output {
-        data: data.name.clone(),
-        note: data.note.clone(),
+        data: wanted.source.clone(),
+        note,
         part: format!("{:?}", wanted.part).to_lowercase(),
         images: set.len(),
         agreement: others.as_ref().map(|o| answers.agreement(o)),
@@ -146,9 +147,16 @@ fn show(output: &Output, global: &Global) {
     let row = |f: &Figures| {
         let top5 = f.top5.map_or("–".into(), |s| term::percent(s.percent));
         let speed = term::count(f.images_per_second.round() as u64);
-        vec![f.path.display().to_string(), term::percent(f.top1.percent), interval(&f.top1), top5, speed]
+        vec![
+            f.path.display().to_string(),
+            term::percent(f.top1.percent),
+            interval(&f.top1),
+            top5,
+            speed,
+        ]
     };
-    let rows: Vec<Vec<String>> = std::iter::once(&output.model).chain(&output.against).map(row).collect();
+    let rows: Vec<Vec<String>> =
+        std::iter::once(&output.model).chain(&output.against).map(row).collect();
     let header = ["model", "top-1", "95 % interval", "top-5", "images/s"];
     files::print(&term::table(&header, &[1, 2, 3, 4], &rows));
     if let Some(same) = output.agreement {
@@ -163,13 +171,28 @@ fn show(output: &Output, global: &Global) {
         .take(if classes.len() > SHOWN && shown == SHOWN { 0 } else { shown })
         .map(|c| {
             let (p, r) = (c.figures.precision, c.figures.recall);
-            vec![c.name.clone(), term::percent(r.percent), term::percent(p.percent), r.total.to_string()]
+            vec![
+                c.name.clone(),
+                term::percent(r.percent),
+                term::percent(p.percent),
+                r.total.to_string(),
+            ]
         })
         .collect();
     if !rows.is_empty() {
-        files::print(&term::table(&["class", "recall", "precision", "pictures"], &[1, 2, 3], &rows));
+        files::print(&term::table(
+            &["class", "recall", "precision", "pictures"],
+            &[1, 2, 3],
+            &rows,
+        ));
     }
-    files::print(&format!("{} pictures, {} part of {}", term::count(output.images as u64), output.part, output.data));
+    let part =
+        if output.part == "auto" { String::new() } else { format!(" ({} part)", output.part) };
+    files::print(&format!(
+        "{} pictures of {}{part}",
+        term::count(output.images as u64),
+        output.data
+    ));
     if let Some(note) = &output.note {
         files::print(note);
     }

@@ -95,7 +95,11 @@ pub fn run(args: &Args, global: &Global) -> Result<()> {
 fn ports(graph: &Graph, ids: &[ValueId]) -> Vec<Port> {
     let port = |&id: &ValueId| {
         let value = graph.value(id);
-        Port { name: value.name.clone(), dtype: value.dtype.to_string(), shape: value.shape.to_string() }
+        Port {
+            name: value.name.clone(),
+            dtype: value.dtype.to_string(),
+            shape: value.shape.to_string(),
+        }
     };
     ids.iter().map(port).collect()
 }
@@ -121,25 +125,54 @@ fn show(o: &Output, global: &Global) {
     let mut rows: Vec<Vec<String>> = o
         .operators
         .iter()
-        .map(|(op, k)| vec![op.to_string(), k.nodes.to_string(), blank(k.parameters), blank(k.macs)])
+        .map(|(op, k)| {
+            vec![op.to_string(), k.nodes.to_string(), blank(k.parameters), blank(k.macs)]
+        })
         .collect();
     let nodes: u64 = o.operators.values().map(|k| k.nodes).sum();
-    rows.push(vec!["all".into(), nodes.to_string(), term::count(o.parameters), term::count(o.macs)]);
-    files::print(&term::table(&["operator", "nodes", "parameters", "multiply-adds"], &[1, 2, 3], &rows));
+    rows.push(vec![
+        "all".into(),
+        nodes.to_string(),
+        term::count(o.parameters),
+        term::count(o.macs),
+    ]);
+    files::print(&term::table(
+        &["operator", "nodes", "parameters", "multiply-adds"],
+        &[1, 2, 3],
+        &rows,
+    ));
     let (weights, peak) = (term::bytes(o.weight_bytes), term::bytes(o.peak_activation_bytes));
-    files::print(&format!("weights {weights}; live activations at most {peak} (batch {}, node by node)", o.batch));
+    files::print(&format!(
+        "weights {weights}; live activations at most {peak} (batch {}, node by node)",
+        o.batch
+    ));
     for (key, value) in &o.metadata {
         let long = value.chars().count() > 160 && global.verbose == 0;
-        let value: String = value.chars().map(|c| if c.is_control() { ' ' } else { c }).take(if long { 160 } else { usize::MAX }).collect();
+        let value: String = value
+            .chars()
+            .map(|c| if c.is_control() { ' ' } else { c })
+            .take(if long { 160 } else { usize::MAX })
+            .collect();
         files::print(&format!("{key} = {value}{}", if long { "…" } else { "" }));
     }
     if let Some(nodes) = &o.nodes {
         let row = |n: &NodeCost| {
             let shape = n.output.iter().map(usize::to_string).collect::<Vec<_>>().join("x");
-            vec![n.name.clone(), n.op.into(), shape, blank(n.parameters), blank(n.macs), term::bytes(n.live_bytes)]
+            vec![
+                n.name.clone(),
+                n.op.into(),
+                shape,
+                blank(n.parameters),
+                blank(n.macs),
+                term::bytes(n.live_bytes),
+            ]
         };
         let rows: Vec<Vec<String>> = nodes.iter().map(row).collect();
-        files::print(&term::table(&["node", "operator", "output", "parameters", "multiply-adds", "live"], &[3, 4, 5], &rows));
+        files::print(&term::table(
+            &["node", "operator", "output", "parameters", "multiply-adds", "live"],
+            &[3, 4, 5],
+            &rows,
+        ));
     }
 }
 

@@ -78,7 +78,15 @@ pub fn run(args: &Args, global: &Global) -> Result<()> {
     }
     let (before, after) = (term::bytes(output.float_bytes), term::bytes(output.int8_bytes));
     let ratio = output.float_bytes as f64 / output.int8_bytes.max(1) as f64;
-    files::print(&format!("{} written, {after} ({ratio:.2} times smaller than {before})", args.out.display()));
-    files::print(&format!("check it: edgecut eval {} --data {} --against {}", args.out.display(), args.data.source, args.model.display()));
+    files::print(&format!(
+        "{} written, {after} ({ratio:.2} times smaller than {before})",
+        args.out.display()
+    ));
+    files::print(&format!(
+        "check it: edgecut eval {} --data {} --against {}",
+        args.out.display(),
+        args.data.source,
+        args.model.display()
+    ));
     Ok(())
 }

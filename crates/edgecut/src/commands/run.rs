@@ -107,7 +107,9 @@ fn on_pictures(args: &Args, global: &Global, model: &Model) -> Result<Vec<Tensor
     let mut rows = Vec::new();
     for path in &args.files {
         let image = Image::open(path)?;
-        preprocess.apply_nchw(&image, &mut session.input_mut(0)?[..pixels]).map_err(|e| Failure::from(e).at(path))?;
+        preprocess
+            .apply_nchw(&image, &mut session.input_mut(0)?[..pixels])
+            .map_err(|e| Failure::from(e).at(path))?;
         session.run()?;
         rows.extend_from_slice(&session.output_f32(0)?[..classes]);
     }
@@ -119,7 +121,10 @@ fn on_arrays(args: &Args, global: &Global, model: &Model) -> Result<Vec<Tensor>>
     let needed = model.graph.inputs.len();
     if args.files.len() != needed {
         let given = args.files.len();
-        return Err(Failure::input(format!("the model has {needed} inputs, {given} arrays were given")).at(&model.path));
+        return Err(Failure::input(format!(
+            "the model has {needed} inputs, {given} arrays were given"
+        ))
+        .at(&model.path));
     }
     let inputs = args.files.iter().map(|f| npy::read(f)).collect::<Result<Vec<Tensor>>>()?;
     let batch = inputs.first().and_then(|t| t.shape().first().copied()).unwrap_or(1).max(1);
@@ -136,7 +141,9 @@ fn answers(args: &Args, model: &Model, outputs: &[Tensor]) -> Result<Vec<Answer>
         Some(path) => read_labels(path)?,
         None => model.classes()?,
     };
-    let Some(scores) = outputs.first().filter(|t| t.rank() >= 2 && !t.is_empty()) else { return Ok(vec![]) };
+    let Some(scores) = outputs.first().filter(|t| t.rank() >= 2 && !t.is_empty()) else {
+        return Ok(vec![]);
+    };
     let Ok(values) = scores.f32s() else { return Ok(vec![]) };
     let classes = scores.len() / scores.shape()[0];
     let softmax = ends_in_softmax(&model.graph);
@@ -151,7 +158,10 @@ fn answers(args: &Args, model: &Model, outputs: &[Tensor]) -> Result<Vec<Answer>
         .map(|(i, row)| Answer {
             input: match args.files.len() {
                 1 if scores.shape()[0] > 1 => format!("row {i}"),
-                _ => args.files.get(i).map_or_else(|| format!("row {i}"), |f| f.display().to_string()),
+                _ => args
+                    .files
+                    .get(i)
+                    .map_or_else(|| format!("row {i}"), |f| f.display().to_string()),
             },
             top: top_k(row, args.top).into_iter().map(|class| guess(row, class)).collect(),
         })
@@ -164,7 +174,8 @@ fn read_labels(path: &Path) -> Result<Vec<String>> {
         return Err(Failure::input("is larger than 16 MiB: not a list of labels").at(path));
     }
     let bytes = std::fs::read(path).map_err(|e| Failure::io(path, &e))?;
-    let text = String::from_utf8(bytes).map_err(|_| Failure::input("is not UTF-8 text").at(path))?;
+    let text =
+        String::from_utf8(bytes).map_err(|_| Failure::input("is not UTF-8 text").at(path))?;
     Ok(text.lines().map(|l| l.trim().to_string()).collect())
 }
 
@@ -173,7 +184,12 @@ fn show(answers: &[Answer], args: &Args, outputs: &[Tensor]) {
     for answer in answers {
         for (i, guess) in answer.top.iter().enumerate() {
             let input = if i == 0 { answer.input.clone() } else { String::new() };
-            rows.push(vec![input, guess.name.clone(), format!("{:.1} %", guess.probability_percent), format!("{:.4}", guess.score)]);
+            rows.push(vec![
+                input,
+                guess.name.clone(),
+                format!("{:.1} %", guess.probability_percent),
+                format!("{:.4}", guess.score),
+            ]);
         }
     }
     if !rows.is_empty() {
@@ -181,7 +197,11 @@ fn show(answers: &[Answer], args: &Args, outputs: &[Tensor]) {
     }
     if let Some(path) = &args.output {
         for (index, tensor) in outputs.iter().enumerate() {
-            files::print(&format!("{} {:?} written", numbered(path, index).display(), tensor.shape()));
+            files::print(&format!(
+                "{} {:?} written",
+                numbered(path, index).display(),
+                tensor.shape()
+            ));
         }
     }
 }

@@ -78,12 +78,21 @@ pub fn run(args: &Args, global: &Global) -> Result<()> {
         model: &args.model,
         settings: &args.train,
         checkpoint,
-        every: Duration::try_from_secs_f64(args.checkpoint_every)
-            .map_err(|e| Failure::input(format!("--checkpoint-every {}: {e}", args.checkpoint_every)))?,
+        every: Duration::try_from_secs_f64(args.checkpoint_every).map_err(|e| {
+            Failure::input(format!("--checkpoint-every {}: {e}", args.checkpoint_every))
+        })?,
         restart: args.restart,
     };
     let (graph, preprocess) = prepare(&job)?;
-    progress::say(global, &format!("{} training and {} test pictures of {}", data.train.len(), data.test.len(), data.name));
+    progress::say(
+        global,
+        &format!(
+            "{} training and {} test pictures of {}",
+            data.train.len(),
+            data.test.len(),
+            data.name
+        ),
+    );
     let outcome = train(global, &job, &graph, &preprocess)?;
     model::save(&outcome.graph, &args.out)?;
     let (sha256, file_bytes) = files::digest(&args.out)?;
@@ -112,10 +121,18 @@ fn show(output: &Output) {
     if let Some(a) = output.accuracy {
         files::print(&format!(
             "test accuracy {} (95 % interval {:.2} to {:.2}), {} epochs in {}",
-            term::percent(a.percent), a.low, a.high, output.history.len(), term::duration(seconds)
+            term::percent(a.percent),
+            a.low,
+            a.high,
+            output.history.len(),
+            term::duration(seconds)
         ));
     }
-    files::print(&format!("{} written, {}", output.model.display(), term::bytes(output.file_bytes)));
+    files::print(&format!(
+        "{} written, {}",
+        output.model.display(),
+        term::bytes(output.file_bytes)
+    ));
     if let Some(note) = &output.note {
         files::print(note);
     }

@@ -31,7 +31,8 @@ pub fn lines(title: &str, unit: &str, series: &[Series]) -> Markup {
     let ticks = ticks(low, high);
     let (bottom, top) = (ticks[0].min(low), ticks[ticks.len() - 1].max(high));
     let x = |i: usize| LEFT + (WIDTH - LEFT - RIGHT) * i as f64 / (epochs.max(2) - 1) as f64;
-    let y = |v: f64| TOP + (HEIGHT - TOP - BOTTOM) * (1.0 - (v - bottom) / (top - bottom).max(1e-12));
+    let y =
+        |v: f64| TOP + (HEIGHT - TOP - BOTTOM) * (1.0 - (v - bottom) / (top - bottom).max(1e-12));
     let step = epochs.div_ceil(10).max(1);
     html! {
         figure.chart {

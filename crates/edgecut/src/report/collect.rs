@@ -35,7 +35,12 @@ pub struct Measured {
 }
 
 /// All figures of the model at `path`.
-pub fn variant(path: &Path, answers: &Answers, classes: usize, measured: Measured) -> Result<Variant> {
+pub fn variant(
+    path: &Path,
+    answers: &Answers,
+    classes: usize,
+    measured: Measured,
+) -> Result<Variant> {
     let (sha256, file_bytes) = files::digest(path)?;
     Ok(Variant {
         file: path.file_name().unwrap_or_default().to_string_lossy().into_owned(),
@@ -53,7 +58,12 @@ pub fn variant(path: &Path, answers: &Answers, classes: usize, measured: Measure
 }
 
 /// Every demand that is stated, with what was measured.
-pub fn checks(target: &TargetSettings, float: &Variant, int8: &Variant, agreement: Share) -> Vec<Check> {
+pub fn checks(
+    target: &TargetSettings,
+    float: &Variant,
+    int8: &Variant,
+    agreement: Share,
+) -> Vec<Check> {
     let drop = float.accuracy.percent - int8.accuracy.percent;
     let kib = int8.file_bytes as f64 / 1024.0;
     let median = int8.latency.median_ms;
@@ -77,9 +87,21 @@ pub fn checks(target: &TargetSettings, float: &Variant, int8: &Variant, agreemen
     };
     [
         at_least("int8 accuracy", target.min_accuracy, int8.accuracy.percent, " %"),
-        at_most("accuracy lost to int8", target.max_drop, drop, format!("{drop:.2} points"), " points"),
+        at_most(
+            "accuracy lost to int8",
+            target.max_drop,
+            drop,
+            format!("{drop:.2} points"),
+            " points",
+        ),
         at_least("same answer", target.min_agreement, agreement.percent, " %"),
-        at_most("int8 median latency", target.max_latency_ms, median, term::milliseconds(median), " ms"),
+        at_most(
+            "int8 median latency",
+            target.max_latency_ms,
+            median,
+            term::milliseconds(median),
+            " ms",
+        ),
         at_most("int8 file", target.max_size_kb, kib, format!("{kib:.1} KiB"), " KiB"),
     ]
     .into_iter()
@@ -132,29 +154,67 @@ fn png(picture: &Image) -> Result<Vec<u8>> {
     };
     let small = if w.max(h) > SIDE { picture.thumbnail(SIDE, SIDE) } else { picture };
     let mut bytes = std::io::Cursor::new(Vec::new());
-    small.write_to(&mut bytes, ImageFormat::Png).map_err(|e| Failure::input(format!("cannot encode a picture: {e}")))?;
+    small
+        .write_to(&mut bytes, ImageFormat::Png)
+        .map_err(|e| Failure::input(format!("cannot encode a picture: {e}")))?;
     Ok(bytes.into_inner())
 }
 
 /// The table at the end of a deployment.
 pub fn summary(report: &Report) -> String {
     let (f, q) = (&report.float, &report.int8);
-    let pair = |name: &str, float: String, int8: String, change: String| vec![name.into(), float, int8, change];
+    let pair = |name: &str, float: String, int8: String, change: String| {
+        vec![name.into(), float, int8, change]
+    };
     let times = |a: f64, b: f64| format!("{:.2}x", a / b.max(1e-12));
-    let interval = |v: &Variant| format!("{:.2} % ({:.2} to {:.2})", v.accuracy.percent, v.accuracy.low, v.accuracy.high);
+    let interval = |v: &Variant| {
+        format!("{:.2} % ({:.2} to {:.2})", v.accuracy.percent, v.accuracy.low, v.accuracy.high)
+    };
     let memory = |v: &Variant| v.arena_bytes + v.weight_bytes;
     let rows = [
-        pair("top-1 (95 % interval)", interval(f), interval(q), format!("{:+.2} points", q.accuracy.percent - f.accuracy.percent)),
-        pair("file", term::bytes(f.file_bytes), term::bytes(q.file_bytes), times(f.file_bytes as f64, q.file_bytes as f64)),
-        pair("median latency", term::milliseconds(f.latency.median_ms), term::milliseconds(q.latency.median_ms), times(f.latency.median_ms, q.latency.median_ms)),
-        pair("p99 latency", term::milliseconds(f.latency.p99_ms), term::milliseconds(q.latency.p99_ms), times(f.latency.p99_ms, q.latency.p99_ms)),
-        pair("weights and activations", term::bytes(memory(f)), term::bytes(memory(q)), times(memory(f) as f64, memory(q) as f64)),
+        pair(
+            "top-1 (95 % interval)",
+            interval(f),
+            interval(q),
+            format!("{:+.2} points", q.accuracy.percent - f.accuracy.percent),
+        ),
+        pair(
+            "file",
+            term::bytes(f.file_bytes),
+            term::bytes(q.file_bytes),
+            times(f.file_bytes as f64, q.file_bytes as f64),
+        ),
+        pair(
+            "median latency",
+            term::milliseconds(f.latency.median_ms),
+            term::milliseconds(q.latency.median_ms),
+            times(f.latency.median_ms, q.latency.median_ms),
+        ),
+        pair(
+            "p99 latency",
+            term::milliseconds(f.latency.p99_ms),
+            term::milliseconds(q.latency.p99_ms),
+            times(f.latency.p99_ms, q.latency.p99_ms),
+        ),
+        pair(
+            "weights and activations",
+            term::bytes(memory(f)),
+            term::bytes(memory(q)),
+            times(memory(f) as f64, memory(q) as f64),
+        ),
     ];
     let mut text = term::table(&["", "float", "int8", "float / int8"], &[1, 2, 3], &rows);
-    text.push_str(&format!("\nsame answer on {:.2} % of {} test pictures", report.agreement.percent, term::count(report.agreement.total as u64)));
+    text.push_str(&format!(
+        "\nsame answer on {:.2} % of {} test pictures",
+        report.agreement.percent,
+        term::count(report.agreement.total as u64)
+    ));
     for check in &report.checks {
         let mark = if check.met { "met   " } else { "MISSED" };
-        text.push_str(&format!("\n{mark} {}: {}, wanted {}", check.name, check.measured, check.wanted));
+        text.push_str(&format!(
+            "\n{mark} {}: {}, wanted {}",
+            check.name, check.measured, check.wanted
+        ));
     }
     text
 }
@@ -167,16 +227,30 @@ mod unit {
     #[test]
     fn targets_become_checks() {
         let report = sample();
-        let target = TargetSettings { min_accuracy: Some(89.5), max_drop: Some(0.4), max_size_kb: Some(390.0), ..TargetSettings::default() };
+        let target = TargetSettings {
+            min_accuracy: Some(89.5),
+            max_drop: Some(0.4),
+            max_size_kb: Some(390.0),
+            ..TargetSettings::default()
+        };
         let checks = checks(&target, &report.float, &report.int8, report.agreement);
         let met: Vec<(&str, bool)> = checks.iter().map(|c| (c.name.as_str(), c.met)).collect();
-        assert_eq!(met, [("int8 accuracy", true), ("accuracy lost to int8", false), ("int8 file", false)]);
+        assert_eq!(
+            met,
+            [("int8 accuracy", true), ("accuracy lost to int8", false), ("int8 file", false)]
+        );
     }
 
     #[test]
     fn wrong_answers_come_first() {
         let set: Arc<dyn Dataset> = Arc::new(
-            edgecut_train::data::Memory::new(vec![9; 40 * 4], vec![0; 40], [2, 2, 1], vec!["a".into(), "b".into()]).unwrap(),
+            edgecut_train::data::Memory::new(
+                vec![9; 40 * 4],
+                vec![0; 40],
+                [2, 2, 1],
+                vec!["a".into(), "b".into()],
+            )
+            .unwrap(),
         );
         let answers = |wrong: std::ops::Range<usize>| Answers {
             labels: vec![0; 40],

@@ -92,12 +92,20 @@ fn cards(report: &Report) -> Markup {
     let (f, q) = (&report.float, &report.int8);
     let ratio = |float: f64, int8: f64| {
         let x = float / int8.max(1e-12);
-        if x >= 1.0 { format!("{x:.1} times smaller") } else { format!("{:.1} times larger", 1.0 / x) }
+        if x >= 1.0 {
+            format!("{x:.1} times smaller")
+        } else {
+            format!("{:.1} times larger", 1.0 / x)
+        }
     };
     let speedup = report.speedup();
-    let speed = if speedup >= 1.0 { format!("{speedup:.2} times faster") } else { format!("{:.2} times slower", 1.0 / speedup) };
+    let speed = if speedup >= 1.0 {
+        format!("{speedup:.2} times faster")
+    } else {
+        format!("{:.2} times slower", 1.0 / speedup)
+    };
     let points = q.accuracy.percent - f.accuracy.percent;
-    let interval = |s: &crate::stats::Share| format!("95 % CI {:.2} to {:.2}", s.low, s.high);
+    let interval = |s: &crate::stats::Share| format!("95 % CI {:.1}–{:.1}", s.low, s.high);
     let memory = |v: &super::Variant| v.arena_bytes + v.weight_bytes;
     html! {
         section.cards {

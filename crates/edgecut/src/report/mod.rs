@@ -207,7 +207,6 @@ impl Report {
         self.data.classes.get(label as usize).cloned().unwrap_or_else(|| format!("class {label}"))
     }
 
-
     /// Median float latency over median int8 latency: above 1 means that int8 is faster.
     pub fn speedup(&self) -> f64 {
         self.float.latency.median_ms / self.int8.latency.median_ms.max(1e-9)

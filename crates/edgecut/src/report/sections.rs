@@ -181,7 +181,7 @@ fn picture(report: &Report, p: &Picture) -> Markup {
     let right = p.int8 == p.label;
     let answer = |class: u32, confidence: f64| {
         let mark = if class == p.label { "right" } else { "wrong" };
-        html! { span.(mark) { (report.class(class)) } " " span.quiet { (format!("{confidence:.0} %")) } }
+        html! { span.(mark) { (report.class(class)) } " " span.quiet { (format!("{confidence:.0} %")) } }
     };
     html! {
         div.picture.(if right { "ok" } else { "off" }) {

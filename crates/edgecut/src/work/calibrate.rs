@@ -44,9 +44,13 @@ impl Quantised {
         )];
         let known = report.layers.iter().filter_map(|l| Some((l.weight_sqnr_db?, &l.node)));
         if let Some((decibels, node)) = known.min_by(|a, b| a.0.total_cmp(&b.0)) {
-            lines.push(format!("largest rounding error of weights: '{node}', {decibels:.1} dB below the signal"));
+            lines.push(format!(
+                "largest rounding error of weights: '{node}', {decibels:.1} dB below the signal"
+            ));
         }
-        let stays = |s: &edgecut_compress::SkippedNode| format!("'{}' ({}) stays float: {}", s.node, s.op, s.reason);
+        let stays = |s: &edgecut_compress::SkippedNode| {
+            format!("'{}' ({}) stays float: {}", s.node, s.op, s.reason)
+        };
         lines.extend(report.skipped.iter().map(stays));
         lines
     }
@@ -54,10 +58,16 @@ impl Quantised {
 
 /// Quantises `graph`. A seeded sample of the pictures is used; the result is the same on any
 /// number of threads.
-pub fn to_int8(global: &Global, graph: &Graph, pictures: &Pictures, pool: &Arc<Pool>) -> Result<Quantised> {
+pub fn to_int8(
+    global: &Global,
+    graph: &Graph,
+    pictures: &Pictures,
+    pool: &Arc<Pool>,
+) -> Result<Quantised> {
     let settings = pictures.settings;
     let count = settings.images.min(pictures.set.len());
-    let sample: Arc<dyn Dataset> = Arc::new(Subset::sample(pictures.set.clone(), SPLIT_SEED, count));
+    let sample: Arc<dyn Dataset> =
+        Arc::new(Subset::sample(pictures.set.clone(), SPLIT_SEED, count));
     let batch = batch_for(graph, pictures.preprocess);
     let mut options = LoaderOptions::evaluation(batch.size);
     options.drop_last = batch.fixed;

@@ -39,7 +39,10 @@ pub struct Answers {
 impl Answers {
     /// Share of right answers.
     pub fn accuracy(&self) -> Share {
-        Share::of(self.labels.iter().zip(&self.best).filter(|(l, b)| l == b).count(), self.labels.len())
+        Share::of(
+            self.labels.iter().zip(&self.best).filter(|(l, b)| l == b).count(),
+            self.labels.len(),
+        )
     }
 
     /// Share of pictures whose class is among the five most likely; none below six classes, where
@@ -51,12 +54,16 @@ impl Answers {
 
     /// Share of pictures on which `other` gives the same answer.
     pub fn agreement(&self, other: &Answers) -> Share {
-        Share::of(self.best.iter().zip(&other.best).filter(|(a, b)| a == b).count(), self.best.len())
+        Share::of(
+            self.best.iter().zip(&other.best).filter(|(a, b)| a == b).count(),
+            self.best.len(),
+        )
     }
 
     /// Precision and recall of each of the first `classes` classes.
     pub fn per_class(&self, classes: usize) -> Vec<ClassFigures> {
-        let (mut hits, mut given, mut present) = (vec![0; classes], vec![0; classes], vec![0; classes]);
+        let (mut hits, mut given, mut present) =
+            (vec![0; classes], vec![0; classes], vec![0; classes]);
         for (&label, &best) in self.labels.iter().zip(&self.best) {
             if let Some(n) = present.get_mut(label as usize) {
                 *n += 1;
@@ -80,7 +87,9 @@ impl Answers {
         }
         let mut matrix = vec![vec![0; classes]; classes];
         for (&label, &best) in self.labels.iter().zip(&self.best) {
-            if let Some(cell) = matrix.get_mut(label as usize).and_then(|row| row.get_mut(best as usize)) {
+            if let Some(cell) =
+                matrix.get_mut(label as usize).and_then(|row| row.get_mut(best as usize))
+            {
                 *cell += 1;
             }
         }
@@ -121,7 +130,9 @@ pub fn classify(
         for (row, &label) in scores.chunks_exact(outputs).zip(&pictures.labels) {
             answers.add(row, label, offset, softmax);
         }
-        bar.set(answers.labels.len() as u64, || format!("top-1 {:.2} %", answers.accuracy().percent));
+        bar.set(answers.labels.len() as u64, || {
+            format!("top-1 {:.2} %", answers.accuracy().percent)
+        });
     }
     bar.finish();
     answers.seconds = began.elapsed().as_secs_f64();
@@ -179,7 +190,8 @@ fn check_labels(batch: &Batch, classes: usize) -> Result<()> {
 /// whose answers nobody reads.
 pub fn to_nchw(batch: &Batch, [h, w, c]: [usize; 3], input: &mut [f32]) {
     let (size, plane) = (h * w * c, h * w);
-    for (picture, out) in batch.x.chunks_exact(size).take(batch.n).zip(input.chunks_exact_mut(size)) {
+    for (picture, out) in batch.x.chunks_exact(size).take(batch.n).zip(input.chunks_exact_mut(size))
+    {
         for (pixel, values) in picture.chunks_exact(c).enumerate() {
             for (channel, &value) in values.iter().enumerate() {
                 out[channel * plane + pixel] = value;

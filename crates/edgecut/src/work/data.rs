@@ -41,6 +41,9 @@ pub fn open(settings: &DataSettings, recipe_folder: Option<&Path>) -> Result<Dat
 /// Which part of the data a command looks at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Part {
+    /// The test part; where the data has none, the held-out share for a model that edgecut
+    /// trained, and everything for any other model
+    Auto,
     /// The test part; where the data has none, the share held out by the seeded split
     Test,
     /// The training part
@@ -49,13 +52,23 @@ pub enum Part {
     All,
 }
 
-/// The pictures of a part.
-pub fn part(data: &Data, part: Part) -> Arc<dyn Dataset> {
-    match part {
-        Part::Test => data.test.clone(),
-        Part::Train => data.train.clone(),
-        Part::All => Arc::new(Joined { first: data.train.clone(), second: data.test.clone() }),
+/// The pictures of a part, and what must be said beside results on them. `trained_here` tells
+/// whether the model may have been trained on the rest.
+pub fn part(
+    settings: &DataSettings,
+    part: Part,
+    trained_here: bool,
+) -> Result<(Arc<dyn Dataset>, Option<String>)> {
+    if part == Part::Auto && !trained_here {
+        return Ok(data::open::open_for_evaluation(&settings.source, &OpenOptions::default())?);
     }
+    let data = open(settings, None)?;
+    let set: Arc<dyn Dataset> = match part {
+        Part::Auto | Part::Test => data.test,
+        Part::Train => data.train,
+        Part::All => Arc::new(Joined { first: data.train, second: data.test }),
+    };
+    Ok((set, data.note))
 }
 
 /// How a network trained on `set` sees pictures: their own size (or `side`), each channel with the
@@ -77,8 +90,15 @@ pub fn preprocess(set: &Arc<dyn Dataset>, side: Option<usize>) -> Result<Preproc
     };
     let c = channels.count();
     let unit = |value: f32| vec![value; c];
-    let mut description =
-        Preprocess { height, width, channels, resize, scale: 1.0 / 255.0, mean: unit(0.0), std: unit(1.0) };
+    let mut description = Preprocess {
+        height,
+        width,
+        channels,
+        resize,
+        scale: 1.0 / 255.0,
+        mean: unit(0.0),
+        std: unit(1.0),
+    };
     (description.mean, description.std) = statistics(set, &description)?;
     Ok(description)
 }
@@ -127,7 +147,8 @@ fn statistics(set: &Arc<dyn Dataset>, description: &Preprocess) -> Result<(Vec<f
     let round = |x: f64| ((x * 1e4).round() / 1e4) as f32;
     let mean: Vec<f32> = sum.iter().map(|s| round(s / count)).collect();
     let deviation = |(s, q): (&f64, &f64)| (q / count - (s / count).powi(2)).max(0.0).sqrt();
-    let std = sum.iter().zip(&squares).map(deviation).map(|d| if d < 1e-4 { 1.0 } else { round(d) });
+    let std =
+        sum.iter().zip(&squares).map(deviation).map(|d| if d < 1e-4 { 1.0 } else { round(d) });
     Ok((mean, std.collect()))
 }
 
@@ -140,7 +161,9 @@ struct Renamed {
 fn rename(set: Arc<dyn Dataset>, names: &[String]) -> Result<Arc<dyn Dataset>> {
     let (given, needed) = (names.len(), set.classes().len());
     if given < needed {
-        return Err(Failure::input(format!("[data] classes names {given} classes, the data has {needed}")));
+        return Err(Failure::input(format!(
+            "[data] classes names {given} classes, the data has {needed}"
+        )));
     }
     Ok(Arc::new(Renamed { set, names: names.to_vec() }))
 }

@@ -39,7 +39,8 @@ impl Model {
     /// How pictures become its input, as the file says.
     pub fn preprocess(&self) -> Result<Option<Preprocess>> {
         let Some(text) = self.graph.metadata.get(METADATA_KEY) else { return Ok(None) };
-        let bad = |e: String| Failure::input(format!("metadata '{METADATA_KEY}': {e}")).at(&self.path);
+        let bad =
+            |e: String| Failure::input(format!("metadata '{METADATA_KEY}': {e}")).at(&self.path);
         let description: Preprocess = serde_json::from_str(text).map_err(|e| bad(e.to_string()))?;
         description.validate().map_err(|e| bad(e.to_string()))?;
         Ok(Some(description))
@@ -48,7 +49,8 @@ impl Model {
     /// Names of its classes, as the file says; empty where it says nothing.
     pub fn classes(&self) -> Result<Vec<String>> {
         let Some(text) = self.graph.metadata.get(CLASSES_KEY) else { return Ok(vec![]) };
-        let bad = |e: String| Failure::input(format!("metadata '{CLASSES_KEY}': {e}")).at(&self.path);
+        let bad =
+            |e: String| Failure::input(format!("metadata '{CLASSES_KEY}': {e}")).at(&self.path);
         let names: Vec<String> = serde_json::from_str(text).map_err(|e| bad(e.to_string()))?;
         if names.len() > MAX_CLASSES {
             return Err(bad(format!("{} names, at most {MAX_CLASSES}", names.len())));
@@ -67,13 +69,16 @@ impl Model {
             })?
         } else {
             Preprocess::preset(choice, input[1]).ok_or_else(|| {
-                Failure::input(format!("--preprocess {choice}: unknown; known: auto, torchvision, caffe, tf, lite0"))
+                Failure::input(format!(
+                    "--preprocess {choice}: unknown; known: auto, torchvision, caffe, tf, lite0"
+                ))
             })?
         };
         let makes = [description.channels.count(), description.height, description.width];
         if makes != input {
             let (expected, found) = (shape_text(&input), shape_text(&makes));
-            let problem = format!("the input is {expected}, preprocessing '{choice}' makes {found}");
+            let problem =
+                format!("the input is {expected}, preprocessing '{choice}' makes {found}");
             return Err(Failure::input(problem).at(&self.path));
         }
         Ok(description)
@@ -95,17 +100,30 @@ pub fn image_input(graph: &Graph) -> Result<[usize; 3]> {
     let fixed: Vec<usize> = dims.iter().skip(1).filter_map(|d| d.fixed()).collect();
     match (dims.len(), fixed.as_slice(), value.dtype) {
         (4, &[c, h, w], DType::F32) if c * h * w > 0 => Ok([c, h, w]),
-        _ => Err(not_image(format!("input '{}' is {} {}, expected float32 [n, c, h, w]", value.name, value.dtype, value.shape))),
+        _ => Err(not_image(format!(
+            "input '{}' is {} {}, expected float32 [n, c, h, w]",
+            value.name, value.dtype, value.shape
+        ))),
     }
 }
 
 /// Number of classes of a classifier: the last extent of its first output.
 pub fn class_count(graph: &Graph) -> Result<usize> {
     let output = graph.outputs.first().map(|&o| graph.value(o));
-    let classes = output.and_then(|o| o.shape.dims().get(1..).unwrap_or_default().iter().map(|d| d.fixed()).product::<Option<usize>>());
+    let classes = output.and_then(|o| {
+        o.shape
+            .dims()
+            .get(1..)
+            .unwrap_or_default()
+            .iter()
+            .map(|d| d.fixed())
+            .product::<Option<usize>>()
+    });
     classes.filter(|&c| c > 0).ok_or_else(|| {
         let shape = output.map_or("missing".into(), |o| o.shape.to_string());
-        Failure::input(format!("is not a classifier: its first output is {shape}, expected [n, classes]"))
+        Failure::input(format!(
+            "is not a classifier: its first output is {shape}, expected [n, classes]"
+        ))
     })
 }
 
@@ -115,10 +133,14 @@ pub fn ends_in_softmax(graph: &Graph) -> bool {
     let mut value = output;
     // Reshapes after the Softmax change nothing about what the numbers are.
     loop {
-        let Some(node) = graph.nodes.iter().find(|n| n.outputs.contains(&value)) else { return false };
+        let Some(node) = graph.nodes.iter().find(|n| n.outputs.contains(&value)) else {
+            return false;
+        };
         match (&node.op, node.inputs.first()) {
             (Op::Softmax { .. }, _) => return true,
-            (Op::Reshape { .. } | Op::Flatten { .. } | Op::Squeeze { .. }, Some(&Some(input))) => value = input,
+            (Op::Reshape { .. } | Op::Flatten { .. } | Op::Squeeze { .. }, Some(&Some(input))) => {
+                value = input
+            }
             _ => return false,
         }
     }

@@ -32,14 +32,23 @@ pub fn read(path: &Path) -> Result<Tensor> {
     let broken = |e: std::io::Error| bad(format!("broken data: {e}"));
     let data: Data = match (plain.type_char(), size) {
         (TypeChar::Float, 4) => file.into_vec::<f32>().map_err(broken)?.into(),
-        (TypeChar::Float, 8) => {
-            file.into_vec::<f64>().map_err(broken)?.into_iter().map(|v| v as f32).collect::<Vec<f32>>().into()
-        }
+        (TypeChar::Float, 8) => file
+            .into_vec::<f64>()
+            .map_err(broken)?
+            .into_iter()
+            .map(|v| v as f32)
+            .collect::<Vec<f32>>()
+            .into(),
         (TypeChar::Uint, 1) => file.into_vec::<u8>().map_err(broken)?.into(),
         (TypeChar::Int, 1) => file.into_vec::<i8>().map_err(broken)?.into(),
         (TypeChar::Int, 4) => file.into_vec::<i32>().map_err(broken)?.into(),
         (TypeChar::Int, 8) => file.into_vec::<i64>().map_err(broken)?.into(),
-        _ => return Err(bad(format!("holds {}, expected float32, float64, uint8, int8, int32 or int64", file.dtype().descr()))),
+        _ => {
+            return Err(bad(format!(
+                "holds {}, expected float32, float64, uint8, int8, int32 or int64",
+                file.dtype().descr()
+            )));
+        }
     };
     Ok(Tensor::new(shape, data)?)
 }
@@ -54,14 +63,21 @@ pub fn write(path: &Path, tensor: &Tensor) -> Result<()> {
         Data::I8(d) => encode(&mut bytes, &shape, d),
         Data::I32(d) => encode(&mut bytes, &shape, d),
         Data::I64(d) => encode(&mut bytes, &shape, d),
-        Data::Bool(d) => encode(&mut bytes, &shape, &d.iter().map(|&b| u8::from(b)).collect::<Vec<u8>>()),
+        Data::Bool(d) => {
+            encode(&mut bytes, &shape, &d.iter().map(|&b| u8::from(b)).collect::<Vec<u8>>())
+        }
     };
     written.map_err(|e| Failure::io(path, &e))?;
     crate::files::write(path, &bytes)
 }
 
-fn encode<T: npyz::AutoSerialize + Copy>(bytes: &mut Vec<u8>, shape: &[u64], data: &[T]) -> std::io::Result<()> {
-    let mut writer = npyz::WriteOptions::new().default_dtype().shape(shape).writer(bytes).begin_nd()?;
+fn encode<T: npyz::AutoSerialize + Copy>(
+    bytes: &mut Vec<u8>,
+    shape: &[u64],
+    data: &[T],
+) -> std::io::Result<()> {
+    let mut writer =
+        npyz::WriteOptions::new().default_dtype().shape(shape).writer(bytes).begin_nd()?;
     writer.extend(data.iter().copied())?;
     writer.finish()
 }

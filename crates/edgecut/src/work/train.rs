@@ -6,8 +6,8 @@ use std::time::Duration;
 use edgecut_graph::Graph;
 use edgecut_train::data::{Augment, Data, Preprocess};
 use edgecut_train::{
-    CheckpointOptions, Control, Ending, EpochStats, Event, Optimizer, Progress, RunOptions, TrainConfig,
-    TrainOutcome, fit,
+    CheckpointOptions, Control, Ending, EpochStats, Event, Optimizer, Progress, RunOptions,
+    TrainConfig, TrainOutcome, fit,
 };
 
 use super::model::{self, Model};
@@ -46,19 +46,26 @@ pub fn prepare(job: &Job) -> Result<(Graph, Preprocess)> {
         let start = Model::load(path)?;
         let preprocess = match start.preprocess()? {
             Some(known) => known,
-            None => super::data::preprocess(&job.data.train, Some(model::image_input(&start.graph)?[1]))?,
+            None => super::data::preprocess(
+                &job.data.train,
+                Some(model::image_input(&start.graph)?[1]),
+            )?,
         };
         let outputs = model::class_count(&start.graph).map_err(|e| e.at(path))?;
         if outputs != classes {
-            return Err(Failure::input(format!("has {outputs} classes, the data has {classes}")).at(path));
+            return Err(
+                Failure::input(format!("has {outputs} classes, the data has {classes}")).at(path)
+            );
         }
         return Ok((start.graph, preprocess));
     }
     let preprocess = super::data::preprocess(&job.data.train, job.model.resolution)?;
     if preprocess.height != preprocess.width {
         let (h, w) = (preprocess.height, preprocess.width);
-        return Err(Failure::input(format!("pictures are {h}x{w}, the zoo's networks take square ones"))
-            .hint("set a resolution: [model] resolution = 96, or --resolution 96"));
+        return Err(Failure::input(format!(
+            "pictures are {h}x{w}, the zoo's networks take square ones"
+        ))
+        .hint("set a resolution: [model] resolution = 96, or --resolution 96"));
     }
     let options = edgecut_zoo::Options {
         width: Some(job.model.width),
@@ -71,7 +78,12 @@ pub fn prepare(job: &Job) -> Result<(Graph, Preprocess)> {
 }
 
 /// Trains, showing progress. Ctrl-C ends it with a checkpoint and a failure that says how to go on.
-pub fn train(global: &Global, job: &Job, graph: &Graph, preprocess: &Preprocess) -> Result<TrainOutcome> {
+pub fn train(
+    global: &Global,
+    job: &Job,
+    graph: &Graph,
+    preprocess: &Preprocess,
+) -> Result<TrainOutcome> {
     interrupt::listen();
     let checkpoint = CheckpointOptions {
         restart: job.restart,
@@ -86,16 +98,20 @@ pub fn train(global: &Global, job: &Job, graph: &Graph, preprocess: &Preprocess)
     };
     let mut view = View::new(global);
     let (train, test) = (job.data.train.clone(), job.data.test.clone());
-    let outcome = fit(graph, train, Some(test), preprocess, &config(job.settings), &options, &mut |p| {
-        view.show(p);
-        if interrupt::asked() { Control::Stop } else { Control::Continue }
-    });
+    let outcome =
+        fit(graph, train, Some(test), preprocess, &config(job.settings), &options, &mut |p| {
+            view.show(p);
+            if interrupt::asked() { Control::Stop } else { Control::Continue }
+        });
     drop(view);
     let outcome = outcome?;
     if outcome.ending == Ending::Stopped {
         let done = outcome.history.len();
-        return Err(Failure::not_met(format!("stopped after {done} of {} epochs", job.settings.epochs))
-            .hint(format!("the same command goes on from {}", job.checkpoint.display())));
+        return Err(Failure::not_met(format!(
+            "stopped after {done} of {} epochs",
+            job.settings.epochs
+        ))
+        .hint(format!("the same command goes on from {}", job.checkpoint.display())));
     }
     Ok(outcome)
 }
@@ -116,7 +132,12 @@ fn config(s: &TrainSettings) -> TrainConfig {
         label_smoothing: s.label_smoothing,
         ema_decay: (s.ema_decay > 0.0).then_some(s.ema_decay),
         seed: s.seed,
-        augment: Augment { crop_padding: s.crop, flip: s.flip, cutout: s.cutout, ..Augment::default() },
+        augment: Augment {
+            crop_padding: s.crop,
+            flip: s.flip,
+            cutout: s.cutout,
+            ..Augment::default()
+        },
     }
 }
 
@@ -136,7 +157,10 @@ impl<'a> View<'a> {
         let bar = self.bar.get_or_insert_with(|| Counter::new(self.global, "train", total));
         match p.event {
             Event::Resumed => {
-                bar.line(&format!("going on from step {} of epoch {}/{}", p.step, p.epoch, p.epochs));
+                bar.line(&format!(
+                    "going on from step {} of epoch {}/{}",
+                    p.step, p.epoch, p.epochs
+                ));
             }
             Event::EpochEnd(stats) => bar.line(&epoch_line(stats, p)),
             Event::Step => {
@@ -149,7 +173,9 @@ impl<'a> View<'a> {
 }
 
 fn step_text(p: &Progress) -> String {
-    let left = p.seconds_left.map_or("?".into(), |s| term::duration(Duration::from_secs_f64(s.clamp(0.0, 1e9))));
+    let left = p
+        .seconds_left
+        .map_or("?".into(), |s| term::duration(Duration::from_secs_f64(s.clamp(0.0, 1e9))));
     format!(
         "epoch {}/{} · loss {:.3} · {:.1} % · {} images/s · {left} left",
         p.epoch,
@@ -162,7 +188,9 @@ fn step_text(p: &Progress) -> String {
 
 fn epoch_line(stats: &EpochStats, p: &Progress) -> String {
     let test = match (stats.val_accuracy, stats.val_loss) {
-        (Some(accuracy), Some(loss)) => format!(" · test {:.2} % (loss {loss:.3})", 100.0 * accuracy),
+        (Some(accuracy), Some(loss)) => {
+            format!(" · test {:.2} % (loss {loss:.3})", 100.0 * accuracy)
+        }
         _ => String::new(),
     };
     format!(

@@ -60,7 +60,9 @@ pub fn toy() -> &'static Path {
                 let folder = root.join(part).join(class);
                 std::fs::create_dir_all(&folder).expect("a folder");
                 for i in 0..count {
-                    picture(class, &mut rng).save(folder.join(format!("{i}.png"))).expect("a picture");
+                    picture(class, &mut rng)
+                        .save(folder.join(format!("{i}.png")))
+                        .expect("a picture");
                 }
             }
         }
@@ -83,8 +85,20 @@ fn picture(class: &str, rng: &mut Rng) -> image::GrayImage {
 
 /// Options of a training on [`toy`] that takes a second or two.
 pub const TOY_TRAINING: &[&str] = &[
-    "--arch", "mobilenet-v2-s28", "--width", "0.25", "--epochs", "6", "--batch", "16", "--lr", "0.05",
-    "--flip", "false", "--ema-decay", "0.9",
+    "--arch",
+    "mobilenet-v2-s28",
+    "--width",
+    "0.25",
+    "--epochs",
+    "6",
+    "--batch",
+    "16",
+    "--lr",
+    "0.05",
+    "--flip",
+    "false",
+    "--ema-decay",
+    "0.9",
 ];
 
 /// A small trained model.
