@@ -13,6 +13,7 @@ pub mod arena;
 pub mod batch_norm;
 pub mod column_sums;
 pub mod conv;
+pub mod counting;
 pub mod depthwise;
 pub mod elementwise;
 pub mod gemm;

@@ -3,7 +3,7 @@
 use edgecut_graph::{Binary, Node, Unary, ValueId};
 
 use super::{Effects, Lowering};
-use crate::step::{self, Broadcast, ChannelAffine, Elementwise, Step, Walk};
+use crate::step::{self, Broadcast, ChannelAffine, Elementwise, Softmax, Step, Walk};
 use crate::{Result, layout};
 
 impl Lowering<'_> {
@@ -75,6 +75,21 @@ impl Lowering<'_> {
             clamp: ahead.clamp,
         };
         self.emit(node, Step::ChannelAffine(step), Effects::new("batch_norm", &[x], &[y]));
+        Ok(true)
+    }
+
+    /// Softmax along the innermost dimension.
+    pub(super) fn softmax(&mut self, node: &Node, axis: usize) -> Result<bool> {
+        let shape = self.shape(node.output());
+        let columns = shape[axis];
+        let inside = &layout::physical(&shape)[layout::axis(shape.len(), axis)..];
+        if inside.iter().product::<usize>() != columns {
+            return Ok(false);
+        }
+        let x = self.stored(node.input(0)?)?;
+        let y = self.produce(node.output());
+        let step = Step::Softmax(Softmax { x, y, columns });
+        self.emit(node, step, Effects::new("softmax", &[x], &[y]));
         Ok(true)
     }
 }

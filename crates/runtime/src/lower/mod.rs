@@ -164,6 +164,7 @@ impl<'g> Lowering<'g> {
             Op::Transpose { perm } => self.transpose(node, perm)?,
             Op::Slice { cuts } => self.slice(node, cuts)?,
             Op::Pad { before, value, .. } => self.pad(node, before, *value)?,
+            Op::Softmax { axis } => self.softmax(node, *axis)?,
             _ => false,
         };
         if !handled {

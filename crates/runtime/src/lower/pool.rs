@@ -2,11 +2,12 @@
 
 use edgecut_graph::{DType, Node, Pool};
 use edgecut_kernels::ConvShape;
+use edgecut_kernels::pool2d::Divisor;
 
 use super::state::View;
 use super::{Effects, Lowering, count};
 use crate::Result;
-use crate::step::{self, Average, QuantAverage, Step};
+use crate::step::{self, Average, PoolKind, QuantAverage, Step};
 
 /// The geometry of a pooling node.
 fn pool_shape(pool: &Pool, x: &[usize], y: &[usize]) -> ConvShape {
@@ -22,12 +23,12 @@ impl Lowering<'_> {
         let shape = pool_shape(pool, &self.shape(x), &self.shape(y));
         if let Some(view) = self.held[x.index()].view.clone().filter(View::is_monotone) {
             let slot = self.buffer(DType::U8, count(&self.shape(y)));
-            let step = step::Pool { x: view.slot, y: slot, shape, kind: step::PoolKind::MaxBytes };
+            let step = step::Pool { x: view.slot, y: slot, shape, kind: PoolKind::MaxBytes };
             self.emit(node, Step::Pool(step), Effects::new("max_pool.int8", &[view.slot], &[slot]));
             self.held[y.index()].view = Some(View { slot, ..view });
             return Ok(true);
         }
-        self.float_pool(node, shape, step::PoolKind::Max, "max_pool")
+        self.float_pool(node, shape, PoolKind::Max, "max_pool")
     }
 
     /// Mean over windows.
@@ -35,22 +36,24 @@ impl Lowering<'_> {
         let node = &self.graph.nodes[index];
         let (x, y) = (node.input(0)?, node.output());
         let shape = pool_shape(pool, &self.shape(x), &self.shape(y));
-        // What counts of a window beyond the padding is the interpreter's business.
-        if pool.ceil_mode && pool.count_include_pad {
-            return Ok(false);
-        }
-        if self.quantised_average(node, Average::Window(shape, pool.count_include_pad))? {
+        // The integer kernel divides by whole windows, which a window beyond the padding is not.
+        let whole = !(pool.ceil_mode && pool.count_include_pad);
+        if whole && self.quantised_average(node, Average::Window(shape, pool.count_include_pad))? {
             return Ok(true);
         }
-        let kind = step::PoolKind::Average { include_pad: pool.count_include_pad };
-        self.float_pool(node, shape, kind, "average_pool")
+        let [_, _, bottom, right] = pool.window.pads;
+        let divisor = match pool.count_include_pad {
+            true => Divisor::Padded { bottom, right },
+            false => Divisor::Data,
+        };
+        self.float_pool(node, shape, PoolKind::Average(divisor), "average_pool")
     }
 
     fn float_pool(
         &mut self,
         node: &Node,
         shape: ConvShape,
-        kind: step::PoolKind,
+        kind: PoolKind,
         name: &'static str,
     ) -> Result<bool> {
         let x = self.stored(node.input(0)?)?;
@@ -70,8 +73,7 @@ impl Lowering<'_> {
         }
         let x = self.stored(node.input(0)?)?;
         let y = self.produce(node.output());
-        let step =
-            Step::GlobalAverage(step::GlobalAverage { x, y, images: shape[0], pixels, channels });
+        let step = Step::GlobalAverage(step::GlobalAverage { x, y, pixels, channels });
         self.emit(node, step, Effects::new("global_average_pool", &[x], &[y]));
         Ok(true)
     }

@@ -8,7 +8,7 @@ use edgecut_kernels::quant::Affine;
 
 use super::{Effects, Lowering, count};
 use crate::plan::{Buffer, Constant, Slot};
-use crate::step::{Lookup, Move, Step};
+use crate::step::{Convert, Lookup, Step};
 use crate::{Result, layout};
 
 /// Where a value can be had. Several places may hold it at the same time.
@@ -167,12 +167,8 @@ impl Lowering<'_> {
             return slot;
         }
         let y = self.buffer(dtype, count(shape));
-        let (from, perm) = if inward {
-            (shape.to_vec(), [0, 2, 3, 1])
-        } else {
-            (layout::physical(shape), [0, 3, 1, 2])
-        };
-        let step = Step::Move(Move::permute(slot, y, dtype, &from, &perm));
+        let (channels, pixels) = (shape[1], shape[2] * shape[3]);
+        let step = Step::Convert(Convert { x: slot, y, dtype, channels, pixels, inward });
         self.emit_named(name, shape.to_vec(), step, Effects::new("layout", &[slot], &[y]));
         y
     }

@@ -2,7 +2,7 @@
 //! concatenation, padding.
 
 use edgecut_graph::DType;
-use edgecut_kernels::Pool;
+use edgecut_kernels::{Pool, layout};
 
 use crate::plan::{Element, Slot};
 use crate::step::Env;
@@ -104,17 +104,6 @@ impl Odometer {
 }
 
 impl Move {
-    /// The dense tensor `x` of `shape` with its dimensions in the order `perm`.
-    pub fn permute(x: Slot, y: Slot, dtype: DType, shape: &[usize], perm: &[usize]) -> Move {
-        let mut strides = vec![1; shape.len()];
-        for i in (1..shape.len()).rev() {
-            strides[i - 1] = strides[i] * shape[i];
-        }
-        let dims: Vec<usize> = perm.iter().map(|&p| shape[p]).collect();
-        let strides: Vec<usize> = perm.iter().map(|&p| strides[p]).collect();
-        Move::gather(x, y, dtype, 0, &dims, &strides)
-    }
-
     /// The dense tensor of extents `dims` whose element steps through `x` by `strides` from
     /// `start`.
     pub fn gather(
@@ -140,6 +129,37 @@ impl Move {
     fn typed<T: Element + Send + Sync>(&self, env: &mut Env) {
         let (x, y) = (env.read::<T>(self.x), env.write::<T>(self.y));
         self.copy.run(env.ctx.pool, x, y);
+    }
+}
+
+/// Images from NCHW to NHWC or back.
+pub(crate) struct Convert {
+    pub x: Slot,
+    pub y: Slot,
+    pub dtype: DType,
+    pub channels: usize,
+    pub pixels: usize,
+    /// Whether to NHWC.
+    pub inward: bool,
+}
+
+impl Convert {
+    pub fn run(&self, env: &mut Env) {
+        match self.dtype {
+            DType::F32 => self.typed::<f32>(env),
+            DType::U8 | DType::I8 | DType::Bool => self.typed::<u8>(env),
+            DType::I32 => self.typed::<i32>(env),
+            DType::I64 => self.typed::<i64>(env),
+        }
+    }
+
+    fn typed<T: Element + Send + Sync>(&self, env: &mut Env) {
+        let (x, y) = (env.read::<T>(self.x), env.write::<T>(self.y));
+        if self.inward {
+            layout::nchw_to_nhwc(env.ctx, self.channels, self.pixels, x, y);
+        } else {
+            layout::nhwc_to_nchw(env.ctx, self.channels, self.pixels, x, y);
+        }
     }
 }
 

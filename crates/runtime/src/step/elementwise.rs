@@ -2,6 +2,9 @@
 
 use edgecut_graph::{Binary, Unary};
 
+use edgecut_kernels::elementwise::{self, Operand};
+use edgecut_kernels::softmax;
+
 use crate::plan::Slot;
 use crate::step::Env;
 
@@ -18,7 +21,7 @@ pub(crate) struct Elementwise {
     pub function: Unary,
 }
 
-/// A function of one float, as the kernels and tables of this crate compute it.
+/// A function of one float, for tables over 8-bit data.
 pub(crate) fn apply(function: Unary, x: f32) -> f32 {
     match function {
         Unary::Relu => clamp(x, 0.0, f32::INFINITY),
@@ -30,9 +33,9 @@ pub(crate) fn apply(function: Unary, x: f32) -> f32 {
                 x
             }
         }
-        Unary::Sigmoid => 1.0 / (1.0 + (-x).exp()),
+        Unary::Sigmoid => (1.0 / (1.0 + (-f64::from(x)).exp())) as f32,
         Unary::HardSigmoid { alpha, beta } => clamp(alpha * x + beta, 0.0, 1.0),
-        Unary::HardSwish => x * clamp(x / 6.0 + 0.5, 0.0, 1.0),
+        Unary::HardSwish => x * clamp(1.0 / 6.0 * x + 0.5, 0.0, 1.0),
     }
 }
 
@@ -44,23 +47,32 @@ pub(crate) fn clamp(x: f32, low: f32, high: f32) -> f32 {
 
 impl Elementwise {
     pub fn run(&self, env: &mut Env) {
-        match self.function {
-            Unary::Relu => self.map(env, |x| clamp(x, 0.0, f32::INFINITY)),
-            Unary::Clip { min, max } => self.map(env, |x| clamp(x, min, max)),
-            function => self.map(env, |x| apply(function, x)),
+        let function = match self.function {
+            Unary::Relu => elementwise::Unary::RELU,
+            Unary::Clip { min, max } => elementwise::Unary::Clamp(min, max),
+            Unary::LeakyRelu { alpha } => elementwise::Unary::LeakyRelu(alpha),
+            Unary::Sigmoid => elementwise::Unary::Sigmoid,
+            Unary::HardSigmoid { alpha, beta } => elementwise::Unary::HardSigmoid(alpha, beta),
+            Unary::HardSwish => elementwise::Unary::HardSwish,
+        };
+        if env.same(self.x, self.y) {
+            elementwise::unary_in_place(env.ctx, function, env.write(self.y));
+        } else {
+            elementwise::unary(env.ctx, function, env.read(self.x), env.write(self.y));
         }
     }
+}
 
-    fn map(&self, env: &mut Env, f: impl Fn(f32) -> f32 + Sync) {
-        let in_place = env.same(self.x, self.y);
-        let x = if in_place { &[] } else { env.read::<f32>(self.x) };
-        env.ctx.pool.for_each_chunk_mut(env.write::<f32>(self.y), CHUNK, |i, y| {
-            if in_place {
-                y.iter_mut().for_each(|y| *y = f(*y));
-            } else {
-                y.iter_mut().zip(&x[i * CHUNK..]).for_each(|(y, x)| *y = f(*x));
-            }
-        });
+/// exp(x) / sum(exp(x)) over rows of `columns` elements.
+pub(crate) struct Softmax {
+    pub x: Slot,
+    pub y: Slot,
+    pub columns: usize,
+}
+
+impl Softmax {
+    pub fn run(&self, env: &mut Env) {
+        softmax::softmax(env.ctx, self.columns, env.read(self.x), env.write(self.y));
     }
 }
 
@@ -101,6 +113,11 @@ impl Walk {
         walk
     }
 
+    /// Whether both operands have the result's shape.
+    fn is_flat(&self) -> bool {
+        self.rank == 1 && self.strides[0] == [1, 1]
+    }
+
     /// Where row `row` of the innermost dimension begins in both operands.
     fn start(&self, mut row: usize) -> [usize; 2] {
         let mut at = [0; 2];
@@ -115,12 +132,27 @@ impl Walk {
 
 impl Broadcast {
     pub fn run(&self, env: &mut Env) {
+        if self.walk.is_flat() {
+            return self.flat(env);
+        }
         match self.op {
             Binary::Add => self.map(env, |a, b| a + b),
             Binary::Sub => self.map(env, |a, b| a - b),
             Binary::Mul => self.map(env, |a, b| a * b),
             Binary::Div => self.map(env, |a, b| a / b),
         }
+    }
+
+    /// Operands of the result's shape.
+    fn flat(&self, env: &mut Env) {
+        let op = match self.op {
+            Binary::Add => elementwise::Binary::Add,
+            Binary::Sub => elementwise::Binary::Sub,
+            Binary::Mul => elementwise::Binary::Mul,
+            Binary::Div => elementwise::Binary::Div,
+        };
+        let (a, b) = (Operand::Full(env.read(self.a)), Operand::Full(env.read(self.b)));
+        elementwise::binary(env.ctx, op, 1, a, b, self.clamp, env.write(self.y));
     }
 
     fn map(&self, env: &mut Env, f: impl Fn(f32, f32) -> f32 + Sync) {

@@ -15,9 +15,9 @@ mod reference;
 use edgecut_kernels::Ctx;
 use edgecut_kernels::arena::{Span, Views};
 
-pub(crate) use arrange::{Concat, Fill, Move, Pad};
+pub(crate) use arrange::{Concat, Convert, Fill, Move, Pad};
 pub(crate) use conv::{Conv, Depthwise, Linear, Tail};
-pub(crate) use elementwise::{Broadcast, ChannelAffine, Elementwise, Walk, apply};
+pub(crate) use elementwise::{Broadcast, ChannelAffine, Elementwise, Softmax, Walk, apply};
 pub(crate) use lookup::Lookup;
 pub(crate) use pool::{GlobalAverage, Pool, PoolKind};
 pub(crate) use quantised::{
@@ -41,6 +41,7 @@ pub(crate) enum Step {
     Quantize(Quantize),
     Lookup(Box<Lookup>),
     Move(Move),
+    Convert(Convert),
     Concat(Concat),
     Pad(Pad),
     Pool(Pool),
@@ -48,6 +49,7 @@ pub(crate) enum Step {
     Elementwise(Elementwise),
     Broadcast(Broadcast),
     ChannelAffine(ChannelAffine),
+    Softmax(Softmax),
     Reference(Box<Reference>),
 }
 
@@ -66,6 +68,7 @@ impl Step {
             Step::Quantize(step) => step.run(env),
             Step::Lookup(step) => step.run(env),
             Step::Move(step) => step.run(env),
+            Step::Convert(step) => step.run(env),
             Step::Concat(step) => step.run(env),
             Step::Pad(step) => step.run(env),
             Step::Pool(step) => step.run(env),
@@ -73,6 +76,7 @@ impl Step {
             Step::Elementwise(step) => step.run(env),
             Step::Broadcast(step) => step.run(env),
             Step::ChannelAffine(step) => step.run(env),
+            Step::Softmax(step) => step.run(env),
             Step::Reference(step) => return step.run(env),
         }
         Ok(())

@@ -1,11 +1,12 @@
 //! Pooling steps.
 
+use edgecut_kernels::pool2d::{self, Divisor};
 use edgecut_kernels::{ConvShape, quant};
 
 use crate::plan::Slot;
 use crate::step::Env;
 
-/// Pooling over windows, channels in vectors.
+/// Pooling over windows.
 pub(crate) struct Pool {
     pub x: Slot,
     pub y: Slot,
@@ -18,60 +19,19 @@ pub(crate) struct Pool {
 pub(crate) enum PoolKind {
     Max,
     MaxBytes,
-    Average { include_pad: bool },
+    Average(Divisor),
 }
 
 impl Pool {
     pub fn run(&self, env: &mut Env) {
-        let s = &self.shape;
+        let (ctx, shape) = (env.ctx, &self.shape);
         match self.kind {
-            PoolKind::MaxBytes => {
-                quant::max_pool(env.ctx, s, env.read(self.x), env.write(self.y));
+            PoolKind::MaxBytes => quant::max_pool(ctx, shape, env.read(self.x), env.write(self.y)),
+            PoolKind::Max => {
+                pool2d::max_pool(ctx, shape, env.read(self.x), env.write(self.y), None);
             }
-            PoolKind::Max => self.rows(env, |x, y, oy, ox| {
-                y.fill(f32::NEG_INFINITY);
-                for_each_tap(s, oy, ox, |pixel| {
-                    let x = &x[pixel * s.cin..][..s.cin];
-                    y.iter_mut()
-                        .zip(x)
-                        .for_each(|(y, &x)| *y = if x > *y || x.is_nan() { x } else { *y });
-                });
-            }),
-            PoolKind::Average { include_pad } => self.rows(env, |x, y, oy, ox| {
-                y.fill(0.0);
-                let mut taps = 0;
-                for_each_tap(s, oy, ox, |pixel| {
-                    let x = &x[pixel * s.cin..][..s.cin];
-                    y.iter_mut().zip(x).for_each(|(y, x)| *y += x);
-                    taps += 1;
-                });
-                let divisor = if include_pad { s.kh * s.kw } else { taps } as f32;
-                y.iter_mut().for_each(|y| *y /= divisor);
-            }),
-        }
-    }
-
-    fn rows(&self, env: &mut Env, f: impl Fn(&[f32], &mut [f32], usize, usize) + Sync) {
-        let s = &self.shape;
-        let (x, y) = (env.read::<f32>(self.x), env.write::<f32>(self.y));
-        env.ctx.pool.for_each_chunk_mut(y, s.ow * s.cout, |row, y| {
-            let image = &x[row / s.oh * s.h * s.w * s.cin..][..s.h * s.w * s.cin];
-            for (ox, y) in y.chunks_exact_mut(s.cout).enumerate() {
-                f(image, y, row % s.oh, ox);
-            }
-        });
-    }
-}
-
-/// Calls `f` with each pixel of an image that the window of output `(oy, ox)` meets.
-fn for_each_tap(s: &ConvShape, oy: usize, ox: usize, mut f: impl FnMut(usize)) {
-    for ky in 0..s.kh {
-        let Some(iy) = (oy * s.sh + ky * s.dh).checked_sub(s.pt).filter(|&i| i < s.h) else {
-            continue;
-        };
-        for kx in 0..s.kw {
-            if let Some(ix) = (ox * s.sw + kx * s.dw).checked_sub(s.pl).filter(|&i| i < s.w) {
-                f(iy * s.w + ix);
+            PoolKind::Average(divisor) => {
+                pool2d::average_pool(ctx, shape, divisor, env.read(self.x), env.write(self.y));
             }
         }
     }
@@ -81,22 +41,13 @@ fn for_each_tap(s: &ConvShape, oy: usize, ox: usize, mut f: impl FnMut(usize)) {
 pub(crate) struct GlobalAverage {
     pub x: Slot,
     pub y: Slot,
-    pub images: usize,
     pub pixels: usize,
     pub channels: usize,
 }
 
 impl GlobalAverage {
     pub fn run(&self, env: &mut Env) {
-        let (x, y) = (env.read::<f32>(self.x), env.write::<f32>(self.y));
-        let image = self.pixels * self.channels;
-        debug_assert_eq!(x.len(), self.images * image);
-        env.ctx.pool.for_each_chunk_mut(y, self.channels, |i, y| {
-            y.fill(0.0);
-            for x in x[i * image..][..image].chunks_exact(self.channels) {
-                y.iter_mut().zip(x).for_each(|(y, x)| *y += x);
-            }
-            y.iter_mut().for_each(|y| *y /= self.pixels as f32);
-        });
+        let (x, y) = (env.read(self.x), env.write(self.y));
+        pool2d::global_average_pool(env.ctx, self.channels, self.pixels, x, y);
     }
 }
