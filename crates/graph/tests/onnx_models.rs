@@ -114,8 +114,8 @@ fn python(module: &str) -> Option<String> {
 }
 
 /// Runs `graph` on two random images with the reference interpreter, and compares with what ONNX
-/// Runtime makes of `original` and of our export of it.
-fn compare(python: &str, original: &Path, graph: &Graph, seed: u64) {
+/// Runtime makes of `original` and of our export of it, which may differ by `tolerance`.
+fn compare(python: &str, original: &Path, graph: &Graph, seed: u64, tolerance: f32) {
     let folder = tempfile::tempdir().unwrap();
     let exported = folder.path().join("exported.onnx");
     onnx::export(graph, &exported).unwrap();
@@ -132,6 +132,7 @@ fn compare(python: &str, original: &Path, graph: &Graph, seed: u64) {
         .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/peers/onnxruntime_compare.py"))
         .args([original, &exported, folder.path()])
         .arg(dims.join(","))
+        .arg(tolerance.to_string())
         .output()
         .unwrap();
     let text = String::from_utf8_lossy(&result.stdout);
@@ -147,6 +148,23 @@ fn onnx_runtime_agrees_on_real_models() {
     for (index, (name, _)) in MODELS.iter().enumerate() {
         let graph = load(&models, name);
         assert!(graph.nodes.iter().all(|n| !matches!(n.op, Op::Dequantize { .. })));
-        compare(&python, &models.join(format!("{name}.onnx")), &graph, index as u64);
+        compare(&python, &models.join(format!("{name}.onnx")), &graph, index as u64, 0.0);
+    }
+}
+
+#[test]
+fn traced_models_lose_their_shape_computations() {
+    let Some(python) = python("onnxruntime, torch") else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/peers/torch_export.py");
+    let result = Command::new(&python).arg(script).arg(folder.path()).output().unwrap();
+    let problem = String::from_utf8_lossy(&result.stderr);
+    assert!(result.status.success(), "{problem}");
+    for opset in [11, 12, 13, 14, 17, 18] {
+        let path = folder.path().join(format!("net_{opset}.onnx"));
+        let graph = onnx::import(&path).unwrap();
+        assert_eq!(graph.value(graph.inputs[0]).shape.dims()[0], "N".into());
+        // Other opsets write HardSwish and Softmax as other nodes, which rounds differently.
+        compare(&python, &path, &graph, opset, 1e-6);
     }
 }

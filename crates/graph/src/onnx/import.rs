@@ -414,7 +414,11 @@ impl Importer {
                     Some(tensor) => self.graph.add_constant(name, tensor),
                     None => return malformed(place, format!("is a symbolic shape, {items}")),
                 },
-                None => return malformed(place, "is not computed by any node"),
+                None => {
+                    let problem = "no node computes it, or only as an additional output (an index \
+                                   or mask), which edgecut does not compute";
+                    return malformed(place, problem);
+                }
             };
             if self.graph.value(id).name != name {
                 // The name belongs to the interface, so what was aliased takes it; a value that

@@ -111,8 +111,16 @@ pub(super) fn map(im: &mut Importer, node: &mut NodeIn) -> Result<Meaning> {
         "Identity" => same(im, node),
         "Dropout" => dropout(im, node),
         "Constant" => constant(im, node),
-        _ => Err(node.unsupported(list())),
+        other => Err(node.unsupported(match on_shapes(other) {
+            true => "its inputs must be shapes, or integers known at import".to_string(),
+            false => list(),
+        })),
     }
+}
+
+/// Whether an operator is understood in shape computations, and nowhere else.
+fn on_shapes(op: &str) -> bool {
+    op == "ConstantOfShape" || SUPPORTED.iter().any(|known| known.strip_suffix('*') == Some(op))
 }
 
 fn same(im: &mut Importer, node: &mut NodeIn) -> Result<Meaning> {

@@ -67,7 +67,7 @@ fn batch_normalisation_is_for_inference() {
         base(opset).node("BatchNormalization", "x s b m v", "y", attributes)
     };
     let expected = Op::BatchNorm { epsilon: 1e-5, momentum: 0.9 };
-    assert_eq!(node(7, &[int("spatial", 1)]).ops(), [expected.clone()]);
+    assert_eq!(node(7, &[int("spatial", 1)]).ops(), std::slice::from_ref(&expected));
     assert_eq!(node(15, &[int("training_mode", 0)]).ops(), [expected]);
     node(8, &[int("spatial", 0)]).unsupported("spatial");
     node(15, &[int("training_mode", 1)]).unsupported("evaluation mode");

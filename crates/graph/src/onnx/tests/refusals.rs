@@ -11,6 +11,7 @@ fn an_unknown_operator_is_named_with_its_set() {
     for part in ["model: node 'mix'", "operator Einsum", "opset 13", "Conv", "GlobalAveragePool"] {
         assert!(text.contains(part), "{text}");
     }
+    single(13, "Gather", &[]).unsupported("must be shapes");
     let mut proto = single(13, "QLinearAdd", &[]).proto();
     proto.graph.as_mut().unwrap().node[0].domain = Some("com.microsoft".into());
     let set = |domain: &str, version| OperatorSetIdProto {
@@ -63,7 +64,7 @@ fn names_are_defined_once_and_before_use() {
     relu("x", "y").node("Relu", "x", "y", &[]).malformed("'y' is already defined");
     relu("b", "a").node("Relu", "a", "b", &[]).node("Add", "x a", "y", &[]).malformed("cycle");
     relu("y", "y").malformed("cycle");
-    relu("x", "z").malformed("output 'y': is not computed");
+    relu("x", "z").malformed("output 'y': no node computes it");
     let one = Tensor::scalar(1.0);
     let twice = model(13).stored("c", one.clone()).stored("c", one);
     twice.node("Add", "x c", "y", &[]).malformed("initializer 'c': is defined twice");

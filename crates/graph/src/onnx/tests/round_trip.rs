@@ -135,7 +135,7 @@ fn the_interface_keeps_its_names() {
     let names: Vec<&str> = again.outputs.iter().map(|&o| again.value(o).name.as_str()).collect();
     assert_eq!(names, ["y", "z", "w", "k"]);
     let x = constant(&[-1.0; 32], &[1, 2, 4, 4]);
-    let outputs = interpret::run(&again, &[x.clone()]).unwrap();
+    let outputs = interpret::run(&again, std::slice::from_ref(&x)).unwrap();
     assert_eq!(outputs[2], x);
     assert_eq!(outputs[0], outputs[1]);
     assert_eq!(outputs[3], Tensor::scalar(2.0));
