@@ -166,7 +166,7 @@ fn convolutions_with_clamps() {
         window.pads = std::array::from_fn(|i| rng.below(kernel[i % 2]));
         let (m, groups) = match rng.below(3) {
             0 => (c, c),
-            1 if c % 2 == 0 => (2 * (1 + rng.below(9)), 2),
+            1 if c.is_multiple_of(2) => (2 * (1 + rng.below(9)), 2),
             _ => (1 + rng.below(40), 1),
         };
         let mut y = q.conv(x, m, window, groups);

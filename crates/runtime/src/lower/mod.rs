@@ -126,7 +126,7 @@ impl<'g> Lowering<'g> {
                 None => {
                     let slot = self.stored(output)?;
                     let name = self.graph.value(output).name.clone();
-                    self.to_row_major(&name, slot, self.graph.value(output).dtype, &shape)
+                    self.row_major(&name, slot, self.graph.value(output).dtype, &shape)
                 }
             };
             self.out.buffers[slot.index()].pinned = true;

@@ -46,7 +46,7 @@ impl Lowering<'_> {
         let step = Step::Quantize(Quantize { x: from, y: to, affine });
         self.emit(node, step, Effects::new("quantize", &[from], &[to]));
         self.held[y.index()].slot = Some(match row_major {
-            Some(_) => self.to_physical(&node.name, to, DType::U8, &shape),
+            Some(_) => self.channels_last(&node.name, to, DType::U8, &shape),
             None => to,
         });
         Ok(true)

@@ -19,7 +19,7 @@ impl Lowering<'_> {
         let (x, y) = (node.input(0)?, node.output());
         let (from, to) = (self.shape(x), self.shape(y));
         if let Some(row_major) = self.held[x.index()].row_major {
-            let slot = self.to_physical(&node.name, row_major, self.dtype(x), &to);
+            let slot = self.channels_last(&node.name, row_major, self.dtype(x), &to);
             self.held[y.index()].slot = Some(slot);
             return Ok(true);
         }
@@ -27,8 +27,8 @@ impl Lowering<'_> {
             if from == to {
                 return slot;
             }
-            let slot = lowering.to_row_major(&node.name, slot, dtype, &from);
-            lowering.to_physical(&node.name, slot, dtype, &to)
+            let slot = lowering.row_major(&node.name, slot, dtype, &from);
+            lowering.channels_last(&node.name, slot, dtype, &to)
         })
     }
 

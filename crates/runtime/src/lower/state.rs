@@ -114,7 +114,7 @@ impl Lowering<'_> {
         let (shape, dtype) = (self.shape(value), self.dtype(value));
         let name = self.graph.value(value).name.clone();
         let slot = if let Some(row_major) = held.row_major {
-            self.to_physical(&name, row_major, dtype, &shape)
+            self.channels_last(&name, row_major, dtype, &shape)
         } else if let Some(view) = held.view.clone() {
             self.materialise(&name, &view, &shape)
         } else if let Some(tensor) = self.constant(value)? {
@@ -128,13 +128,13 @@ impl Lowering<'_> {
 
     fn materialise(&mut self, name: &str, view: &View, shape: &[usize]) -> Slot {
         let y = self.buffer(DType::F32, count(shape));
-        let step = Step::Lookup(Box::new(Lookup::to_float(view.slot, y, *view.table)));
+        let step = Step::Lookup(Box::new(Lookup::to_float(view.slot, y, Arc::clone(&view.table))));
         self.emit_named(name, shape.to_vec(), step, Effects::new("dequantize", &[view.slot], &[y]));
         y
     }
 
     /// `slot` from NCHW to NHWC; itself where that is the same.
-    pub(super) fn to_physical(
+    pub(super) fn channels_last(
         &mut self,
         name: &str,
         slot: Slot,
@@ -145,7 +145,7 @@ impl Lowering<'_> {
     }
 
     /// `slot` from NHWC to NCHW; itself where that is the same.
-    pub(super) fn to_row_major(
+    pub(super) fn row_major(
         &mut self,
         name: &str,
         slot: Slot,

@@ -20,6 +20,14 @@ impl IntWeights {
     }
 }
 
+/// A tensor of integers with its parameters.
+struct Dequantised {
+    codes: Tensor,
+    scales: Vec<f32>,
+    /// As many as scales.
+    zeros: Vec<i64>,
+}
+
 /// The geometry of a convolution node.
 pub(super) fn conv_shape(conv: &Conv, x: &[usize], y: &[usize]) -> ConvShape {
     let w = &conv.window;
@@ -72,7 +80,9 @@ impl Lowering<'_> {
     ) -> Result<Option<IntWeights>> {
         let Some(index) = self.held[value.index()].deferred else { return Ok(None) };
         let node = &self.graph.nodes[index];
-        let Some((codes, scales, zeros)) = self.dequantised(node)? else { return Ok(None) };
+        let Some(Dequantised { codes, scales, zeros }) = self.dequantised(node)? else {
+            return Ok(None);
+        };
         let (shape, data) = (codes.shape().to_vec(), codes.to_i64()?);
         let own_axis = matches!(node.op, Op::Dequantize { axis: own } if own == axis);
         let fits = scales.len() == 1 || (own_axis && scales.len() == shape[axis]);
@@ -87,8 +97,8 @@ impl Lowering<'_> {
         Ok(data.map(|data| IntWeights { data, scales }))
     }
 
-    /// Codes, scales and zero points (as many as scales) of a Dequantize of constants.
-    fn dequantised(&mut self, node: &Node) -> Result<Option<(Tensor, Vec<f32>, Vec<i64>)>> {
+    /// The operands of a Dequantize of constants.
+    fn dequantised(&mut self, node: &Node) -> Result<Option<Dequantised>> {
         let (Some(codes), Some(scales)) =
             (self.constant(node.input(0)?)?, self.constant(node.input(1)?)?)
         else {
@@ -100,7 +110,7 @@ impl Lowering<'_> {
             Some(zeros) => zeros.to_i64()?,
             None => vec![0; scales.len()],
         };
-        Ok(Some((codes, scales, zeros)))
+        Ok(Some(Dequantised { codes, scales, zeros }))
     }
 
     /// The bias at `node`'s input 2 in units of `unit(channel)`, the scale of the sums; zeros where
@@ -134,7 +144,7 @@ impl Lowering<'_> {
     fn bias_numbers(&mut self, value: ValueId) -> Result<Option<Vec<f64>>> {
         if let Some(index) = self.held[value.index()].deferred {
             let node = &self.graph.nodes[index];
-            if let Some((codes, scales, zeros)) = self.dequantised(node)? {
+            if let Some(Dequantised { codes, scales, zeros }) = self.dequantised(node)? {
                 let (rank, data) = (codes.rank(), codes.to_i64()?);
                 if rank <= 1 {
                     let at = |len: usize, i: usize| if len == 1 { 0 } else { i };

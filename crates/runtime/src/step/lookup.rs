@@ -3,6 +3,7 @@
 use crate::plan::Slot;
 use crate::step::Env;
 use edgecut_kernels::quant;
+use std::sync::Arc;
 
 /// `y = table[x]` for every byte.
 pub(crate) struct Lookup {
@@ -12,8 +13,8 @@ pub(crate) struct Lookup {
 }
 
 enum Table {
-    Bytes([u8; 256]),
-    Floats([f32; 256]),
+    Bytes(Box<[u8; 256]>),
+    Floats(Arc<[f32; 256]>),
 }
 
 /// Elements that one task converts.
@@ -22,11 +23,11 @@ const CHUNK: usize = 16 * 1024;
 impl Lookup {
     /// Bytes to bytes: activations and changes of scale.
     pub fn to_bytes(x: Slot, y: Slot, table: [u8; 256]) -> Lookup {
-        Lookup { x, y, table: Table::Bytes(table) }
+        Lookup { x, y, table: Table::Bytes(Box::new(table)) }
     }
 
     /// Bytes to float32: dequantisation.
-    pub fn to_float(x: Slot, y: Slot, table: [f32; 256]) -> Lookup {
+    pub fn to_float(x: Slot, y: Slot, table: Arc<[f32; 256]>) -> Lookup {
         Lookup { x, y, table: Table::Floats(table) }
     }
 
