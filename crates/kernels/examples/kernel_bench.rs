@@ -4,6 +4,14 @@
 //! Every figure is the minimum over short bursts, because other work on the machine can only make a
 //! run slower. The share is of the peak that a loop of independent multiply-adds reaches here.
 
+use edgecut_kernels::batch_norm::{
+    Norm, Statistics, batch_norm, batch_norm_backward, batch_norm_scratch_len,
+    batch_norm_statistics,
+};
+use edgecut_kernels::conv::{
+    ConvWeights, conv, conv_backward_input, conv_backward_input_scratch_len, conv_backward_weight,
+    conv_backward_weight_scratch_len, conv_scratch_len,
+};
 use edgecut_kernels::depthwise::{
     depthwise, depthwise_backward_input, depthwise_backward_weight,
     depthwise_backward_weight_scratch_len,
@@ -68,15 +76,15 @@ impl Bench {
         ] {
             let (a, w) = (values(m * k), values(k * n));
             let b = PackedB::pack(k, n, &w);
-            let mut c = vec![0.0; m * n];
+            let mut c = zeros(m * n);
             let flops = 2.0 * (m * k * n) as f64;
             let bytes = 4.0 * (m * k + m * n) as f64;
             let epilogue = Epilogue { clamp: Some((0.0, 6.0)), ..Epilogue::default() };
             self.line(&format!("gemm {m} x {k} x {n}"), flops, bytes, |ctx| {
                 gemm(ctx, m, &a, k, &b, &mut c, n, &epilogue);
             });
-            let mut scratch = vec![0.0; gemm_at_b_scratch_len(m, k, n)];
-            let mut dw = vec![0.0; k * n];
+            let mut scratch = zeros(gemm_at_b_scratch_len(m, k, n));
+            let mut dw = zeros(k * n);
             self.line(&format!("at_b {m} x {k} x {n}"), flops, bytes, |ctx| {
                 gemm_at_b(ctx, m, &a, k, k, &c, n, n, &mut dw, n, &mut scratch, false);
             });
@@ -112,13 +120,13 @@ impl Bench {
             let flops = 2.0 * shape.macs() as f64;
             let bytes = 4.0 * (shape.in_len() + shape.out_len()) as f64;
             let (mut x, w) = (values(shape.in_len()), values(shape.weight_len()));
-            let mut y = vec![0.0; shape.out_len()];
+            let mut y = zeros(shape.out_len());
             let epilogue = Epilogue::default();
             self.line(&format!("dw fwd {name}"), flops, bytes, |ctx| {
                 depthwise(ctx, &shape, &x, &w, &mut y, &epilogue);
             });
-            let mut dw = vec![0.0; shape.weight_len()];
-            let mut scratch = vec![0.0; depthwise_backward_weight_scratch_len(&shape)];
+            let mut dw = zeros(shape.weight_len());
+            let mut scratch = zeros(depthwise_backward_weight_scratch_len(&shape));
             self.line(&format!("dw bwd w {name}"), flops, bytes, |ctx| {
                 depthwise_backward_weight(ctx, &shape, &x, &y, &mut dw, &mut scratch, false);
             });
@@ -127,10 +135,112 @@ impl Bench {
             });
         }
     }
+
+    fn convolutions(&self) {
+        for (n, hw, cin, cout, stride) in [
+            (128, 28, 32, 32, 1),
+            (64, 32, 3, 32, 2),
+            (128, 14, 64, 64, 1),
+            (128, 28, 32, 64, 2),
+            (1, 56, 64, 64, 1),
+            (1, 7, 512, 512, 1),
+        ] {
+            let shape = ConvShape::new([n, hw, hw, cin], cout, [3; 2], [stride; 2], [1; 4])
+                .expect("the kernel fits");
+            let name = format!("{n} x {hw} x {hw} x {cin} to {cout}, 3x3 s{stride}");
+            let flops = 2.0 * shape.macs() as f64;
+            let bytes = 4.0 * (shape.in_len() + shape.out_len()) as f64;
+            let (mut x, w) = (values(shape.in_len()), values(shape.weight_len()));
+            let mut y = zeros(shape.out_len());
+            let packed = ConvWeights::pack(&shape, &w);
+            let mut back = ConvWeights::default();
+            back.repack_for_input_gradient(&shape, &w);
+            let len = conv_scratch_len(&shape, 2)
+                .max(conv_backward_input_scratch_len(&shape, 2))
+                .max(conv_backward_weight_scratch_len(&shape));
+            let (mut dw, mut scratch) = (zeros(w.len()), zeros(len));
+            let epilogue = Epilogue::default();
+            self.line(&format!("conv fwd {name}"), flops, bytes, |ctx| {
+                conv(ctx, &shape, &x, &packed, &mut y, &mut scratch, &epilogue);
+            });
+            self.line(&format!("conv bwd w {name}"), flops, bytes, |ctx| {
+                conv_backward_weight(ctx, &shape, &x, &y, &mut dw, &mut scratch, false);
+            });
+            self.line(&format!("conv bwd x {name}"), flops, bytes, |ctx| {
+                conv_backward_input(ctx, &shape, &y, &back, &mut x, &mut scratch, false);
+            });
+        }
+    }
+
+    fn batch_norms(&self) {
+        for (rows, c) in [(65536, 96), (65536, 16), (16384, 192), (4096, 384), (1024, 960)] {
+            let y = values(rows * c);
+            let (mut mean, mut variance) = (zeros(c), zeros(c));
+            let ones = vec![1.0; c];
+            let mut scratch = zeros(batch_norm_scratch_len(rows, c));
+            let size = 4.0 * y.len() as f64;
+            self.line(&format!("bn stats {rows} x {c}"), 0.0, size, |ctx| {
+                batch_norm_statistics(ctx, &y, &mut mean, &mut variance, &mut scratch);
+            });
+            let clamp = Some((0.0, 6.0));
+            let norm = Norm { mean: &mean, inverse_std: &ones, gamma: &ones, beta: &ones, clamp };
+            let (mut z, mut dy) = (zeros(y.len()), zeros(y.len()));
+            self.line(&format!("bn fwd {rows} x {c}"), 0.0, 2.0 * size, |ctx| {
+                batch_norm(ctx, &y, &norm, None, &mut z);
+            });
+            let (mut d_gamma, mut d_beta) = (zeros(c), zeros(c));
+            let mode = Statistics::Batch;
+            self.line(&format!("bn bwd {rows} x {c}"), 0.0, 5.0 * size, |ctx| {
+                let (dg, db) = (&mut d_gamma, &mut d_beta);
+                batch_norm_backward(ctx, &z, &y, &norm, mode, &mut dy, dg, db, &mut scratch);
+            });
+        }
+    }
+
+    /// What the memory gives: the figure to hold the others against.
+    fn copies(&self) {
+        let (a, mut b) = (values(65536 * 96), zeros(65536 * 96));
+        self.line("copy 65536 x 96", 0.0, 8.0 * a.len() as f64, |ctx| {
+            ctx.pool.for_each_chunk_mut(&mut b, 65536, |i, b| {
+                b.copy_from_slice(&a[i * 65536..][..b.len()]);
+            });
+        });
+    }
 }
 
-fn values(len: usize) -> Vec<f32> {
-    (0..len).map(|i| ((i * 7919) % 1013) as f32 / 1013.0 - 0.5).collect()
+/// Floats that start at a cache line, as the arenas of real runs do.
+struct Floats {
+    data: Vec<f32>,
+    start: usize,
+    len: usize,
+}
+
+impl std::ops::Deref for Floats {
+    type Target = [f32];
+    fn deref(&self) -> &[f32] {
+        &self.data[self.start..self.start + self.len]
+    }
+}
+
+impl std::ops::DerefMut for Floats {
+    fn deref_mut(&mut self) -> &mut [f32] {
+        &mut self.data[self.start..self.start + self.len]
+    }
+}
+
+fn floats(len: usize, value: impl Fn(usize) -> f32) -> Floats {
+    let mut data = vec![0.0; len + 16];
+    let start = data.as_ptr().align_offset(64);
+    (0..len).for_each(|i| data[start + i] = value(i));
+    Floats { data, start, len }
+}
+
+fn values(len: usize) -> Floats {
+    floats(len, |i| ((i * 7919) % 1013) as f32 / 1013.0 - 0.5)
+}
+
+fn zeros(len: usize) -> Floats {
+    floats(len, |_| 0.0)
 }
 
 /// GFLOP/s of a cache-resident product with a long reduction.
@@ -138,7 +248,7 @@ fn peak() -> f64 {
     let pool = Pool::new(1);
     let (m, k, n) = (48, 256, 128);
     let (a, b) = (values(m * k), PackedB::pack(k, n, &values(k * n)));
-    let mut c = vec![0.0; m * n];
+    let mut c = zeros(m * n);
     let mut best = f64::INFINITY;
     for _ in 0..3000 {
         let start = Instant::now();
@@ -153,5 +263,8 @@ fn main() {
     let bench = Bench { filter, pools: [Pool::new(1), Pool::new(2)], peak: 117.0 };
     println!("{}: in-cache product {:.1} GFLOP/s per thread", Isa::detect().name(), peak());
     bench.gemms();
+    bench.convolutions();
     bench.depthwise();
+    bench.batch_norms();
+    bench.copies();
 }

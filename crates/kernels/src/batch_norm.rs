@@ -10,13 +10,17 @@
 //! pass (no cancellation), and chunks are combined in f64 as in Chan, Golub and LeVeque 1979.
 
 use crate::Ctx;
-use crate::simd::{LANES, Simd, prefetch, simd_fn};
+use crate::simd::{LANES, Simd, simd_fn};
 
 /// Floats of a chunk.
 const CHUNK: usize = 32 * 1024;
 
-/// Rows that are summed in registers before the sums go back to memory.
-const ROWS: usize = 8;
+/// Rows that are taken at a time for each 16 channels of a tensor of `len` floats. Eight save loads
+/// of per-channel values. A tensor too large for the caches is walked in order instead, about a
+/// kilobyte at a time, because that is what hardware prefetchers follow. No sum depends on it.
+fn group_rows(channels: usize, len: usize) -> usize {
+    if len < 2 * 1024 * 1024 { 8 } else { (256 / channels.max(1)).clamp(1, 8) }
+}
 
 /// Rows of a chunk; sums are taken chunk by chunk.
 fn chunk_rows(channels: usize) -> usize {
@@ -43,7 +47,7 @@ pub fn batch_norm_statistics(
     let channels = mean.len();
     assert_eq!(variance.len(), channels);
     let rows = row_count(y, channels);
-    let chunk = chunk_rows(channels);
+    let (chunk, group) = (chunk_rows(channels), group_rows(channels, y.len()));
     let scratch = &mut scratch[..batch_norm_scratch_len(rows, channels)];
     if rows == 0 {
         mean.fill(0.0);
@@ -53,7 +57,7 @@ pub fn batch_norm_statistics(
     ctx.pool.for_each_chunk_mut(scratch, 2 * channels, |i, out| {
         let rows = &y[i * chunk * channels..((i + 1) * chunk).min(rows) * channels];
         let (mean, squares) = out.split_at_mut(channels);
-        chunk_moments(ctx.isa, rows, mean, squares);
+        chunk_moments(ctx.isa, group, rows, mean, squares);
     });
     for (c, (mean, variance)) in mean.iter_mut().zip(variance).enumerate() {
         let chunks = || {
@@ -135,11 +139,11 @@ pub fn batch_norm(ctx: Ctx, y: &[f32], norm: &Norm, residual: Option<&[f32]>, z:
     row_count(y, channels);
     assert_eq!(y.len(), z.len());
     assert!(residual.is_none_or(|x| x.len() == y.len()), "the residual has another size");
-    let chunk = chunk_rows(channels) * channels;
+    let (chunk, group) = (chunk_rows(channels) * channels, group_rows(channels, y.len()));
     ctx.pool.for_each_chunk_mut(z, chunk, |i, z| {
         let range = i * chunk..i * chunk + z.len();
         let residual = residual.map(|x| &x[range.clone()]);
-        normalise(ctx.isa, &y[range], norm, residual, z);
+        normalise(ctx.isa, group, &y[range], norm, residual, z);
     });
 }
 
@@ -173,12 +177,12 @@ pub fn batch_norm_backward(
     let rows = row_count(y, channels);
     assert!(dz.len() == y.len() && dy.len() == y.len(), "gradients have the size of y");
     assert!(d_gamma.len() == channels && d_beta.len() == channels, "one value per channel");
-    let chunk = chunk_rows(channels);
+    let (chunk, group) = (chunk_rows(channels), group_rows(channels, y.len()));
     let scratch = &mut scratch[..batch_norm_scratch_len(rows, channels)];
     ctx.pool.for_each_chunk_mut(scratch, 2 * channels, |i, sums| {
         let range = i * chunk * channels..((i + 1) * chunk).min(rows) * channels;
         let (plain, centred) = sums.split_at_mut(channels);
-        gradient_sums(ctx.isa, &dz[range.clone()], &y[range], norm, plain, centred);
+        gradient_sums(ctx.isa, group, &dz[range.clone()], &y[range], norm, plain, centred);
     });
     for c in 0..channels {
         let sum = |offset: usize| -> f64 {
@@ -191,7 +195,17 @@ pub fn batch_norm_backward(
     let (d_gamma, d_beta) = (&*d_gamma, &*d_beta);
     ctx.pool.for_each_chunk_mut(dy, chunk * channels, |i, dy| {
         let range = i * chunk * channels..i * chunk * channels + dy.len();
-        input_gradient(ctx.isa, &dz[range.clone()], &y[range], norm, d_gamma, d_beta, rows, dy);
+        input_gradient(
+            ctx.isa,
+            group,
+            &dz[range.clone()],
+            &y[range],
+            norm,
+            d_gamma,
+            d_beta,
+            rows,
+            dy,
+        );
     });
 }
 
@@ -203,14 +217,12 @@ fn row_count(y: &[f32], channels: usize) -> usize {
 
 simd_fn! {
     /// Mean of each channel of a chunk, and the sum of squared distances to it.
-    fn chunk_moments(s: Simd, y: &[f32], mean: &mut [f32], squares: &mut [f32]) {
+    fn chunk_moments(s: Simd, group: usize, y: &[f32], mean: &mut [f32], squares: &mut [f32]) {
         let channels = mean.len();
         mean.fill(0.0);
         squares.fill(0.0);
-        let group = ROWS * channels;
-        for (i, rows) in y.chunks(group).enumerate() {
-            let next = ((i + 1) * group).min(y.len());
-            prefetch(&y[next..(next + group).min(y.len())]);
+        let group = group * channels;
+        for rows in y.chunks(group) {
             for c in (0..channels).step_by(LANES) {
                 let mask = s.first(channels - c);
                 // SAFETY: the mask ends with the channels of the row at hand.
@@ -275,6 +287,7 @@ impl<V: Copy> Affine<V> {
 simd_fn! {
     fn normalise(
         s: Simd,
+        group: usize,
         y: &[f32],
         norm: &Norm<'_>,
         residual: Option<&[f32]>,
@@ -284,9 +297,8 @@ simd_fn! {
         let (lo, hi) = norm.limits();
         let (lo, hi) = (s.splat(lo), s.splat(hi));
         let rows = y.len() / channels;
-        for first in (0..rows).step_by(ROWS) {
-            let last = (first + ROWS).min(rows);
-            prefetch(&y[last * channels..(last + ROWS).min(rows) * channels]);
+        for first in (0..rows).step_by(group) {
+            let last = (first + group).min(rows);
             for c in (0..channels).step_by(LANES) {
                 let mask = s.first(channels - c);
                 // SAFETY: the mask ends with the channels of the row at hand; `batch_norm` has
@@ -337,6 +349,7 @@ simd_fn! {
     /// Sums of the masked gradient, plain and times the distance of `y` to its mean.
     fn gradient_sums(
         s: Simd,
+        group: usize,
         dz: &[f32],
         y: &[f32],
         norm: &Norm<'_>,
@@ -348,11 +361,8 @@ simd_fn! {
         plain.fill(0.0);
         centred.fill(0.0);
         let rows = y.len() / channels;
-        for first in (0..rows).step_by(ROWS) {
-            let last = (first + ROWS).min(rows);
-            let next = last * channels..(last + ROWS).min(rows) * channels;
-            prefetch(&y[next.clone()]);
-            prefetch(&dz[next]);
+        for first in (0..rows).step_by(group) {
+            let last = (first + group).min(rows);
             for c in (0..channels).step_by(LANES) {
                 let mask = s.first(channels - c);
                 // SAFETY: the mask ends with the channels of the row at hand; the caller has
@@ -382,6 +392,7 @@ simd_fn! {
     /// gradient g. With infinitely many rows that is the gradient for fixed statistics.
     fn input_gradient(
         s: Simd,
+        group: usize,
         dz: &[f32],
         y: &[f32],
         norm: &Norm<'_>,
@@ -394,11 +405,8 @@ simd_fn! {
         let limits = norm.clamp.map(|(lo, hi)| (s.splat(lo), s.splat(hi)));
         let count = y.len() / channels;
         let per_row = s.splat(-1.0 / rows);
-        for first in (0..count).step_by(ROWS) {
-            let last = (first + ROWS).min(count);
-            let next = last * channels..(last + ROWS).min(count) * channels;
-            prefetch(&y[next.clone()]);
-            prefetch(&dz[next]);
+        for first in (0..count).step_by(group) {
+            let last = (first + group).min(count);
             for c in (0..channels).step_by(LANES) {
                 let mask = s.first(channels - c);
                 // SAFETY: the mask ends with the channels of the row at hand; the caller has

@@ -350,6 +350,11 @@ impl<'a, T> SharedMut<'a, T> {
         SharedMut { data: data.as_mut_ptr(), len: data.len(), life: PhantomData }
     }
 
+    /// Where the slice begins.
+    pub(crate) fn address(&self) -> *const T {
+        self.data
+    }
+
     /// The elements `start..start + len`.
     ///
     /// # Safety

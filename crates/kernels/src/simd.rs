@@ -152,20 +152,27 @@ impl Simd for Scalar {
     }
 }
 
-/// Asks for `data` to be brought into the cache.
+/// Asks for `data` to be brought into the cache, to be read or written soon.
 ///
 /// Tiles walk over their operands in steps of a row, a pattern that hardware prefetchers do not
 /// follow; without this, large tensors stream at a fraction of the memory's bandwidth.
 #[inline(always)]
 pub(crate) fn prefetch(data: &[f32]) {
+    prefetch_at(data.as_ptr(), data.len());
+}
+
+/// [`prefetch`] of `len` floats at `p`, which need not be valid.
+#[inline(always)]
+pub(crate) fn prefetch_at(p: *const f32, len: usize) {
     #[cfg(target_arch = "x86_64")]
-    for line in data.chunks(LANES) {
+    for i in (0..len).step_by(LANES) {
         use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-        // SAFETY: SSE belongs to x86-64, and prefetching has no effect but on speed.
-        unsafe { _mm_prefetch::<_MM_HINT_T0>(line.as_ptr().cast()) };
+        // SAFETY: SSE belongs to x86-64, and prefetching has no effect but on speed: an address
+        // that is not mapped is ignored.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(p.wrapping_add(i).cast()) };
     }
     #[cfg(not(target_arch = "x86_64"))]
-    let _ = data;
+    let _ = (p, len);
 }
 
 /// Part `i` of `parts` of a slice: what one of several steps prefetches.

@@ -3,7 +3,7 @@
 use super::PackedB;
 use crate::Epilogue;
 use crate::pool::SharedMut;
-use crate::simd::{LANES, Simd, prefetch, simd_fn};
+use crate::simd::{LANES, Simd, prefetch, prefetch_at, simd_fn};
 use std::ops::Range;
 
 simd_fn! {
@@ -103,6 +103,10 @@ fn tile<S: Simd, const R: usize, const NV: usize>(s: S, job: &Strip, row: usize)
         for row in &mut acc {
             row[v] = x;
         }
+    }
+    let next = job.c.address().wrapping_add((row + R) * ldc + job.column);
+    for r in 0..R {
+        prefetch_at(next.wrapping_add(r * ldc), columns);
     }
     for p in 0..k {
         // SAFETY: row p < k of the panel has at least NV * 16 floats from the tile's column on, and
