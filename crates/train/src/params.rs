@@ -28,7 +28,7 @@ pub enum Kind {
 /// How elements are reordered between ONNX and the kernels: the ONNX tensor seen as three
 /// extents, and which of them becomes the first, second and third inside.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Layout {
+pub(crate) struct Layout {
     dims: [usize; 3],
     perm: [usize; 3],
 }

@@ -4,15 +4,14 @@
 //! differences with a step of 1e-6 are right to about 1e-9 and the tolerance, 2e-4 of the largest
 //! gradient of the tensor, is all float32's.
 
-mod support;
-
 use edgecut_graph::{Builder, Graph, Op, Pool, Tensor, ValueId, Window};
 use edgecut_kernels::{Isa, Pool as Threads};
 use edgecut_testkit::{ALL_LAYERS, random_graph_of, random_tensor, randomise_statistics};
 use edgecut_train::engine::Engine;
 use edgecut_train::params::Kind;
 use edgecut_train::plan::TrainPlan;
-use support::{Array, constants, loss};
+
+use crate::oracle::{Array, Constants, constants, loss};
 
 const BATCH: usize = 3;
 const SMOOTHING: f32 = 0.1;
@@ -49,9 +48,8 @@ fn check(graph: &Graph, seed: u64) {
 
     let array = Array { shape, data: x.to_f32().into_iter().map(f64::from).collect() };
     let mut values = constants(graph);
-    let eval = |values: &support::Constants| {
-        loss(graph, values, &array, &labels, f64::from(SMOOTHING), true)
-    };
+    let eval =
+        |values: &Constants| loss(graph, values, &array, &labels, f64::from(SMOOTHING), true);
     let (expected, statistics) = eval(&values);
     assert!((found - expected).abs() < 1e-5 * expected.max(1.0), "{name}: {found}, not {expected}");
     let params = engine.params();

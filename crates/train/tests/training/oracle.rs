@@ -1,8 +1,6 @@
 //! Loss of a small graph in float64, with BatchNorm in training mode: the oracle of gradients.
 //! Plain loops in NCHW, nothing shared with the engine.
 
-#![allow(dead_code)] // each test file uses a part
-
 use std::collections::HashMap;
 
 use edgecut_graph::{Binary, Graph, Node, Op, Window};

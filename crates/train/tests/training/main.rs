@@ -1,0 +1,9 @@
+//! Training against oracles: gradients, PyTorch, itself on other threads and after interruptions.
+
+mod determinism;
+mod fitting;
+mod gradients;
+mod oracle;
+mod pytorch;
+mod resume;
+mod toy;
