@@ -235,12 +235,13 @@ fn batch_norm(inputs: &[&Array], epsilon: f64, training: bool) -> (Array, [Vec<f
     let channel =
         |ch: usize| (0..n).flat_map(move |i| (0..pixels).map(move |p| (i * c + ch) * pixels + p));
     let mut out = Array::new(x.shape.clone());
-    let mut seen = [vec![0.0; c], vec![0.0; c]];
+    let mut seen = [vec![], vec![]];
     for ch in 0..c {
         let count = (n * pixels) as f64;
         let m = channel(ch).map(|i| x.data[i]).sum::<f64>() / count;
         let v = channel(ch).map(|i| (x.data[i] - m).powi(2)).sum::<f64>() / count;
-        (seen[0][ch], seen[1][ch]) = (m, v);
+        seen[0].push(m);
+        seen[1].push(v);
         let (m, v) = if training { (m, v) } else { (mean.data[ch], var.data[ch]) };
         for i in channel(ch) {
             let normal = (x.data[i] - m) / (v + epsilon).sqrt();
