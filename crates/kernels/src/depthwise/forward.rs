@@ -165,7 +165,6 @@ simd_fn! {
                 }
                 let ahead = line.ahead.len();
                 prefetch(&line.ahead[ahead * old / c.ow..ahead * ox / c.ow]);
-                prefetch(&out[ox * c.cout..(2 * ox - old).min(c.ow) * c.cout]);
             }
         }
     }

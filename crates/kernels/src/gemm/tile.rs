@@ -37,6 +37,7 @@ simd_fn! {
                     ldc,
                     column: first,
                     columns: (columns.end - first).min(width),
+                    writes_most: b.n() > b.k(),
                     epilogue: *epilogue,
                 };
                 let mut row = rows.start;
@@ -70,6 +71,8 @@ struct Strip<'a> {
     ldc: usize,
     column: usize,
     columns: usize,
+    /// More columns than products per element: C is fetched ahead.
+    writes_most: bool,
     epilogue: Epilogue<'a>,
 }
 
@@ -104,9 +107,11 @@ fn tile<S: Simd, const R: usize, const NV: usize>(s: S, job: &Strip, row: usize)
             row[v] = x;
         }
     }
-    let next = job.c.address().wrapping_add((row + R) * ldc + job.column);
-    for r in 0..R {
-        prefetch_at(next.wrapping_add(r * ldc), columns);
+    if job.writes_most {
+        let next = job.c.address().wrapping_add((row + R) * ldc + job.column);
+        for r in 0..R {
+            prefetch_at(next.wrapping_add(r * ldc), columns);
+        }
     }
     for p in 0..k {
         // SAFETY: row p < k of the panel has at least NV * 16 floats from the tile's column on, and
