@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 use crate::error::{Result, TrainError};
 use crate::fingerprint::Fingerprint;
-use crate::trainer::EpochStats;
+use crate::progress::EpochStats;
 
 const MAGIC: &[u8; 8] = b"edgeckpt";
 const VERSION: u32 = 1;

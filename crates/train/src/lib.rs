@@ -13,7 +13,7 @@
 //! | [`plan`] | graph to layers and buffers, parameters in the kernels' layout |
 //! | [`engine`] | forward and backward pass |
 //! | [`optim`], [`schedule`], [`ema`] | what a step does with gradients |
-//! | [`trainer`] | the loop: progress, validation, stopping, resuming |
+//! | [`trainer`], [`progress`] | the loop: validation, stopping, resuming, what it reports |
 //! | [`checkpoint`], [`fingerprint`] | state that survives a kill, and what it belongs to |
 //! | [`evaluate`](mod@evaluate), [`metrics`] | accuracy, confusions, intervals |
 //!
@@ -33,6 +33,7 @@ pub mod metrics;
 pub mod optim;
 pub mod params;
 pub mod plan;
+pub mod progress;
 pub mod schedule;
 pub mod trainer;
 
@@ -40,4 +41,5 @@ pub use config::{CheckpointOptions, RunOptions, TrainConfig};
 pub use error::{Result, TrainError};
 pub use evaluate::{Evaluation, evaluate};
 pub use optim::Optimizer;
-pub use trainer::{Control, Ending, EpochStats, Event, Progress, TrainOutcome, fit};
+pub use progress::{Control, EpochStats, Event, Progress};
+pub use trainer::{Ending, TrainOutcome, fit};
