@@ -104,10 +104,8 @@ fn arrays_in_and_out() {
     let logits = scratch().join("logits.npy");
     succeed(&["run", text(model()), text(&picture), "--output", text(&logits)]);
     let array = std::fs::read(&logits).unwrap();
-    assert!(
-        array.starts_with(b"\x93NUMPY")
-            && String::from_utf8_lossy(&array[..128]).contains("(1, 3)")
-    );
+    let header = String::from_utf8_lossy(&array[..128]).replace([' ', ','], "");
+    assert!(array.starts_with(b"\x93NUMPY") && header.contains("(13)"), "{header}");
     // A [1, 3] array is not an input of this model.
     let message = refuse(&["run", text(model()), text(&logits)]);
     assert!(message.contains("expected"), "{message}");

@@ -10,7 +10,9 @@ use edgecut_graph::rng::Rng;
 /// The binary with `args`, no colours, a working directory of its own.
 pub fn command(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_edgecut"));
-    command.args(args).env("NO_COLOR", "1").current_dir(scratch());
+    // The repository's own data, which the scratch folder does not have beside it.
+    let data = concat!(env!("CARGO_MANIFEST_DIR"), "/../../data");
+    command.args(args).env("NO_COLOR", "1").env("EDGECUT_DATA", data).current_dir(scratch());
     command
 }
 
