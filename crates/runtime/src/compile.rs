@@ -1,6 +1,7 @@
 //! From a graph to a plan, ahead of time.
 
-use edgecut_graph::{Graph, GraphError, Node, Shape, passes};
+use edgecut_graph::infer::infer_node;
+use edgecut_graph::{Graph, GraphError, Node, Shape, ValueId, passes};
 use edgecut_kernels::Isa;
 use edgecut_kernels::arena::Span;
 
@@ -38,7 +39,7 @@ pub fn compile(graph: &Graph, options: &CompileOptions) -> Result<Plan> {
     graph.remove_unused();
     let mut lowered = lower(&graph)?;
     let (places, arena_bytes) = place(&mut lowered)?;
-    let ports = |values: &[edgecut_graph::ValueId], slots: &[Slot]| {
+    let ports = |values: &[ValueId], slots: &[Slot]| {
         let pairs = values.iter().zip(slots);
         pairs.map(|(&id, &slot)| port(&graph, id, slot)).collect::<Vec<Port>>()
     };
@@ -48,7 +49,7 @@ pub fn compile(graph: &Graph, options: &CompileOptions) -> Result<Plan> {
     Ok(Plan { steps, infos, places, inputs, outputs, arena_bytes, isa: options.isa })
 }
 
-fn port(graph: &Graph, id: edgecut_graph::ValueId, slot: Slot) -> Port {
+fn port(graph: &Graph, id: ValueId, slot: Slot) -> Port {
     let value = graph.value(id);
     Port { name: value.name.clone(), dtype: value.dtype, shape: value.shape.with_symbols(1), slot }
 }
@@ -63,19 +64,20 @@ fn specialise(graph: &Graph, batch: usize) -> Result<Graph> {
     }
     let nodes: Vec<Node> = std::mem::take(&mut graph.nodes);
     for node in &nodes {
-        for (&output, (_, shape)) in
-            node.outputs.iter().zip(edgecut_graph::infer::infer_node(&graph, node)?)
-        {
+        for (&output, (_, shape)) in node.outputs.iter().zip(infer_node(&graph, node)?) {
             graph.value_mut(output).shape = shape;
         }
     }
     graph.nodes = nodes;
-    match graph.values().iter().find(|v| v.shape.len_with(batch, &v.name).is_ok_and(|n| n == 0)) {
-        Some(v) => {
-            Err(RuntimeError::Empty { value: v.name.clone(), shape: v.shape.with_symbols(batch) })
+    graph.remove_unused();
+    for value in graph.values() {
+        // Also checks the limit on elements, which the batch may have pushed inputs beyond.
+        if value.shape.len_with(batch, &value.name)? == 0 {
+            let shape = value.shape.with_symbols(batch);
+            return Err(RuntimeError::Empty { value: value.name.clone(), shape });
         }
-        None => Ok(graph),
     }
+    Ok(graph)
 }
 
 /// Gives every buffer its place.

@@ -36,9 +36,7 @@ pub enum RuntimeError {
         count: usize,
     },
     /// An input has another type or shape than the plan was compiled for.
-    #[error(
-        "input '{name}' is {found:?} {found_shape:?}, expected {expected:?} {expected_shape:?}"
-    )]
+    #[error("input '{name}' is {found} {found_shape:?}, expected {expected} {expected_shape:?}")]
     Input {
         /// Name of the input.
         name: String,

@@ -1,6 +1,6 @@
 //! Convolutions in float32.
 
-use edgecut_graph::Conv;
+use edgecut_graph::{Conv, ValueId};
 use edgecut_kernels::conv::ConvWeights;
 
 use super::weights::{conv_matrix, conv_shape};
@@ -42,7 +42,7 @@ impl Lowering<'_> {
     pub(super) fn tail(
         &mut self,
         bias: Option<Vec<f32>>,
-        residual: Option<edgecut_graph::ValueId>,
+        residual: Option<ValueId>,
         clamp: Option<(f32, f32)>,
     ) -> Result<(Tail, Vec<Slot>)> {
         let residual = residual.map(|value| self.stored(value)).transpose()?;

@@ -61,6 +61,8 @@ struct Lowering<'g> {
     graph: &'g Graph,
     /// Nodes that read each value.
     consumers: Vec<Vec<usize>>,
+    /// Values that the graph returns.
+    returned: Vec<bool>,
     /// Nodes that an earlier step has taken along.
     done: Vec<bool>,
     held: Vec<Held>,
@@ -94,8 +96,11 @@ impl Effects {
 
 impl<'g> Lowering<'g> {
     fn new(graph: &'g Graph) -> Lowering<'g> {
+        let mut returned = vec![false; graph.values().len()];
+        graph.outputs.iter().for_each(|o| returned[o.index()] = true);
         Lowering {
             graph,
+            returned,
             consumers: graph.consumers(),
             done: vec![false; graph.nodes.len()],
             held: graph.values().iter().map(Held::new).collect(),

@@ -37,7 +37,7 @@ impl Lowering<'_> {
     /// The one node that reads `value`, if nobody else needs it.
     pub(super) fn sole_reader(&self, value: ValueId) -> Option<usize> {
         match self.consumers[value.index()][..] {
-            [reader] if !self.graph.is_output(value) => Some(reader),
+            [reader] if !self.returned[value.index()] => Some(reader),
             _ => None,
         }
     }
