@@ -1,5 +1,7 @@
 //! Running a graph in every way that must not matter.
 
+#![allow(dead_code)] // each test binary uses its own part
+
 use std::sync::Arc;
 
 use edgecut_graph::{Graph, Tensor};
@@ -46,7 +48,6 @@ pub fn same_bits(a: &Tensor, b: &Tensor) -> bool {
 }
 
 /// The kinds of the plan's steps, in order.
-#[allow(dead_code)]
 pub fn kinds(plan: &Plan) -> Vec<&'static str> {
     plan.steps().iter().map(|s| s.kind).collect()
 }
