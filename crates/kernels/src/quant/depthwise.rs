@@ -1,20 +1,27 @@
 //! 8-bit depthwise convolution: each channel with its own window.
 //!
-//! Vectors run over channels. A tap outside of the image reads a row of zero points instead, so
-//! every output pixel is the same sum over all taps and the folded bias is right for all of them.
+//! Vectors run over 16 channels. Four taps at a time, 16 bytes each, are transposed so that every
+//! lane holds the four bytes of its channel: 4 loads, 2 shuffles and one `vpdpbusd` instead of 4
+//! times load, multiply and add. A 3x3 window is two such groups and a single tap.
+//!
+//! A tap outside of the image reads a row of zero points instead, so every output pixel is the
+//! same sum over all taps and the folded bias is right for all of them.
 
 use super::Requant;
-use crate::Ctx;
+use super::dot::{self, Dot};
+use super::pack::{COLUMNS, GROUP, GROUP_BYTES};
 use crate::conv::ConvShape;
-use crate::simd::simd_fn;
+use crate::{Ctx, Isa, Level};
 
 /// Weights of a depthwise convolution, and the row of zero points that stands for padding.
 #[derive(Clone, Debug)]
 pub struct DepthwiseWeights {
     taps: usize,
     channels: usize,
-    /// `[taps, channels]`, widened: the kernel multiplies 16-bit numbers.
-    data: Vec<i16>,
+    /// Blocks of 16 channels; within a block groups of 4 taps; within a group channel by channel 4
+    /// bytes. The last block ends with the last channel and overlaps the one before it; a tap or
+    /// channel that does not exist is 0.
+    data: Vec<i8>,
     sums: Vec<i32>,
     zeros: Vec<u8>,
 }
@@ -27,10 +34,21 @@ impl DepthwiseWeights {
     pub fn new(taps: usize, channels: usize, weights: &[i8], zero_point: u8) -> DepthwiseWeights {
         assert_eq!(weights.len(), taps * channels, "the weights have another size");
         let sum = |c| (0..taps).map(|t| i32::from(weights[t * channels + c])).sum();
+        let groups = taps.div_ceil(GROUP);
+        let mut data = vec![0; channels.div_ceil(COLUMNS) * groups * GROUP_BYTES];
+        for (index, w) in data.iter_mut().enumerate() {
+            let (block, group) =
+                (index / GROUP_BYTES / groups.max(1), index / GROUP_BYTES % groups.max(1));
+            let tap = group * GROUP + index % GROUP;
+            let channel = first_channel(block, channels) + index % GROUP_BYTES / GROUP;
+            if tap < taps && channel < channels {
+                *w = weights[tap * channels + channel];
+            }
+        }
         DepthwiseWeights {
             taps,
             channels,
-            data: weights.iter().map(|&w| w.into()).collect(),
+            data,
             sums: (0..channels).map(sum).collect(),
             zeros: vec![zero_point; channels],
         }
@@ -43,8 +61,17 @@ impl DepthwiseWeights {
 
     /// Bytes in memory.
     pub fn bytes(&self) -> usize {
-        2 * self.data.len() + 4 * self.sums.len() + self.zeros.len()
+        self.data.len() + 4 * self.sums.len() + self.zeros.len()
     }
+
+    fn groups(&self) -> usize {
+        self.taps.div_ceil(GROUP)
+    }
+}
+
+/// The first channel of a block.
+fn first_channel(block: usize, channels: usize) -> usize {
+    (block * COLUMNS).min(channels.saturating_sub(COLUMNS))
 }
 
 /// Depthwise convolution of the image batch `x` `[n, h, w, c]` into `y` `[n, oh, ow, c]`, where
@@ -71,100 +98,135 @@ pub fn depthwise(
     ctx.pool.for_each_chunk_mut(y, line, |task, y| {
         let (image, oy) = (task / s.oh, task % s.oh);
         let image = &x[image * s.h * s.w * c..][..s.h * s.w * c];
-        output_row(ctx.isa, s, image, oy, weights, requant, y);
+        output_row(ctx.isa, Row { s, image, oy, weights, requant }, y);
     });
+}
+
+/// One row of the output.
+#[derive(Clone, Copy)]
+struct Row<'a> {
+    s: &'a ConvShape,
+    image: &'a [u8],
+    oy: usize,
+    weights: &'a DepthwiseWeights,
+    requant: &'a Requant,
+}
+
+impl<'a> Row<'a> {
+    /// The input pixel under tap `t` of output column `ox`.
+    #[inline(always)]
+    fn tap(&self, ox: usize, t: usize) -> &'a [u8] {
+        let (s, channels) = (self.s, self.weights.channels);
+        // Out of the image wraps far beyond its size.
+        let iy = (self.oy * s.sh + t / s.kw * s.dh).wrapping_sub(s.pt);
+        let ix = (ox * s.sw + t % s.kw * s.dw).wrapping_sub(s.pl);
+        if iy < s.h && ix < s.w {
+            &self.image[(iy * s.w + ix) * channels..][..channels]
+        } else {
+            &self.weights.zeros
+        }
+    }
+}
+
+fn output_row(isa: Isa, row: Row, y: &mut [u8]) {
+    match isa.level() {
+        // SAFETY: an Isa of this level proves that the CPU has these instructions.
+        #[cfg(target_arch = "x86_64")]
+        Level::Avx512Vnni => unsafe { row_vnni(row, y) },
+        // SAFETY: an Isa of these levels proves that the CPU has AVX2.
+        #[cfg(target_arch = "x86_64")]
+        Level::Avx2 | Level::Avx512 => unsafe { row_avx2(row, y) },
+        _ => row_body(dot::Scalar, row, y),
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2,fma,avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
+fn row_vnni(row: Row, y: &mut [u8]) {
+    // SAFETY: this function runs only where these instructions exist.
+    row_body(unsafe { dot::Vnni::new() }, row, y);
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2,fma")]
+fn row_avx2(row: Row, y: &mut [u8]) {
+    // SAFETY: this function runs only where AVX2 exists.
+    row_body(unsafe { dot::Avx2::new() }, row, y);
 }
 
 /// Taps whose addresses are found once a pixel; those of a larger window once a vector.
 const MAX_TAPS: usize = 32;
 
-simd_fn! {
-    /// Row `oy` of the output.
-    fn output_row(
-        _s: Simd,
-        s: &ConvShape,
-        image: &[u8],
-        oy: usize,
-        weights: &DepthwiseWeights,
-        requant: &Requant,
-        y: &mut [u8],
-    ) {
-        let mut taps = [&weights.zeros[..]; MAX_TAPS];
-        for (ox, y) in y.chunks_exact_mut(weights.channels).enumerate() {
-            if weights.taps == 9 {
-                (0..9).for_each(|t| taps[t] = tap(s, image, weights, oy, ox, t));
-                pixel(9, |t| taps[t], weights, requant, y);
-            } else if weights.taps <= MAX_TAPS {
-                (0..weights.taps).for_each(|t| taps[t] = tap(s, image, weights, oy, ox, t));
-                pixel(weights.taps, |t| taps[t], weights, requant, y);
-            } else {
-                pixel(weights.taps, |t| tap(s, image, weights, oy, ox, t), weights, requant, y);
+#[inline(always)]
+fn row_body<D: Dot>(d: D, row: Row, y: &mut [u8]) {
+    let taps = row.weights.taps;
+    let mut found = [&row.weights.zeros[..]; MAX_TAPS];
+    for (ox, y) in y.chunks_exact_mut(row.weights.channels).enumerate() {
+        if taps <= MAX_TAPS {
+            (0..taps).for_each(|t| found[t] = row.tap(ox, t));
+            // A constant number of taps unrolls the loop over them.
+            match taps {
+                9 => pixel(d, row, 9, |t| found[t], y),
+                _ => pixel(d, row, taps, |t| found[t], y),
             }
+        } else {
+            pixel(d, row, taps, |t| row.tap(ox, t), y);
         }
     }
 }
-
-/// The input pixel under tap `t` of output pixel `(oy, ox)`.
-#[inline(always)]
-fn tap<'a>(
-    s: &ConvShape,
-    image: &'a [u8],
-    weights: &'a DepthwiseWeights,
-    oy: usize,
-    ox: usize,
-    t: usize,
-) -> &'a [u8] {
-    // Out of the image wraps far beyond its size.
-    let iy = (oy * s.sh + t / s.kw * s.dh).wrapping_sub(s.pt);
-    let ix = (ox * s.sw + t % s.kw * s.dw).wrapping_sub(s.pl);
-    if iy < s.h && ix < s.w {
-        &image[(iy * s.w + ix) * weights.channels..][..weights.channels]
-    } else {
-        &weights.zeros
-    }
-}
-
-/// Channels that are summed in registers.
-const LANES: usize = 16;
 
 /// One output pixel: `tap(t)` has its input pixels.
 #[inline(always)]
-fn pixel<'a>(
-    taps: usize,
-    tap: impl Fn(usize) -> &'a [u8],
-    weights: &DepthwiseWeights,
-    requant: &Requant,
-    y: &mut [u8],
-) {
-    let c = weights.channels;
-    if c < LANES {
-        for (i, y) in y.iter_mut().enumerate() {
-            let product = |t: usize| i32::from(tap(t)[i]) * i32::from(weights.data[t * c + i]);
-            *y = requant.apply(i, (0..taps).map(product).sum());
-        }
-        return;
+fn pixel<'a, D: Dot>(d: D, row: Row, taps: usize, tap: impl Fn(usize) -> &'a [u8], y: &mut [u8]) {
+    let (weights, requant) = (row.weights, row.requant);
+    let (groups, c) = (weights.groups(), weights.channels);
+    if c < COLUMNS {
+        return narrow_pixel(weights, requant, tap, y);
     }
-    for first in (0..c).step_by(LANES) {
-        // The last vector overlaps the one before it where c is not a multiple of 16.
-        let first = first.min(c - LANES);
-        let mut acc = [0i32; LANES];
-        for t in 0..taps {
-            let x: &[u8; LANES] = chunk(tap(t), first);
-            let w: &[i16; LANES] = chunk(&weights.data, t * c + first);
-            for i in 0..LANES {
-                acc[i] += i32::from(x[i]) * i32::from(w[i]);
+    for block in 0..c.div_ceil(COLUMNS) {
+        let first = first_channel(block, c);
+        let at = |t: usize| tap(t)[first..first + COLUMNS].as_ptr();
+        let weights = |group: usize| {
+            weights.data[(block * groups + group) * GROUP_BYTES..][..GROUP_BYTES].as_ptr()
+        };
+        let mut acc = d.zero();
+        for group in 0..taps / GROUP {
+            let t = group * GROUP;
+            // SAFETY: the slices have 16 and 64 bytes.
+            unsafe {
+                let x = d.columns([at(t), at(t + 1), at(t + 2), at(t + 3)]);
+                acc = d.dot_columns(acc, x, d.weights(weights(group)));
             }
         }
-        let bias: &[i32; LANES] = chunk(&requant.bias, first);
-        let multiplier: &[f32; LANES] = chunk(&requant.multiplier, first);
-        let y: &mut [u8; LANES] = y[first..].first_chunk_mut().expect("16 channels are left");
-        for i in 0..LANES {
-            y[i] = requant.range.round(acc[i].wrapping_add(bias[i]) as f32 * multiplier[i]);
+        if taps % GROUP > 0 {
+            // Of the last group only `taps % 4` weights are not 0, so the others may meet any tap.
+            let t = taps / GROUP * GROUP;
+            let at = |i: usize| at((t + i).min(taps - 1));
+            // SAFETY: as above.
+            unsafe {
+                let x = match taps % GROUP {
+                    1 => d.column(at(0)),
+                    _ => d.columns([at(0), at(1), at(2), at(3)]),
+                };
+                acc = d.dot_columns(acc, x, d.weights(weights(groups - 1)));
+            }
         }
+        let bytes = d.requantise(acc, d.params(requant, first));
+        y[first..first + COLUMNS].copy_from_slice(&bytes);
     }
 }
 
+/// As [`pixel`] for fewer channels than a vector has.
 #[inline(always)]
-fn chunk<T>(values: &[T], first: usize) -> &[T; LANES] {
-    values[first..].first_chunk().expect("16 values are left")
+fn narrow_pixel<'a>(
+    weights: &DepthwiseWeights,
+    requant: &Requant,
+    tap: impl Fn(usize) -> &'a [u8],
+    y: &mut [u8],
+) {
+    for (c, y) in y.iter_mut().enumerate() {
+        let weight = |t: usize| weights.data[t / GROUP * GROUP_BYTES + c * GROUP + t % GROUP];
+        let product = |t: usize| i32::from(tap(t)[c]) * i32::from(weight(t));
+        *y = requant.apply(c, (0..weights.taps).map(product).sum());
+    }
 }

@@ -8,9 +8,9 @@
 //!
 //! Integer sums are exact in any order, so blocks may be cut as the threads please.
 
-mod dot;
 mod tile;
 
+use super::dot;
 use super::{Dequant, PackedWeights, Requant};
 use crate::pool::SharedMut;
 use crate::{Ctx, Isa, Level};

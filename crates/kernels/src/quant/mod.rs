@@ -19,6 +19,7 @@
 mod affine;
 mod conv;
 mod depthwise;
+mod dot;
 mod elementwise;
 mod gemm;
 mod pack;

@@ -2,8 +2,8 @@
 
 use std::array::from_fn;
 
-use super::dot::Dot;
 use super::{Block, Sink};
+use crate::quant::dot::Dot;
 use crate::quant::pack::{COLUMNS, GROUP, GROUP_BYTES};
 
 /// Computes `task` in tiles of `MR` rows and `NP` panels.
@@ -59,32 +59,48 @@ unsafe fn tile<D: Dot, const MR: usize, const NP: usize>(
     // SAFETY: the offset is that of a panel; for K = 0 it is 0.
     let b = unsafe { task.weights.data().as_ptr().add(panel * stride) };
     let mut acc = [[d.zero(); NP]; MR];
-    for group in 0..k.div_ceil(GROUP) {
-        // SAFETY: every panel has 64 bytes for each group.
-        let mut w = [unsafe { d.weights(b.add(group * GROUP_BYTES)) }; NP];
-        for p in 1..NP {
-            // SAFETY: as above.
-            w[p] = unsafe { d.weights(b.add(p * stride + group * GROUP_BYTES)) };
-        }
-        let full = (group + 1) * GROUP <= k;
-        for r in 0..MR {
-            // SAFETY: a full group lies within the row; of the last one only k % 4 bytes are read.
-            let word = unsafe {
-                let a = rows[r].add(group * GROUP);
-                if full { a.cast::<u32>().read_unaligned() } else { partial(a, k % GROUP) }
-            };
-            let a = d.activations(word);
-            for p in 0..NP {
-                acc[r][p] = d.dot(acc[r][p], a, w[p]);
-            }
+    for group in 0..k / GROUP {
+        // SAFETY: the group lies within each row and each panel.
+        unsafe {
+            let words = |r: usize| rows[r].add(group * GROUP).cast::<u32>().read_unaligned();
+            step(d, &mut acc, words, b.add(group * GROUP_BYTES), stride);
         }
     }
-    for (r, acc) in acc.into_iter().enumerate().take(task.rows - row) {
-        for (p, acc) in acc.into_iter().enumerate() {
-            let column = (panel + p) * COLUMNS;
-            let width = COLUMNS.min(task.weights.n() - column);
-            // SAFETY: the caller promises that nobody else writes here.
-            unsafe { store(d, task, task.row + row + r, task.channel + column, width, acc) };
+    if k % GROUP > 0 {
+        let group = k / GROUP;
+        // SAFETY: the rows have k % 4 more bytes, the panels a last group.
+        unsafe {
+            let words = |r: usize| partial(rows[r].add(group * GROUP), k % GROUP);
+            step(d, &mut acc, words, b.add(group * GROUP_BYTES), stride);
+        }
+    }
+    // SAFETY: by contract.
+    unsafe { store(d, task, row, panel, &acc) };
+}
+
+/// Adds the products of one group: `words(r)` has the four activations of row `r`, `b` the weights
+/// of the first panel, `stride` bytes before those of the next.
+///
+/// # Safety
+/// There must be 64 weights at `b` for each of the `NP` panels.
+#[inline(always)]
+unsafe fn step<D: Dot, const MR: usize, const NP: usize>(
+    d: D,
+    acc: &mut [[D::Acc; NP]; MR],
+    words: impl Fn(usize) -> u32,
+    b: *const i8,
+    stride: usize,
+) {
+    // SAFETY: by contract.
+    let mut w = [unsafe { d.weights(b) }; NP];
+    for p in 1..NP {
+        // SAFETY: by contract.
+        w[p] = unsafe { d.weights(b.add(p * stride)) };
+    }
+    for r in 0..MR {
+        let a = d.activations(words(r));
+        for p in 0..NP {
+            acc[r][p] = d.dot(acc[r][p], a, w[p]);
         }
     }
 }
@@ -99,29 +115,55 @@ unsafe fn partial(a: *const u8, n: usize) -> u32 {
     u32::from_ne_bytes(from_fn(|i| if i < n { unsafe { *a.add(i) } } else { 0 }))
 }
 
-/// Writes `width` sums to output channels from `channel` on.
+/// Writes a tile. Loops over it have constant bounds, so that the sums stay in registers.
 ///
 /// # Safety
-/// Nobody else may use these elements of the output.
+/// As [`tile`].
 #[inline(always)]
-unsafe fn store<D: Dot>(d: D, task: &Block, row: usize, channel: usize, width: usize, acc: D::Acc) {
-    let start = row * task.ldc + channel;
-    match task.sink {
-        Sink::U8(data, requant) => {
-            let bytes = d.requantise(acc, requant, channel);
-            // SAFETY: by contract.
-            copy(unsafe { data.range(start, width) }, &bytes);
-        }
-        Sink::F32(data, dequant) => {
-            let sums = d.sums(acc);
-            // SAFETY: by contract.
-            for (i, y) in unsafe { data.range(start, width) }.iter_mut().enumerate() {
-                *y = dequant.apply(channel + i, sums[i]);
+unsafe fn store<D: Dot, const MR: usize, const NP: usize>(
+    d: D,
+    task: &Block,
+    row: usize,
+    panel: usize,
+    acc: &[[D::Acc; NP]; MR],
+) {
+    let rows = task.rows - row;
+    for p in 0..NP {
+        let column = (panel + p) * COLUMNS;
+        let width = COLUMNS.min(task.weights.n() - column);
+        let channel = task.channel + column;
+        let start = |r: usize| (task.row + row + r) * task.ldc + channel;
+        match task.sink {
+            Sink::U8(data, requant) => {
+                let params = d.params(requant, channel);
+                for r in 0..MR {
+                    if r < rows {
+                        // SAFETY: the caller promises that nobody else writes here.
+                        let to = unsafe { data.range(start(r), width) };
+                        copy(to, &d.requantise(acc[r][p], params));
+                    }
+                }
             }
-        }
-        Sink::I32(data) => {
-            // SAFETY: by contract.
-            copy(unsafe { data.range(start, width) }, &d.sums(acc));
+            Sink::F32(data, dequant) => {
+                for r in 0..MR {
+                    if r < rows {
+                        let sums = d.sums(acc[r][p]);
+                        // SAFETY: the caller promises that nobody else writes here.
+                        let to = unsafe { data.range(start(r), width) };
+                        for (i, y) in to.iter_mut().enumerate() {
+                            *y = dequant.apply(channel + i, sums[i]);
+                        }
+                    }
+                }
+            }
+            Sink::I32(data) => {
+                for r in 0..MR {
+                    if r < rows {
+                        // SAFETY: the caller promises that nobody else writes here.
+                        copy(unsafe { data.range(start(r), width) }, &d.sums(acc[r][p]));
+                    }
+                }
+            }
         }
     }
 }
