@@ -170,12 +170,15 @@ impl<'a> Views<'a> {
 /// Number of elements of a span that lies in a block of `bytes`.
 fn check<T: Plain>(span: Span, bytes: usize) -> usize {
     let size = size_of::<T>();
-    assert!(align_of::<T>() <= ALIGN && span.offset % ALIGN == 0, "unaligned span {span:?}");
+    assert!(
+        align_of::<T>() <= ALIGN && span.offset.is_multiple_of(ALIGN),
+        "unaligned span {span:?}"
+    );
     assert!(
         span.offset <= bytes && span.bytes <= bytes - span.offset,
         "span {span:?} outside of the arena"
     );
-    assert!(span.bytes % size == 0, "span {span:?} holds no whole number of elements");
+    assert!(span.bytes.is_multiple_of(size), "span {span:?} holds no whole number of elements");
     span.bytes / size
 }
 
@@ -208,11 +211,11 @@ mod tests {
         let mut clash = |f: &dyn Fn(&mut Views)| {
             std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| f(&mut views))).is_err()
         };
-        assert!(clash(&|v| drop(v.write::<u8>(span(0, 1)))));
-        assert!(clash(&|v| drop(v.read::<u8>(span(64, 1)))));
-        assert!(clash(&|v| drop(v.read::<f32>(span(128, 65 * 4)))));
-        assert!(clash(&|v| drop(v.read::<f32>(span(4, 4)))));
-        assert!(clash(&|v| drop(v.read::<f32>(span(128, 6)))));
-        assert!(!clash(&|v| drop(v.write::<u8>(span(128, 0)))));
+        assert!(clash(&|v| _ = v.write::<u8>(span(0, 1))));
+        assert!(clash(&|v| _ = v.read::<u8>(span(64, 1))));
+        assert!(clash(&|v| _ = v.read::<f32>(span(128, 65 * 4))));
+        assert!(clash(&|v| _ = v.read::<f32>(span(4, 4))));
+        assert!(clash(&|v| _ = v.read::<f32>(span(128, 6))));
+        assert!(!clash(&|v| _ = v.write::<u8>(span(128, 0))));
     }
 }

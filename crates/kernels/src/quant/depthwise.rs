@@ -116,10 +116,26 @@ impl<'a> Row<'a> {
     /// The input pixel under tap `t` of output column `ox`.
     #[inline(always)]
     fn tap(&self, ox: usize, t: usize) -> &'a [u8] {
+        self.tap_at(ox, t / self.s.kw, t % self.s.kw)
+    }
+
+    /// The input pixels under all taps of output column `ox`: no division a tap.
+    #[inline(always)]
+    fn find_taps(&self, ox: usize, found: &mut [&'a [u8]]) {
+        let mut found = found.iter_mut();
+        for ky in 0..self.s.kh {
+            for (kx, found) in found.by_ref().take(self.s.kw).enumerate() {
+                *found = self.tap_at(ox, ky, kx);
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn tap_at(&self, ox: usize, ky: usize, kx: usize) -> &'a [u8] {
         let (s, channels) = (self.s, self.weights.channels);
         // Out of the image wraps far beyond its size.
-        let iy = (self.oy * s.sh + t / s.kw * s.dh).wrapping_sub(s.pt);
-        let ix = (ox * s.sw + t % s.kw * s.dw).wrapping_sub(s.pl);
+        let iy = (self.oy * s.sh + ky * s.dh).wrapping_sub(s.pt);
+        let ix = (ox * s.sw + kx * s.dw).wrapping_sub(s.pl);
         if iy < s.h && ix < s.w {
             &self.image[(iy * s.w + ix) * channels..][..channels]
         } else {
@@ -163,7 +179,7 @@ fn row_body<D: Dot>(d: D, row: Row, y: &mut [u8]) {
     let mut found = [&row.weights.zeros[..]; MAX_TAPS];
     for (ox, y) in y.chunks_exact_mut(row.weights.channels).enumerate() {
         if taps <= MAX_TAPS {
-            (0..taps).for_each(|t| found[t] = row.tap(ox, t));
+            row.find_taps(ox, &mut found);
             // A constant number of taps unrolls the loop over them.
             match taps {
                 9 => pixel(d, row, 9, |t| found[t], y),
@@ -198,7 +214,7 @@ fn pixel<'a, D: Dot>(d: D, row: Row, taps: usize, tap: impl Fn(usize) -> &'a [u8
                 acc = d.dot_columns(acc, x, d.weights(weights(group)));
             }
         }
-        if taps % GROUP > 0 {
+        if !taps.is_multiple_of(GROUP) {
             // Of the last group only `taps % 4` weights are not 0, so the others may meet any tap.
             let t = taps / GROUP * GROUP;
             let at = |i: usize| at((t + i).min(taps - 1));

@@ -106,7 +106,7 @@ impl Dot for Scalar {
     unsafe fn column(self, tap: *const u8) -> Self::X {
         let value = |i: usize| {
             // SAFETY: the tap is valid for 16 reads by contract.
-            if i % GROUP == 0 { unsafe { *tap.add(i / GROUP) } } else { 0 }
+            if i.is_multiple_of(GROUP) { unsafe { *tap.add(i / GROUP) } } else { 0 }
         };
         std::array::from_fn(value)
     }

@@ -66,7 +66,7 @@ unsafe fn tile<D: Dot, const MR: usize, const NP: usize>(
             step(d, &mut acc, words, b.add(group * GROUP_BYTES), stride);
         }
     }
-    if k % GROUP > 0 {
+    if !k.is_multiple_of(GROUP) {
         let group = k / GROUP;
         // SAFETY: the rows have k % 4 more bytes, the panels a last group.
         unsafe {
