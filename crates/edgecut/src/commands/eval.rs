@@ -1,8 +1,9 @@
 //! `edgecut eval`: accuracy with its uncertainty, per class, and agreement with another model.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use edgecut_graph::Tensor;
 use edgecut_train::data::{Subset, open::SPLIT_SEED};
 use serde::Serialize;
 
@@ -11,9 +12,10 @@ use crate::errors::{Failure, Result};
 use crate::report::ClassFigures;
 use crate::settings::DataSettings;
 use crate::stats::Share;
-use crate::work::classify::{Answers, classify};
+use crate::work::classify::{Answers, classify, classify_with};
 use crate::work::data::{self, Part};
 use crate::work::model::Model;
+use crate::work::npy;
 use crate::{files, term};
 
 /// Classes listed in the terminal; `--json` and `-v` give all.
@@ -41,6 +43,9 @@ pub struct Args {
     /// Position of the first class in the output: 1 for models with a background class
     #[arg(long, value_name = "N", default_value_t = 0)]
     label_offset: usize,
+    /// Write the inputs as fed (inputs.npy) and the outputs (logits.npy) to this folder
+    #[arg(long, value_name = "DIR")]
+    dump: Option<PathBuf>,
 }
 
 /// Which pictures.
@@ -112,7 +117,29 @@ pub fn run(args: &Args, global: &Global) -> Result<()> {
         classify(global, name, &m.graph, &pool, &set, &preprocess, args.label_offset)
             .map_err(|e| e.at(&m.path))
     };
-    let answers = answer(&model, "eval")?;
+    let answers = match &args.dump {
+        None => answer(&model, "eval")?,
+        Some(folder) => {
+            let preprocess = model.choose_preprocess(&args.preprocess)?;
+            let mut dump = Dump::default();
+            let visit = &mut |inputs: &[f32], scores: &[f32]| dump.add(inputs, scores);
+            let offset = args.label_offset;
+            let answers = classify_with(
+                global,
+                "eval",
+                &model.graph,
+                &pool,
+                &set,
+                &preprocess,
+                offset,
+                visit,
+            )
+            .map_err(|e| e.at(&model.path))?;
+            let [h, w, c] = preprocess.shape();
+            dump.write(folder, set.len(), [c, h, w])?;
+            answers
+        }
+    };
     let others = other.as_ref().map(|m| answer(m, "against")).transpose()?;
     let output = Output {
         data: wanted.source.clone(),
@@ -128,6 +155,29 @@ pub fn run(args: &Args, global: &Global) -> Result<()> {
     }
     show(&output, global);
     Ok(())
+}
+
+/// What `--dump` collects, for comparison with another runtime on the same tensors.
+#[derive(Default)]
+struct Dump {
+    inputs: Vec<f32>,
+    scores: Vec<f32>,
+}
+
+impl Dump {
+    fn add(&mut self, inputs: &[f32], scores: &[f32]) {
+        self.inputs.extend_from_slice(inputs);
+        self.scores.extend_from_slice(scores);
+    }
+
+    fn write(self, folder: &Path, count: usize, [c, h, w]: [usize; 3]) -> Result<()> {
+        std::fs::create_dir_all(folder).map_err(|e| Failure::io(folder, &e))?;
+        let outputs = self.scores.len() / count.max(1);
+        let inputs = Tensor::new(vec![count, c, h, w], self.inputs)?;
+        let scores = Tensor::new(vec![count, outputs], self.scores)?;
+        npy::write(&folder.join("inputs.npy"), &inputs)?;
+        npy::write(&folder.join("logits.npy"), &scores)
+    }
 }
 
 fn figures(model: &Model, answers: &Answers, names: &[String]) -> Figures {

@@ -110,6 +110,21 @@ pub fn classify(
     preprocess: &Preprocess,
     offset: usize,
 ) -> Result<Answers> {
+    classify_with(global, name, graph, pool, set, preprocess, offset, &mut |_, _| ())
+}
+
+/// [`classify`] that also shows each batch to `visit`: the input as fed `[n, c, h, w]` and the
+/// scores `[n, outputs]`, both only of real pictures.
+pub fn classify_with(
+    global: &Global,
+    name: &str,
+    graph: &Graph,
+    pool: &Arc<Pool>,
+    set: &Arc<dyn Dataset>,
+    preprocess: &Preprocess,
+    offset: usize,
+    visit: &mut dyn FnMut(&[f32], &[f32]),
+) -> Result<Answers> {
     let began = Instant::now();
     let outputs = class_count(graph)?;
     let classes = outputs.checked_sub(offset).filter(|&c| c > 0).ok_or_else(|| {
@@ -126,7 +141,8 @@ pub fn classify(
         check_labels(pictures, classes)?;
         to_nchw(pictures, preprocess.shape(), session.input_mut(0)?);
         session.run()?;
-        let scores = session.output_f32(0)?;
+        let scores = session.output_f32(0)?[..pictures.n * outputs].to_vec();
+        visit(&session.input_mut(0)?[..pictures.x.len()], &scores);
         for (row, &label) in scores.chunks_exact(outputs).zip(&pictures.labels) {
             answers.add(row, label, offset, softmax);
         }
