@@ -17,7 +17,7 @@ Tasks:
 
 Examples:
   cargo xtask tidy
-  cargo xtask agreement runs/quickstart/model.int8.onnx quickstart 2000
+  cargo xtask agreement out/quickstart/int8.onnx quickstart 2000
 ";
 
 fn main() -> ExitCode {

@@ -44,7 +44,7 @@ fn text_files(root: &Path) -> Vec<(PathBuf, String)> {
             let path = entry.path();
             let name = entry.file_name();
             if path.is_dir() {
-                if !["target", ".git", "runs", ".venv"].iter().any(|skip| name == *skip) {
+                if !["target", ".git", "out", ".venv"].iter().any(|skip| name == *skip) {
                     folders.push(path);
                 }
             } else if let Ok(text) = fs::read_to_string(&path) {
