@@ -60,6 +60,7 @@ struct Shared {
     left: Condvar,
     caller_waits: AtomicBool,
     shutdown: AtomicBool,
+    started: AtomicUsize,
 }
 
 // SAFETY: the only field that is not Sync by itself is `job`; the gate protocol (see its doc)
@@ -91,8 +92,9 @@ impl Pool {
             left: Condvar::new(),
             caller_waits: AtomicBool::new(false),
             shutdown: AtomicBool::new(false),
+            started: AtomicUsize::new(0),
         });
-        let workers = (1..threads.clamp(1, MAX_THREADS))
+        let workers: Vec<_> = (1..threads.clamp(1, MAX_THREADS))
             .map_while(|worker| {
                 let shared = shared.clone();
                 std::thread::Builder::new()
@@ -101,6 +103,10 @@ impl Pool {
                     .ok()
             })
             .collect();
+        // A thread allocates while it starts: wait, so that no loop later sees that.
+        while shared.started.load(SeqCst) < workers.len() {
+            std::thread::yield_now();
+        }
         Pool { shared, workers, submit: Mutex::new(()) }
     }
 
@@ -247,6 +253,7 @@ impl Shared {
 
     /// A worker's life: wait for a loop it has not seen, join it, leave it.
     fn work(&self, worker: usize) {
+        self.started.fetch_add(1, SeqCst);
         let mut seen = 0;
         while let Some(epoch) = self.wait_for_loop(seen) {
             seen = epoch;
