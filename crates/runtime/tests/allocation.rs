@@ -63,11 +63,14 @@ fn a_run_allocates_nothing() {
             assert!(plan.steps().iter().all(|s| s.kind != "reference"));
             let mut session = Session::new(plan, Arc::new(Pool::new(threads)));
             session.infer(&random_inputs(&graph, 2, 1)).unwrap();
-            let before = ALLOCATOR.count();
-            for _ in 0..5 {
-                session.run().unwrap();
-            }
-            let count = ALLOCATOR.count() - before;
+            // The harness's own thread allocates once in a while: an allocation of a run would
+            // show in every round.
+            let round = || {
+                let before = ALLOCATOR.count();
+                (0..100).for_each(|_| session.run().unwrap());
+                ALLOCATOR.count() - before
+            };
+            let count = std::iter::repeat_with(round).take(3).min().unwrap();
             assert_eq!(count, 0, "{} on {threads} threads", graph.name);
         }
     }
