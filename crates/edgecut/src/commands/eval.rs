@@ -12,7 +12,7 @@ use crate::errors::{Failure, Result};
 use crate::report::ClassFigures;
 use crate::settings::DataSettings;
 use crate::stats::Share;
-use crate::work::classify::{Answers, classify, classify_with};
+use crate::work::classify::{Answers, classify_with};
 use crate::work::data::{self, Part};
 use crate::work::model::Model;
 use crate::work::npy;
@@ -112,35 +112,23 @@ pub fn run(args: &Args, global: &Global) -> Result<()> {
         set = Arc::new(Subset::sample(set, SPLIT_SEED, limit));
     }
     let pool = global.pool();
-    let answer = |m: &Model, name: &str| -> Result<Answers> {
+    let answer = |m: &Model, name: &str, visit: &mut dyn FnMut(&[f32], &[f32])| {
         let preprocess = m.choose_preprocess(&args.preprocess)?;
-        classify(global, name, &m.graph, &pool, &set, &preprocess, args.label_offset)
+        let offset = args.label_offset;
+        classify_with(global, name, &m.graph, &pool, &set, &preprocess, offset, visit)
             .map_err(|e| e.at(&m.path))
     };
-    let answers = match &args.dump {
-        None => answer(&model, "eval")?,
-        Some(folder) => {
-            let preprocess = model.choose_preprocess(&args.preprocess)?;
-            let mut dump = Dump::default();
-            let visit = &mut |inputs: &[f32], scores: &[f32]| dump.add(inputs, scores);
-            let offset = args.label_offset;
-            let answers = classify_with(
-                global,
-                "eval",
-                &model.graph,
-                &pool,
-                &set,
-                &preprocess,
-                offset,
-                visit,
-            )
-            .map_err(|e| e.at(&model.path))?;
-            let [h, w, c] = preprocess.shape();
-            dump.write(folder, set.len(), [c, h, w])?;
-            answers
+    let mut dump = args.dump.as_ref().map(|_| Dump::default());
+    let answers = answer(&model, "eval", &mut |inputs, scores| {
+        if let Some(dump) = &mut dump {
+            dump.add(inputs, scores);
         }
-    };
-    let others = other.as_ref().map(|m| answer(m, "against")).transpose()?;
+    })?;
+    if let (Some(folder), Some(dump)) = (&args.dump, dump) {
+        let [h, w, c] = model.choose_preprocess(&args.preprocess)?.shape();
+        dump.write(folder, set.len(), [c, h, w])?;
+    }
+    let others = other.as_ref().map(|m| answer(m, "against", &mut |_, _| ())).transpose()?;
     let output = Output {
         data: wanted.source.clone(),
         note,
