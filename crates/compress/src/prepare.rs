@@ -4,7 +4,7 @@
 //! after calibration would make the recorded ranges those of other values. Two spellings that
 //! exporters use are rewritten to the operators that integer kernels exist for.
 
-use edgecut_graph::{Gemm, Graph, Node, Op, ValueId, passes};
+use edgecut_graph::{Gemm, Graph, Node, Op, Reduction, ValueId, passes};
 
 use crate::Result;
 
@@ -61,7 +61,9 @@ fn linear_operands(graph: &Graph, node: &Node) -> Option<(ValueId, ValueId)> {
 fn mean_to_pool(graph: &mut Graph) {
     for index in 0..graph.nodes.len() {
         let node = &graph.nodes[index];
-        let Op::ReduceMean { axes, keep_dims: true } = &node.op else { continue };
+        let Op::Reduce { kind: Reduction::Mean, axes, keep_dims: true } = &node.op else {
+            continue;
+        };
         let image = node.inputs[0].is_some_and(|x| graph.value(x).shape.rank() == 4);
         if image && axes[..] == [2, 3] {
             graph.nodes[index].op = Op::GlobalAveragePool;

@@ -5,7 +5,7 @@
 
 use crate::limits::{MAX_ELEMENTS, MAX_WINDOW};
 use crate::op::{Conv, Cut, Gemm, Pool, Window};
-use crate::{DType, Dim, Graph, Node, Op, ReshapeDim, Result, Shape};
+use crate::{DType, Dim, Graph, Node, Op, Reduction, ReshapeDim, Result, Shape};
 
 /// Type and shape of each output of `node`, whose inputs must exist in `graph`.
 /// Fails, naming the node, where inputs do not fit the operator.
@@ -26,12 +26,15 @@ pub fn infer_node(graph: &Graph, node: &Node) -> Result<Vec<(DType, Shape)>> {
         Op::Transpose { perm } => rule.same_type(rule.transpose(perm)?)?,
         Op::Pad { before, after, .. } => rule.float(rule.pad(before, after)?)?,
         Op::Slice { cuts } => rule.same_type(rule.slice(cuts)?)?,
-        Op::ReduceMean { axes, keep_dims } => rule.float(rule.reduce(axes, *keep_dims)?)?,
+        Op::Reduce { kind: Reduction::Mean, axes, keep_dims } => {
+            rule.float(rule.reduce(axes, *keep_dims)?)?
+        }
         Op::Squeeze { axes } => rule.same_type(rule.squeeze(axes)?)?,
         Op::Unsqueeze { axes } => rule.same_type(rule.unsqueeze(axes)?)?,
         Op::Softmax { axis } => rule.float(rule.with_axis(*axis)?)?,
         Op::Quantize { axis } => rule.quantize(*axis)?,
         Op::Dequantize { axis } => rule.dequantize(*axis)?,
+        _ => rule.fail("has no shape rule yet")?,
     };
     typed.1.len_with(1, &node.name)?;
     Ok(vec![typed])

@@ -31,6 +31,10 @@ mod tensor;
 pub use builder::Builder;
 pub use error::{GraphError, Result};
 pub use graph::{Graph, Node, Value, ValueId};
-pub use op::{Binary, Conv, Cut, Gemm, Hw, Op, Pool, ReshapeDim, Unary, Window};
+pub use op::{
+    Binary, Compare, Conv, ConvTranspose, Coordinates, Cut, DepthOrder, Gemm, Hw, Logic, Nearest,
+    Op, PadMode, Pool, Reduction, ReshapeDim, Resize, ResizeAxis, ResizeMode, ScatterMode, Unary,
+    Window,
+};
 pub use shape::{Dim, Shape};
 pub use tensor::{DType, Data, Tensor, checked_len};

@@ -3,7 +3,8 @@
 
 use edgecut_graph::interpret::run;
 use edgecut_graph::{
-    Binary, Builder, Cut, Gemm, Graph, Op, Pool, Tensor, Unary, ValueId, Window, onnx,
+    Binary, Builder, Cut, Gemm, Graph, Op, PadMode, Pool, Reduction, Tensor, Unary, ValueId,
+    Window, onnx,
 };
 use edgecut_testkit::{Python, assert_close, random_graph, random_inputs, random_tensor};
 
@@ -77,8 +78,16 @@ fn activations_and_reductions_agree_with_onnx_runtime() {
         unary("hard swish", Unary::HardSwish),
         op("softmax 1", &shape, Op::Softmax { axis: 1 }),
         op("softmax 3", &shape, Op::Softmax { axis: 3 }),
-        op("mean", &shape, Op::ReduceMean { axes: vec![0, 2], keep_dims: false }),
-        op("kept mean", &shape, Op::ReduceMean { axes: vec![1, 3], keep_dims: true }),
+        op(
+            "mean",
+            &shape,
+            Op::Reduce { kind: Reduction::Mean, axes: vec![0, 2], keep_dims: false },
+        ),
+        op(
+            "kept mean",
+            &shape,
+            Op::Reduce { kind: Reduction::Mean, axes: vec![1, 3], keep_dims: true },
+        ),
     ];
     compare(&cases, 1e-6);
 }
@@ -92,7 +101,11 @@ fn rearrangements_agree_with_onnx_runtime() {
         op(
             "pad",
             &shape,
-            Op::Pad { before: vec![0, 1, 0, 2], after: vec![1, 0, 0, 3], value: 0.5 },
+            Op::Pad {
+                before: vec![0, 1, 0, 2],
+                after: vec![1, 0, 0, 3],
+                mode: PadMode::Constant(0.5),
+            },
         ),
         op("slice", &shape, Op::Slice { cuts: vec![cut(0, 1, 1, 1), cut(3, 1, 2, 3)] }),
         op("flatten", &shape, Op::Flatten { axis: 2 }),

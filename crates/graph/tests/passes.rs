@@ -2,7 +2,8 @@
 
 use edgecut_graph::interpret::run;
 use edgecut_graph::{
-    Binary, Builder, Conv, Gemm, Graph, Op, ReshapeDim, Result, Tensor, ValueId, Window, passes,
+    Binary, Builder, Conv, Gemm, Graph, Op, PadMode, ReshapeDim, Result, Tensor, ValueId, Window,
+    passes,
 };
 use edgecut_testkit::{
     Layer, assert_close, random_graph, random_graph_of, random_inputs, random_tensor,
@@ -72,7 +73,7 @@ proptest! {
         let x = b.input("x", ["n".into(), 2.into(), 5.into(), 6.into()]);
         let [top, left, bottom, right] = pads;
         let (before, after) = (vec![0, 0, top, left], vec![0, 0, bottom, right]);
-        let x = b.apply("pad", Op::Pad { before, after, value: 0.0 }, &[x]).unwrap();
+        let x = b.apply("pad", Op::Pad { before, after, mode: PadMode::Constant(0.0) }, &[x]).unwrap();
         let window = Window { pads: [own, 0, 0, own], ..Window::new([3, 2], [2, 1]) };
         let y = b.conv(x, "conv", 3, window, 1, true).unwrap();
         let (moved, rewritten) = check(&b.finish(&[y]).unwrap(), passes::pad_into_conv, 0.0);
@@ -181,7 +182,11 @@ fn identities_go() {
     let y = b.concat(&[y], 1).unwrap();
     let y = b.relu(y).unwrap();
     let y = b
-        .apply("pad", Op::Pad { before: vec![0; 2], after: vec![0; 2], value: 1.0 }, &[y])
+        .apply(
+            "pad",
+            Op::Pad { before: vec![0; 2], after: vec![0; 2], mode: PadMode::Constant(1.0) },
+            &[y],
+        )
         .unwrap();
     let z = b.add(y, x).unwrap();
     let z = b.flatten(z).unwrap();

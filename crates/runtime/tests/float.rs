@@ -4,8 +4,8 @@ mod common;
 
 use common::{kinds, plan, run_everywhere};
 use edgecut_graph::{
-    Binary, Builder, Cut, DType, Gemm, Graph, Op, ReshapeDim, Tensor, Unary, ValueId, Window,
-    interpret,
+    Binary, Builder, Cut, DType, Gemm, Graph, Op, PadMode, Reduction, ReshapeDim, Tensor, Unary,
+    ValueId, Window, interpret,
 };
 use edgecut_kernels::Isa;
 use edgecut_testkit::{assert_close, random_graph, random_inputs, random_tensor};
@@ -90,7 +90,7 @@ fn slices_pads_and_joins() {
     }
     let pad = graph(&[2, 3, 4, 5], |b, x| {
         let (before, after) = (vec![0, 1, 2, 0], vec![1, 0, 1, 3]);
-        apply(b, Op::Pad { before, after, value: 1.5 }, &[x])
+        apply(b, Op::Pad { before, after, mode: PadMode::Constant(1.5) }, &[x])
     });
     check(&pad, 2, 7, "pad");
     for axis in 0..4 {
@@ -189,7 +189,7 @@ fn reductions_and_pools() {
     for keep_dims in [true, false] {
         for axes in [vec![2, 3], vec![1], vec![0, 2]] {
             let net = graph(&[2, 3, 4, 5], |b, x| {
-                apply(b, Op::ReduceMean { axes: axes.clone(), keep_dims }, &[x])
+                apply(b, Op::Reduce { kind: Reduction::Mean, axes: axes.clone(), keep_dims }, &[x])
             });
             check(&net, 2, 17, &format!("mean over {axes:?}"));
         }

@@ -5,7 +5,8 @@ mod common;
 use common::{kinds, plan, run_everywhere, same_bits};
 use edgecut_graph::rng::Rng;
 use edgecut_graph::{
-    Conv, DType, Data, Gemm, Graph, Op, Pool, Shape, Tensor, Unary, ValueId, Window, interpret,
+    Conv, DType, Data, Gemm, Graph, Op, PadMode, Pool, Shape, Tensor, Unary, ValueId, Window,
+    interpret,
 };
 use edgecut_kernels::Isa;
 use edgecut_testkit::random_tensor;
@@ -262,7 +263,11 @@ fn what_only_moves_or_maps_codes_is_exact() {
         let turned = q.node(Op::Transpose { perm: vec![0, 3, 1, 2] }, &[act]);
         let flat = q.node(Op::Flatten { axis: 1 }, &[turned]);
         let (flat, real) = q.requantise(flat, 2.5);
-        let pad = Op::Pad { before: vec![0, 0, 1, 1], after: vec![0, 1, 0, 2], value: 0.0 };
+        let pad = Op::Pad {
+            before: vec![0, 0, 1, 1],
+            after: vec![0, 1, 0, 2],
+            mode: PadMode::Constant(0.0),
+        };
         let padded = q.node(pad, &[b]);
         let (padded, _) = q.requantise(padded, 3.0);
         let graph = q.finish(&[joined, mapped, max, flat, real, padded]);

@@ -13,6 +13,7 @@ pub(super) fn unary(x: &[f32], function: &Unary) -> Vec<f32> {
         Unary::Sigmoid => apply(&|v| (1.0 / (1.0 + (-f64::from(v)).exp())) as f32),
         Unary::HardSigmoid { alpha, beta } => apply(&|v| hard_sigmoid(v, alpha, beta)),
         Unary::HardSwish => apply(&|v| v * hard_sigmoid(v, 1.0 / 6.0, 0.5)),
+        _ => todo!("{function:?}"),
     }
 }
 
@@ -39,6 +40,7 @@ pub(super) fn binary(args: &Args, function: Binary, out: &[usize]) -> Result<Vec
         Binary::Sub => pairs.map(|(a, b)| a - b).collect(),
         Binary::Mul => pairs.map(|(a, b)| a * b).collect(),
         Binary::Div => pairs.map(|(a, b)| a / b).collect(),
+        _ => todo!("{function:?}"),
     })
 }
 

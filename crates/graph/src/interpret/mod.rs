@@ -17,7 +17,9 @@ mod reduce;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::{DType, Dim, Graph, GraphError, Node, Op, Result, Shape, Tensor, ValueId};
+use crate::{
+    DType, Dim, Graph, GraphError, Node, Op, PadMode, Reduction, Result, Shape, Tensor, ValueId,
+};
 
 /// Runs `graph` on `inputs`, in the order of [`Graph::inputs`], and returns its outputs in the
 /// order of [`Graph::outputs`]. Symbolic extents take their size from the inputs; one name must
@@ -127,7 +129,9 @@ fn apply(args: &Args, dtype: DType, out: &[usize]) -> Result<crate::Data> {
         Op::MaxPool(pool) => pool::max(x.shape(), args.f32s(0)?, pool, out).into(),
         Op::AveragePool(pool) => pool::average(x.shape(), args.f32s(0)?, pool, out).into(),
         Op::GlobalAveragePool => reduce::mean(x.shape(), args.f32s(0)?, &[2, 3]).into(),
-        Op::ReduceMean { axes, .. } => reduce::mean(x.shape(), args.f32s(0)?, axes).into(),
+        Op::Reduce { kind: Reduction::Mean, axes, .. } => {
+            reduce::mean(x.shape(), args.f32s(0)?, axes).into()
+        }
         Op::Softmax { axis } => reduce::softmax(x.shape(), args.f32s(0)?, *axis).into(),
         Op::Concat { axis } => arrange::concat(args, dtype, *axis)?,
         Op::Reshape { .. } | Op::Flatten { .. } | Op::Squeeze { .. } | Op::Unsqueeze { .. } => {
@@ -135,11 +139,12 @@ fn apply(args: &Args, dtype: DType, out: &[usize]) -> Result<crate::Data> {
         }
         Op::Transpose { perm } => arrange::transpose(x, perm, out),
         Op::Slice { cuts } => arrange::slice(x, cuts, out),
-        Op::Pad { before, value, .. } => {
+        Op::Pad { before, mode: PadMode::Constant(value), .. } => {
             arrange::pad(x.shape(), args.f32s(0)?, before, *value, out).into()
         }
         Op::Quantize { axis } => quantize::quantize(args, *axis, dtype)?,
         Op::Dequantize { axis } => quantize::dequantize(args, *axis)?.into(),
+        _ => return Err(args.node.error("has no reference implementation yet")),
     })
 }
 

@@ -193,9 +193,24 @@ fn a_window_of_padding_only_is_defined() {
 #[test]
 fn reductions() {
     let x = ramp(&[2, 3]);
-    expect(Op::ReduceMean { axes: vec![1], keep_dims: true }, &[&x], &[2, 1], &[1.0, 4.0]);
-    expect(Op::ReduceMean { axes: vec![0], keep_dims: false }, &[&x], &[3], &[1.5, 2.5, 3.5]);
-    expect(Op::ReduceMean { axes: vec![0, 1], keep_dims: false }, &[&x], &[], &[2.5]);
+    expect(
+        Op::Reduce { kind: Reduction::Mean, axes: vec![1], keep_dims: true },
+        &[&x],
+        &[2, 1],
+        &[1.0, 4.0],
+    );
+    expect(
+        Op::Reduce { kind: Reduction::Mean, axes: vec![0], keep_dims: false },
+        &[&x],
+        &[3],
+        &[1.5, 2.5, 3.5],
+    );
+    expect(
+        Op::Reduce { kind: Reduction::Mean, axes: vec![0, 1], keep_dims: false },
+        &[&x],
+        &[],
+        &[2.5],
+    );
     let large = tensor(&[2, 2], vec![1000f32, 1000.0, 0.0, 3f32.ln()]);
     let soft = apply(Op::Softmax { axis: 1 }, &[&large]).unwrap();
     let expected = [0.5, 0.5, 0.25, 0.75];
@@ -213,7 +228,7 @@ fn rearrangements() {
         &[2, 4],
         &[0.0, 1.0, 2.0, 8.0, 3.0, 4.0, 5.0, 9.0],
     );
-    let pad = Op::Pad { before: vec![0, 1], after: vec![1, 0], value: -1.0 };
+    let pad = Op::Pad { before: vec![0, 1], after: vec![1, 0], mode: PadMode::Constant(-1.0) };
     let padded = [-1.0, 0.0, 1.0, 2.0, -1.0, 3.0, 4.0, 5.0, -1.0, -1.0, -1.0, -1.0];
     expect(pad, &[&x], &[3, 4], &padded);
     let cuts = vec![Cut { axis: 1, start: 0, len: 2, step: 2 }];

@@ -13,7 +13,7 @@ use super::write::{self, Small, float, int, ints};
 use super::{EXPORT_IR_VERSION, EXPORT_OPSET};
 use crate::limits::MAX_FILE_BYTES;
 use crate::op::{Cut, Pool, Unary, Window};
-use crate::{Graph, GraphError, Node, Op, ReshapeDim, Result, Tensor};
+use crate::{Graph, GraphError, Node, Op, PadMode, Reduction, ReshapeDim, Result, Tensor};
 
 /// Writes `graph` to `path`: to a temporary file in the same folder first, then renamed, so that
 /// `path` never holds half a model. Fails as [`to_bytes`], or where the file cannot be written.
@@ -181,7 +181,7 @@ fn attributes(
             if zero_is_zero { vec![int("allowzero", 1)] } else { vec![] }
         }
         Op::Transpose { perm } => vec![ints("perm", perm)],
-        Op::Pad { before, after, value } => {
+        Op::Pad { before, after, mode: PadMode::Constant(value) } => {
             inputs.push(small.int_vector("pads", [signed(before), signed(after)].concat()));
             inputs.push(small.name("value", &Tensor::scalar(*value)));
             vec![]
@@ -190,7 +190,7 @@ fn attributes(
             inputs = slice_inputs(cuts, small);
             vec![]
         }
-        Op::ReduceMean { axes, keep_dims } => {
+        Op::Reduce { kind: Reduction::Mean, axes, keep_dims } => {
             vec![ints("axes", axes), int("keepdims", (*keep_dims).into())]
         }
         Op::Squeeze { axes } | Op::Unsqueeze { axes } => {
@@ -202,6 +202,7 @@ fn attributes(
             let rank = graph.value(node.input(0)?).shape.rank();
             if *axis < rank { vec![int("axis", *axis as i64)] } else { vec![int("axis", 0)] }
         }
+        _ => return Err(node.error("cannot be written yet")),
     };
     Ok((attributes, inputs))
 }

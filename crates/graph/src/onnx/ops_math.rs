@@ -2,7 +2,7 @@
 
 use super::import::Importer;
 use super::node::{Meaning, NodeIn};
-use crate::op::{Binary, Gemm, Op, ReshapeDim, Unary};
+use crate::op::{Binary, Gemm, Op, Reduction, ReshapeDim, Unary};
 use crate::{Dim, Result};
 
 pub(super) fn unary(im: &mut Importer, node: &mut NodeIn, function: Unary) -> Result<Meaning> {
@@ -118,5 +118,5 @@ pub(super) fn reduce_mean(im: &mut Importer, node: &mut NodeIn) -> Result<Meanin
         _ if nothing_if_empty => return Ok(Meaning::Same(x)),
         _ => (0..rank).collect(),
     };
-    Ok(Meaning::Op(Op::ReduceMean { axes, keep_dims }, vec![Some(x)]))
+    Ok(Meaning::Op(Op::Reduce { kind: Reduction::Mean, axes, keep_dims }, vec![Some(x)]))
 }

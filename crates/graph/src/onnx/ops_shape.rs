@@ -4,7 +4,7 @@ use super::import::Importer;
 use super::node::{Meaning, NodeIn};
 use super::shapes::Item;
 use crate::limits::MAX_ELEMENTS;
-use crate::op::{Cut, Op, ReshapeDim};
+use crate::op::{Cut, Op, PadMode, ReshapeDim};
 use crate::{DType, Data, Dim, Result, Tensor};
 
 pub(super) fn concat(im: &mut Importer, node: &mut NodeIn) -> Result<Meaning> {
@@ -99,7 +99,7 @@ pub(super) fn pad(im: &mut Importer, node: &mut NodeIn) -> Result<Meaning> {
         sides[index / axes.len()][axes[index % axes.len()]] = pad;
     }
     let [before, after] = sides;
-    Ok(Meaning::Op(Op::Pad { before, after, value }, vec![Some(x)]))
+    Ok(Meaning::Op(Op::Pad { before, after, mode: PadMode::Constant(value) }, vec![Some(x)]))
 }
 
 /// Bounds are attributes up to opset 9, inputs from 10 on.

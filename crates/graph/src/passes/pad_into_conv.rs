@@ -2,7 +2,7 @@
 //! as a node of its own.
 
 use crate::limits::MAX_WINDOW;
-use crate::{Graph, Node, Op, Result};
+use crate::{Graph, Node, Op, PadMode, Result};
 
 /// Moves every zero padding of height and width, whose readers are all convolutions (as data, not
 /// weights), into them. Returns how many Pad nodes went. The results are the same bytes.
@@ -33,10 +33,12 @@ pub fn pad_into_conv(graph: &mut Graph) -> Result<usize> {
 /// Top, left, bottom and right of a Pad that adds zeros there and nowhere else.
 fn spatial_zeros(node: &Node) -> Option<[usize; 4]> {
     match &node.op {
-        Op::Pad { before, after, value: 0.0 } => match (before.as_slice(), after.as_slice()) {
-            ([0, 0, top, left], [0, 0, bottom, right]) => Some([*top, *left, *bottom, *right]),
-            _ => None,
-        },
+        Op::Pad { before, after, mode: PadMode::Constant(0.0) } => {
+            match (before.as_slice(), after.as_slice()) {
+                ([0, 0, top, left], [0, 0, bottom, right]) => Some([*top, *left, *bottom, *right]),
+                _ => None,
+            }
+        }
         _ => None,
     }
 }

@@ -1,6 +1,6 @@
 //! Nodes that return their input: what exporters leave behind, and what other passes make.
 
-use crate::{Graph, Node, Op, Result, Unary};
+use crate::{Graph, Node, Op, Reduction, Result, Unary};
 
 /// Removes nodes that return their input unchanged, and returns how many. A node that computes an
 /// output of the graph stays, so that the output keeps its name.
@@ -29,7 +29,7 @@ fn is_identity(graph: &Graph, node: &Node) -> Result<bool> {
         Op::Slice { .. } => graph.value(node.input(0)?).shape == graph.value(node.output()).shape,
         Op::Concat { .. } => node.inputs.len() == 1,
         Op::Unary(Unary::Clip { min, max }) => *min == f32::NEG_INFINITY && *max == f32::INFINITY,
-        Op::ReduceMean { axes, .. } => axes.is_empty(),
+        Op::Reduce { kind: Reduction::Mean, axes, .. } => axes.is_empty(),
         _ => false,
     })
 }

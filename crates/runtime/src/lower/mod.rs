@@ -24,7 +24,7 @@ mod state;
 mod tail;
 mod weights;
 
-use edgecut_graph::{DType, Graph, Node, Op, ValueId};
+use edgecut_graph::{DType, Graph, Node, Op, PadMode, Reduction, ValueId};
 
 use crate::plan::{Buffer, Emitted, Slot, StepInfo};
 use crate::step::{Reference, Source, Step};
@@ -158,7 +158,7 @@ impl<'g> Lowering<'g> {
             Op::MaxPool(pool) => self.max_pool(node, pool)?,
             Op::AveragePool(pool) => self.average_pool(index, pool)?,
             Op::GlobalAveragePool => self.global_average(index)?,
-            Op::ReduceMean { axes, .. } => {
+            Op::Reduce { kind: Reduction::Mean, axes, .. } => {
                 let spatial = axes == &[2, 3] && self.graph.value(node.input(0)?).shape.rank() == 4;
                 spatial && self.global_average(index)?
             }
@@ -168,7 +168,9 @@ impl<'g> Lowering<'g> {
             }
             Op::Transpose { perm } => self.transpose(node, perm)?,
             Op::Slice { cuts } => self.slice(node, cuts)?,
-            Op::Pad { before, value, .. } => self.pad(node, before, *value)?,
+            Op::Pad { before, mode: PadMode::Constant(value), .. } => {
+                self.pad(node, before, *value)?
+            }
             Op::Softmax { axis } => self.softmax(node, *axis)?,
             _ => false,
         };

@@ -36,6 +36,7 @@ pub(crate) fn apply(function: Unary, x: f32) -> f32 {
         Unary::Sigmoid => (1.0 / (1.0 + (-f64::from(x)).exp())) as f32,
         Unary::HardSigmoid { alpha, beta } => clamp(alpha * x + beta, 0.0, 1.0),
         Unary::HardSwish => x * clamp(1.0 / 6.0 * x + 0.5, 0.0, 1.0),
+        _ => todo!("{function:?}"),
     }
 }
 
@@ -54,6 +55,7 @@ impl Elementwise {
             Unary::Sigmoid => elementwise::Unary::Sigmoid,
             Unary::HardSigmoid { alpha, beta } => elementwise::Unary::HardSigmoid(alpha, beta),
             Unary::HardSwish => elementwise::Unary::HardSwish,
+            _ => todo!("{:?}", self.function),
         };
         if env.same(self.x, self.y) {
             elementwise::unary_in_place(env.ctx, function, env.write(self.y));
@@ -140,6 +142,7 @@ impl Broadcast {
             Binary::Sub => self.map(env, |a, b| a - b),
             Binary::Mul => self.map(env, |a, b| a * b),
             Binary::Div => self.map(env, |a, b| a / b),
+            _ => todo!("{:?}", self.op),
         }
     }
 
@@ -150,6 +153,7 @@ impl Broadcast {
             Binary::Sub => elementwise::Binary::Sub,
             Binary::Mul => elementwise::Binary::Mul,
             Binary::Div => elementwise::Binary::Div,
+            _ => todo!("{:?}", self.op),
         };
         let (a, b) = (Operand::Full(env.read(self.a)), Operand::Full(env.read(self.b)));
         elementwise::binary(env.ctx, op, 1, a, b, self.clamp, env.write(self.y));

@@ -1,6 +1,6 @@
 //! Operators to layers.
 
-use edgecut_graph::{Binary, Conv, Gemm, Graph, Node, Op, Pool, ValueId, Window};
+use edgecut_graph::{Binary, Conv, Gemm, Graph, Node, Op, Pool, Reduction, ValueId, Window};
 use edgecut_kernels::ConvShape;
 
 use super::{Activation, Extent, Step};
@@ -119,7 +119,9 @@ impl Compiler<'_> {
                 self.unary(node, Layer::AveragePool(AveragePool::new(shape, padding)))
             }
             Op::GlobalAveragePool => self.global_pool(node),
-            Op::ReduceMean { axes, .. } if *axes == [2, 3] => self.global_pool(node),
+            Op::Reduce { kind: Reduction::Mean, axes, .. } if *axes == [2, 3] => {
+                self.global_pool(node)
+            }
             Op::Concat { axis: 1 } => self.concat(node),
             Op::Flatten { .. } | Op::Reshape { .. } | Op::Squeeze { .. } => self.flatten(node),
             Op::Softmax { axis: 1 } if graph.is_output(node.output()) => {

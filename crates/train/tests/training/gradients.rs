@@ -4,7 +4,7 @@
 //! differences with a step of 1e-6 are right to about 1e-9 and the tolerance, 2e-4 of the largest
 //! gradient of the tensor, is all float32's.
 
-use edgecut_graph::{Builder, Graph, Op, Pool, Tensor, ValueId, Window};
+use edgecut_graph::{Builder, Graph, Op, Pool, Reduction, Tensor, ValueId, Window};
 use edgecut_kernels::{Isa, Pool as Threads};
 use edgecut_testkit::{ALL_LAYERS, random_graph_of, random_tensor, randomise_statistics};
 use edgecut_train::engine::Engine;
@@ -217,7 +217,7 @@ fn pools() {
         b.add(y, x).unwrap()
     });
     check(&twice, 44);
-    let mean = Op::ReduceMean { axes: vec![2, 3], keep_dims: false };
+    let mean = Op::Reduce { kind: Reduction::Mean, axes: vec![2, 3], keep_dims: false };
     check(&build("reduce mean", |b, x| b.apply("mean", mean, &[x]).unwrap()), 45);
 }
 

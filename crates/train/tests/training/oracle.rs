@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 
-use edgecut_graph::{Binary, Graph, Node, Op, Window};
+use edgecut_graph::{Binary, Graph, Node, Op, Reduction, Window};
 
 /// A float64 tensor.
 #[derive(Clone, Debug, Default)]
@@ -110,11 +110,13 @@ fn apply(node: &Node, inputs: &[&Array]) -> Array {
             let count = if p.count_include_pad { all } else { taps.len() };
             taps.iter().sum::<f64>() / count as f64
         }),
-        Op::GlobalAveragePool | Op::ReduceMean { .. } => {
+        Op::GlobalAveragePool | Op::Reduce { kind: Reduction::Mean, .. } => {
             let pixels = x.shape[2] * x.shape[3];
             let data = x.data.chunks(pixels).map(|c| c.iter().sum::<f64>() / pixels as f64);
             let shape = match &node.op {
-                Op::ReduceMean { keep_dims: false, .. } => vec![x.shape[0], x.shape[1]],
+                Op::Reduce { kind: Reduction::Mean, keep_dims: false, .. } => {
+                    vec![x.shape[0], x.shape[1]]
+                }
                 _ => vec![x.shape[0], x.shape[1], 1, 1],
             };
             Array { shape, data: data.collect() }

@@ -101,13 +101,15 @@ fn softmax_of_old_flattens() {
 
 #[test]
 fn means_take_axes_from_attribute_or_input() {
-    let expected = [Op::ReduceMean { axes: vec![2, 3], keep_dims: false }];
+    let expected =
+        [Op::Reduce { kind: crate::Reduction::Mean, axes: vec![2, 3], keep_dims: false }];
     let off = int("keepdims", 0);
     let old = single(13, "ReduceMean", &[signed("axes", &[-1, 2]), off.clone()]);
     assert_eq!(old.ops(), expected);
     let new = model(18).ints("axes", &[-1, 2]).node("ReduceMean", "x axes", "y", &[off]);
     assert_eq!(new.ops(), expected);
-    let all = [Op::ReduceMean { axes: vec![0, 1, 2, 3], keep_dims: true }];
+    let all =
+        [Op::Reduce { kind: crate::Reduction::Mean, axes: vec![0, 1, 2, 3], keep_dims: true }];
     assert_eq!(single(13, "ReduceMean", &[]).ops(), all);
     let none = [int("noop_with_empty_axes", 1)];
     assert_eq!(

@@ -6,7 +6,11 @@ use crate::op::{Cut, ReshapeDim};
 
 #[test]
 fn pads_are_an_attribute_then_an_input() {
-    let expected = [Op::Pad { before: vec![0, 0, 1, 2], after: vec![0, 0, 3, 0], value: 0.5 }];
+    let expected = [Op::Pad {
+        before: vec![0, 0, 1, 2],
+        after: vec![0, 0, 3, 0],
+        mode: crate::PadMode::Constant(0.5),
+    }];
     let pads = [0, 0, 1, 2, 0, 0, 3, 0];
     let value = super::super::write::float("value", 0.5);
     assert_eq!(single(10, "Pad", &[signed("pads", &pads), value]).ops(), expected);

@@ -57,10 +57,20 @@ fn cases() -> Vec<(Op, Vec<Tensor>)> {
         ),
         with(Op::Flatten { axis: 2 }, vec![]),
         with(Op::Transpose { perm: vec![0, 2, 3, 1] }, vec![]),
-        with(Op::Pad { before: vec![0, 1, 0, 2], after: vec![0, 0, 3, 0], value: -1.0 }, vec![]),
+        with(
+            Op::Pad {
+                before: vec![0, 1, 0, 2],
+                after: vec![0, 0, 3, 0],
+                mode: crate::PadMode::Constant(-1.0),
+            },
+            vec![],
+        ),
         with(Op::Slice { cuts: vec![cut(1, 1, 2, 2), cut(3, 0, 3, 1)] }, vec![]),
         with(Op::Slice { cuts: vec![cut(2, 0, 0, 1)] }, vec![]),
-        with(Op::ReduceMean { axes: vec![2, 3], keep_dims: false }, vec![]),
+        with(
+            Op::Reduce { kind: crate::Reduction::Mean, axes: vec![2, 3], keep_dims: false },
+            vec![],
+        ),
         (Op::Squeeze { axes: vec![1, 3] }, vec![random(&[2, 1, 3, 1])]),
         with(Op::Unsqueeze { axes: vec![0, 3] }, vec![]),
         with(Op::Softmax { axis: 1 }, vec![]),

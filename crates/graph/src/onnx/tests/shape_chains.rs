@@ -76,7 +76,7 @@ fn reversed_pads_are_evaluated() {
     let model = model.ints("flat", &[-1]).node("Reshape", "sides flat", "pads", &[]);
     let graph = model.node("Pad", "x pads", "y", &[]).graph();
     let (before, after) = (vec![0, 0, 3, 1], vec![0, 0, 4, 2]);
-    assert_eq!(graph.nodes[0].op, Op::Pad { before, after, value: 0.0 });
+    assert_eq!(graph.nodes[0].op, Op::Pad { before, after, mode: crate::PadMode::Constant(0.0) });
 }
 
 #[test]
