@@ -2,10 +2,16 @@
 //!
 //! Weights are drawn as they are created. Each tensor's generator is keyed by the seed and the
 //! tensor's name, so that a layer's weights do not depend on the layers around it.
+//!
+//! Layers that hold weights are here and take a name; those without are in `functions` and derive
+//! theirs from their input.
+
+mod functions;
 
 use crate::rng::Rng;
 use crate::{
-    Binary, Conv, DType, Dim, Gemm, Graph, Op, Pool, Result, Shape, Tensor, ValueId, Window,
+    Binary, Conv, ConvTranspose, DType, Dim, Gemm, Graph, Op, Result, Shape, Tensor, ValueId,
+    Window,
 };
 
 /// Builds a [`Graph`] layer by layer. Names given to layers must be unique; layers without a
@@ -98,46 +104,80 @@ impl Builder {
         self.graph.add_node(name, Op::Gemm(gemm), &[Some(x), Some(weight), Some(bias)])
     }
 
-    /// Clamps to [0, 6].
-    pub fn relu6(&mut self, x: ValueId) -> Result<ValueId> {
-        self.apply("relu6", Op::RELU6, &[x])
+    /// A transposed convolution to `maps` channels, with weight `NAME.weight`
+    /// `[c, maps / groups, kh, kw]`, normal with variance `2 / (maps / groups * kh * kw)`, and,
+    /// where asked for, `NAME.bias` of zeros.
+    pub fn conv_transpose(
+        &mut self,
+        x: ValueId,
+        name: &str,
+        maps: usize,
+        attributes: ConvTranspose,
+        bias: bool,
+    ) -> Result<ValueId> {
+        let channels = self.graph.value(x).shape.extent(1, name)?;
+        let [height, width] = attributes.window.kernel;
+        let own = maps / attributes.groups.max(1);
+        let deviation = (2.0 / (own * height * width).max(1) as f32).sqrt();
+        let shape = vec![channels, own, height, width];
+        let mut inputs =
+            vec![Some(x), Some(self.normal(&format!("{name}.weight"), shape, deviation)?)];
+        if bias {
+            inputs.push(Some(self.fill(&format!("{name}.bias"), maps, 0.0)));
+        }
+        self.graph.add_node(name, Op::ConvTranspose(attributes), &inputs)
     }
 
-    /// Clamps to [0, inf).
-    pub fn relu(&mut self, x: ValueId) -> Result<ValueId> {
-        self.apply("relu", Op::RELU, &[x])
+    /// A fully connected layer over the last dimension, `[..., c]` to `[..., out]`, as MatMul and
+    /// Add: `NAME.weight` `[c, out]`, normal with deviation 0.02, and `NAME.bias` of zeros.
+    pub fn dense(&mut self, x: ValueId, name: &str, out: usize) -> Result<ValueId> {
+        let shape = &self.graph.value(x).shape;
+        let features = shape.extent(shape.rank().saturating_sub(1), name)?;
+        let weight = self.normal(&format!("{name}.weight"), vec![features, out], 0.02)?;
+        let bias = self.fill(&format!("{name}.bias"), out, 0.0);
+        let y =
+            self.graph.add_node(format!("{name}.product"), Op::MatMul, &[Some(x), Some(weight)])?;
+        self.graph.add_node(name, Op::Binary(Binary::Add), &[Some(y), Some(bias)])
     }
 
-    /// `a + b`, broadcast.
-    pub fn add(&mut self, a: ValueId, b: ValueId) -> Result<ValueId> {
-        self.apply("add", Op::Binary(Binary::Add), &[a, b])
+    /// Layer normalisation over the last dimension: scale `NAME.weight` 1 and `NAME.bias` 0.
+    pub fn layer_norm(&mut self, x: ValueId, name: &str, epsilon: f32) -> Result<ValueId> {
+        let shape = &self.graph.value(x).shape;
+        let axis = shape.rank().saturating_sub(1);
+        let features = shape.extent(axis, name)?;
+        let weight = self.fill(&format!("{name}.weight"), features, 1.0);
+        let bias = self.fill(&format!("{name}.bias"), features, 0.0);
+        let inputs = [Some(x), Some(weight), Some(bias)];
+        self.graph.add_node(name, Op::LayerNorm { axis, epsilon }, &inputs)
     }
 
-    /// Largest element of each window.
-    pub fn max_pool(&mut self, x: ValueId, window: Window) -> Result<ValueId> {
-        let pool = Pool { window, ceil_mode: false, count_include_pad: false };
-        self.apply("max_pool", Op::MaxPool(pool), &[x])
+    /// Group normalisation: scale `NAME.weight` 1 and `NAME.bias` 0, one for each channel.
+    pub fn group_norm(
+        &mut self,
+        x: ValueId,
+        name: &str,
+        groups: usize,
+        epsilon: f32,
+    ) -> Result<ValueId> {
+        let channels = self.graph.value(x).shape.extent(1, name)?;
+        let weight = self.fill(&format!("{name}.weight"), channels, 1.0);
+        let bias = self.fill(&format!("{name}.bias"), channels, 0.0);
+        let inputs = [Some(x), Some(weight), Some(bias)];
+        self.graph.add_node(name, Op::GroupNorm { groups, epsilon }, &inputs)
     }
 
-    /// Mean of each window; padding does not count.
-    pub fn average_pool(&mut self, x: ValueId, window: Window) -> Result<ValueId> {
-        let pool = Pool { window, ceil_mode: false, count_include_pad: false };
-        self.apply("average_pool", Op::AveragePool(pool), &[x])
+    /// Relu with a learnt slope below zero for each channel of a map `[n, c, h, w]`: `NAME.weight`
+    /// `[c, 1, 1]` of 0.25 (He et al. 2015).
+    pub fn prelu(&mut self, x: ValueId, name: &str) -> Result<ValueId> {
+        let channels = self.graph.value(x).shape.extent(1, name)?;
+        let slope = Tensor::new([channels, 1, 1], vec![0.25f32; channels])?;
+        let slope = self.constant(&format!("{name}.weight"), slope);
+        self.graph.add_node(name, Op::Binary(Binary::PRelu), &[Some(x), Some(slope)])
     }
 
-    /// Mean over height and width, kept as 1x1.
-    pub fn global_average_pool(&mut self, x: ValueId) -> Result<ValueId> {
-        self.apply("global_average_pool", Op::GlobalAveragePool, &[x])
-    }
-
-    /// `[n, ...]` to `[n, product of the rest]`.
-    pub fn flatten(&mut self, x: ValueId) -> Result<ValueId> {
-        self.apply("flatten", Op::Flatten { axis: 1 }, &[x])
-    }
-
-    /// Joins values along `axis`.
-    pub fn concat(&mut self, values: &[ValueId], axis: usize) -> Result<ValueId> {
-        self.apply("concat", Op::Concat { axis }, values)
+    /// Weights called `name`, normal with this standard deviation.
+    pub fn weight(&mut self, name: &str, shape: &[usize], deviation: f32) -> Result<ValueId> {
+        self.normal(name, shape.to_vec(), deviation)
     }
 
     /// Any operator; the name is derived from the first input's and `suffix`.
