@@ -2,23 +2,26 @@
 //!
 //! Each pass returns how often it applied, and leaves a graph without unused nodes or values that
 //! passes [`Graph::validate`]. Value ids change; the order and names of inputs and outputs do not.
-//!
-//! | pass | what it does | difference of the results |
-//! | --- | --- | --- |
-//! | [`remove_identities`] | drops nodes that return their input | none |
-//! | [`fold_constants`] | computes what depends on constants alone | none |
-//! | [`pad_into_conv`] | moves zero padding into the convolution | none |
-//! | [`fold_batch_norm`] | moves BatchNorm into the layer before it | rounding of weights |
+//! [`all`] lists them; [`canonicalise`] runs them until nothing changes, and [`check`] measures
+//! what they did to the results.
 
+mod canonical;
+mod check;
 mod fold_batch_norm;
 mod fold_constants;
 mod pad_into_conv;
 mod remove_identities;
+mod remove_unused;
+#[allow(dead_code)]
+mod rewrite;
 
+pub use canonical::{Applied, Pass, all, canonicalise, simplify};
+pub use check::{Difference, check};
 pub use fold_batch_norm::fold_batch_norm;
 pub use fold_constants::fold_constants;
 pub use pad_into_conv::pad_into_conv;
 pub use remove_identities::remove_identities;
+pub use remove_unused::remove_unused;
 
 use crate::{Graph, Result};
 

@@ -1,0 +1,137 @@
+//! All passes in order, repeated until none finds anything.
+
+use std::collections::HashMap;
+
+use super::*;
+use crate::{Node, Op, Result};
+
+/// A rewrite with a name.
+#[derive(Clone, Copy, Debug)]
+pub struct Pass {
+    /// Name, unique among the passes.
+    pub name: &'static str,
+    /// What it does, in a line.
+    pub summary: &'static str,
+    /// Whether it computes new weights, so that a graph to be trained should not pass through it.
+    pub folds_parameters: bool,
+    /// Runs it on a graph, and returns how often it applied.
+    pub run: fn(&mut Graph) -> Result<usize>,
+}
+
+/// What one run of a pass did.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct Applied {
+    /// Name of the pass.
+    pub pass: &'static str,
+    /// How often it applied.
+    pub rewrites: usize,
+    /// Names of the nodes that are different after it, in order.
+    pub nodes: Vec<String>,
+    /// Number of nodes before it.
+    pub nodes_before: usize,
+    /// Number of nodes after it.
+    pub nodes_after: usize,
+}
+
+/// Most rounds of all passes. Each pass makes nodes fewer or simpler, and real models settle in
+/// two or three rounds; the bound is for graphs made to be slow.
+const MAX_ROUNDS: usize = 16;
+
+macro_rules! passes {
+    ($($pass:ident, $folds:literal, $summary:literal;)*) => {
+        &[$(Pass {
+            name: stringify!($pass),
+            summary: $summary,
+            folds_parameters: $folds,
+            run: $pass,
+        }),*]
+    };
+}
+
+/// Every pass, in the order in which [`canonicalise`] runs them. The order matters in a few
+/// places: shuffles before reshapes are merged, since a merged reshape hides them; activations
+/// before constants are folded into a convolution, since the 3 of `x + 3` in a hard sigmoid would
+/// vanish in its bias; clamps before activations, which contain them.
+pub fn all() -> &'static [Pass] {
+    passes! {
+        remove_unused, false, "drops nodes that nothing reads";
+        fold_constants, false, "computes what depends on constants alone";
+        remove_identities, false, "drops nodes that return their input";
+        fold_batch_norm, true, "moves BatchNorm into the layer before it";
+        pad_into_conv, false, "moves padding into the convolution or pooling after it";
+    }
+}
+
+/// Rewrites `graph` to the form that the runtime, the quantiser and the reports know best: one
+/// operator for what exporters spell in several, nothing computed twice or for nobody. Runs
+/// [`all`] in order, again and again until nothing changes, and returns what applied, in order.
+/// The results stay the same up to rounding; [`Pass::folds_parameters`] tells which passes change
+/// weights. Inputs and outputs keep their order and names. Idempotent.
+///
+/// # Errors
+/// Where `graph` is not valid.
+pub fn canonicalise(graph: &mut Graph) -> Result<Vec<Applied>> {
+    until_settled(graph, |_| true)
+}
+
+/// As [`canonicalise`], without the passes that compute new weights: a graph that trains as
+/// before.
+///
+/// # Errors
+/// Where `graph` is not valid.
+pub fn simplify(graph: &mut Graph) -> Result<Vec<Applied>> {
+    until_settled(graph, |pass| !pass.folds_parameters)
+}
+
+fn until_settled(graph: &mut Graph, wanted: impl Fn(&Pass) -> bool) -> Result<Vec<Applied>> {
+    graph.validate()?;
+    let mut applied = vec![];
+    let mut known = Known::of(graph);
+    for _ in 0..MAX_ROUNDS {
+        let before = applied.len();
+        for pass in all().iter().filter(|p| wanted(p)) {
+            applied.extend(apply(pass, graph, &mut known)?);
+        }
+        if applied.len() == before {
+            break;
+        }
+    }
+    Ok(applied)
+}
+
+/// Runs one pass; `known` is what the graph holds before it, and after.
+fn apply(pass: &Pass, graph: &mut Graph, known: &mut Known) -> Result<Option<Applied>> {
+    let nodes_before = graph.nodes.len();
+    let rewrites = (pass.run)(graph)?;
+    if rewrites == 0 {
+        return Ok(None);
+    }
+    let nodes = known.changed(graph);
+    *known = Known::of(graph);
+    let nodes_after = graph.nodes.len();
+    Ok(Some(Applied { pass: pass.name, rewrites, nodes, nodes_before, nodes_after }))
+}
+
+/// Operator and inputs, by name, of every node: ids change when a graph is compacted.
+struct Known(HashMap<String, (Op, Vec<Option<String>>)>);
+
+impl Known {
+    fn of(graph: &Graph) -> Known {
+        let entry = |n: &Node| (n.name.clone(), (n.op.clone(), input_names(graph, n)));
+        Known(graph.nodes.iter().map(entry).collect())
+    }
+
+    /// Names of the nodes of `graph` that are not here with the same operator and inputs.
+    fn changed(&self, graph: &Graph) -> Vec<String> {
+        let differs = |n: &&Node| {
+            self.0
+                .get(&n.name)
+                .is_none_or(|(op, inputs)| *op != n.op || *inputs != input_names(graph, n))
+        };
+        graph.nodes.iter().filter(differs).map(|n| n.name.clone()).collect()
+    }
+}
+
+fn input_names(graph: &Graph, node: &Node) -> Vec<Option<String>> {
+    node.inputs.iter().map(|id| id.map(|id| graph.value(id).name.clone())).collect()
+}
