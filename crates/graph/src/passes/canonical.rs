@@ -36,6 +36,9 @@ pub struct Applied {
 /// Most rounds of all passes. Each pass makes nodes fewer or simpler, and real models settle in
 /// two or three rounds; the bound is for graphs made to be slow.
 const MAX_ROUNDS: usize = 16;
+/// Rounds that may fold constants: each may add as much as the graph stores, so that more would
+/// let a small file ask for much memory.
+const FOLDING_ROUNDS: usize = 2;
 
 macro_rules! passes {
     ($($pass:ident, $folds:literal, $summary:literal;)*) => {
@@ -57,8 +60,28 @@ pub fn all() -> &'static [Pass] {
         remove_unused, false, "drops nodes that nothing reads";
         fold_constants, false, "computes what depends on constants alone";
         remove_identities, false, "drops nodes that return their input";
-        fold_batch_norm, true, "moves BatchNorm into the layer before it";
+        share_equal, false, "computes once what is computed twice";
+        channel_shuffle, false, "Reshape, Transpose, Reshape of channels become ChannelShuffle";
+        depth_to_space, false, "Reshape, Transpose, Reshape of pixels become DepthToSpace";
+        merge_transposes, false, "joins Transposes in a row";
+        merge_reshapes, false, "joins changes of shape in a row";
+        clamps, false, "Max, Min and Clips in a row become one Clip or Relu";
+        hard_swish, false, "x * Clip(x + 3, 0, 6) / 6 becomes HardSwish";
+        hard_sigmoid, false, "Clip(x + 3, 0, 6) / 6 becomes HardSigmoid";
+        silu, false, "x * Sigmoid(x) becomes Silu";
+        mish, false, "x * Tanh(Softplus(x)) becomes Mish";
+        gelu, false, "x / 2 * (1 + Erf(x / sqrt(2))) becomes Gelu";
+        leaky_relu, false, "Max(x, a * x) becomes LeakyRelu";
+        layer_norm, false, "means, squares and a root become LayerNorm";
+        norm_affine, false, "a factor and a sum after LayerNorm become its scale and bias";
+        global_pool, false, "means over whole maps become GlobalAveragePool";
         pad_into_conv, false, "moves padding into the convolution or pooling after it";
+        join_gemm, false, "MatMul and Add of matrices become Gemm";
+        fold_batch_norm, true, "moves BatchNorm into the layer before it";
+        fold_affine, true, "moves factors and sums per channel into the layer before them";
+        pointwise, false, "layers between reshapes of 1x1 maps become 1x1 convolutions";
+        expose_clamps, false, "writes out the Relu that a quantised range hides";
+        remove_requantise, false, "drops Dequantize, Quantize pairs that change nothing";
     }
 }
 
@@ -87,9 +110,10 @@ fn until_settled(graph: &mut Graph, wanted: impl Fn(&Pass) -> bool) -> Result<Ve
     graph.validate()?;
     let mut applied = vec![];
     let mut known = Known::of(graph);
-    for _ in 0..MAX_ROUNDS {
+    for round in 0..MAX_ROUNDS {
         let before = applied.len();
-        for pass in all().iter().filter(|p| wanted(p)) {
+        let runs = |p: &&Pass| wanted(p) && (round < FOLDING_ROUNDS || p.name != "fold_constants");
+        for pass in all().iter().filter(runs) {
             applied.extend(apply(pass, graph, &mut known)?);
         }
         if applied.len() == before {
