@@ -12,21 +12,26 @@
 //! | [`interpret`] | a plain reference implementation of every operator |
 //! | [`cost`] | parameters, multiply-adds, peak activation memory |
 //! | [`onnx`] | import and export |
+//! | [`tflite`] | import of TensorFlow Lite |
+//! | [`model`] | opening a model of either format |
 //! | [`passes`] | rewrites that keep the function |
 
 mod builder;
 pub mod cost;
 pub mod error;
+mod file;
 mod graph;
 pub mod infer;
 pub mod interpret;
 pub mod limits;
+pub mod model;
 pub mod onnx;
 mod op;
 pub mod passes;
 pub mod rng;
 mod shape;
 mod tensor;
+pub mod tflite;
 
 pub use builder::Builder;
 pub use error::{GraphError, Result};
