@@ -1,38 +1,13 @@
-//! Every pass against the graph it rewrote, through the reference interpreter.
+//! Passes that fold constants, padding and normalisation into layers.
 
-use edgecut_graph::interpret::run;
 use edgecut_graph::{
-    Binary, Builder, Conv, Gemm, Graph, Op, PadMode, ReshapeDim, Result, Tensor, ValueId, Window,
-    passes,
+    Binary, Builder, Conv, ConvTranspose, Gemm, Op, PadMode, Pool, ReshapeDim, Tensor, ValueId,
+    Window, passes,
 };
-use edgecut_testkit::{
-    Layer, assert_close, random_graph, random_graph_of, random_inputs, random_tensor,
-    randomise_statistics,
-};
+use edgecut_testkit::{Layer, random_graph, random_graph_of, random_tensor, randomise_statistics};
 use proptest::prelude::*;
 
-/// Applies `pass` and checks that names and results of the outputs stay. Returns how often it
-/// applied, and the new graph.
-fn check(graph: &Graph, pass: fn(&mut Graph) -> Result<usize>, tolerance: f32) -> (usize, Graph) {
-    let mut rewritten = graph.clone();
-    let count = pass(&mut rewritten).unwrap();
-    rewritten.validate().unwrap();
-    let names = |g: &Graph, ids: &[ValueId]| -> Vec<String> {
-        ids.iter().map(|&id| g.value(id).name.clone()).collect()
-    };
-    assert_eq!(names(graph, &graph.inputs), names(&rewritten, &rewritten.inputs));
-    assert_eq!(names(graph, &graph.outputs), names(&rewritten, &rewritten.outputs));
-    let inputs = random_inputs(graph, 2, 9);
-    let (expected, got) = (run(graph, &inputs).unwrap(), run(&rewritten, &inputs).unwrap());
-    for (expected, got) in expected.iter().zip(&got) {
-        assert_close(got, expected, tolerance, &graph.name);
-    }
-    (count, rewritten)
-}
-
-fn count(graph: &Graph, name: &str) -> usize {
-    graph.nodes.iter().filter(|n| n.op.name() == name).count()
-}
+use crate::{check, count};
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(200))]
@@ -208,4 +183,118 @@ fn folding_is_bounded() {
     let mut graph = b.finish(&[y]).unwrap();
     // 2^13 + ... + 2^23 elements fit below 2^24; the next result alone is as large as the limit.
     assert_eq!(passes::fold_constants(&mut graph).unwrap(), 11);
+}
+
+fn padded_pool(value: f32, pool: &dyn Fn(Pool) -> Op, own: usize, counts: bool) -> (usize, usize) {
+    let mut b = Builder::new("padded", 1);
+    let x = b.input("x", ["n".into(), 2.into(), 5.into(), 6.into()]);
+    let (before, after) = (vec![0, 0, 1, 1], vec![0, 0, 0, 1]);
+    let pad = Op::Pad { before, after, mode: PadMode::Constant(value) };
+    let x = b.apply("pad", pad, &[x]).unwrap();
+    let window = Window { pads: [own; 4], ..Window::new([3, 3], [2, 1]) };
+    let op = pool(Pool { window, ceil_mode: false, count_include_pad: counts });
+    let y = b.apply("pool", op, &[x]).unwrap();
+    let (moved, rewritten) = check(&b.finish(&[y]).unwrap(), passes::pad_into_conv, 0.0);
+    (moved, rewritten.nodes.len())
+}
+
+#[test]
+fn padding_moves_into_pools_that_treat_it_the_same() {
+    let low = f32::NEG_INFINITY;
+    assert_eq!(padded_pool(0.0, &Op::AveragePool, 0, false), (1, 1));
+    assert_eq!(padded_pool(0.0, &Op::AveragePool, 0, true), (1, 1));
+    assert_eq!(padded_pool(0.0, &Op::AveragePool, 1, true), (1, 1));
+    assert_eq!(padded_pool(low, &Op::MaxPool, 1, false), (1, 1));
+    // The pool's own padding does not count, but that of Pad does.
+    assert_eq!(padded_pool(0.0, &Op::AveragePool, 1, false), (0, 2));
+    assert_eq!(padded_pool(1.0, &Op::AveragePool, 0, true), (0, 2));
+    assert_eq!(padded_pool(0.0, &Op::MaxPool, 0, false), (0, 2));
+    // Three rows of padding are as many as the window has: some windows would be empty.
+    assert_eq!(padded_pool(low, &Op::MaxPool, 2, false), (0, 2));
+}
+
+#[test]
+fn batch_norm_folds_into_transposed_convolutions() {
+    for groups in [1, 2] {
+        let mut b = Builder::new("transposed", 1);
+        let x = b.input("x", ["n".into(), 4.into(), 3.into(), 3.into()]);
+        let window = Window::new([2, 3], [2, 1]);
+        let conv = ConvTranspose { window, groups, output_padding: [0, 0] };
+        let y = b.conv_transpose(x, "up", 6, conv, true).unwrap();
+        let y = b.batch_norm(y, "norm").unwrap();
+        let mut graph = b.finish(&[y]).unwrap();
+        randomise_statistics(&mut graph, 4);
+        assert_eq!(check(&graph, passes::fold_batch_norm, 2e-6).0, 1);
+    }
+}
+
+/// A convolution, then a constant of this shape on one side of a function.
+fn conv_then(function: Binary, shape: &[usize], first: bool) -> (usize, usize) {
+    let mut b = Builder::new("affine", 1);
+    let x = b.input("x", ["n".into(), 3.into(), 4.into(), 5.into()]);
+    let y = b.conv(x, "conv", 5, Window::same(3, 1), 1, true).unwrap();
+    let c = b.constant("c", random_tensor(shape, 8));
+    let inputs: [ValueId; 2] = if first { [c, y] } else { [y, c] };
+    let y = b.apply("affine", Op::Binary(function), &inputs).unwrap();
+    let mut graph = b.finish(&[y]).unwrap();
+    randomise_statistics(&mut graph, 4);
+    let (folded, rewritten) = check(&graph, passes::fold_affine, 3e-6);
+    (folded, rewritten.nodes.len())
+}
+
+#[test]
+fn factors_and_sums_per_channel_fold_into_convolutions() {
+    let channels: [&[usize]; 4] = [&[5, 1, 1], &[1, 5, 1, 1], &[], &[1]];
+    for shape in channels {
+        for function in [Binary::Add, Binary::Sub, Binary::Mul] {
+            for first in [false, true] {
+                assert_eq!(conv_then(function, shape, first), (1, 1), "{function:?} {shape:?}");
+            }
+        }
+        assert_eq!(conv_then(Binary::Div, shape, false), (1, 1));
+        assert_eq!(conv_then(Binary::Div, shape, true), (0, 2));
+    }
+    // Along columns, of every element, and of a higher rank.
+    let others: [&[usize]; 4] = [&[5], &[4, 5], &[5, 4, 5], &[1, 1, 5, 1, 1]];
+    for shape in others {
+        assert_eq!(conv_then(Binary::Mul, shape, false).0, 0, "{shape:?}");
+    }
+}
+
+#[test]
+fn product_and_sum_become_gemm() {
+    for (bias, joined) in [(&[3usize][..], 1), (&[1, 3], 1), (&[1], 0), (&[2, 3], 0)] {
+        let mut b = Builder::new("gemm", 1);
+        let x = b.input("x", [2.into(), 4.into()]);
+        let w = b.constant("w", random_tensor(&[4, 3], 1));
+        let c = b.constant("c", random_tensor(bias, 2));
+        let y = b.apply("product", Op::MatMul, &[x, w]).unwrap();
+        let y = b.apply("sum", Op::Binary(Binary::Add), &[c, y]).unwrap();
+        let graph = b.finish(&[y]).unwrap();
+        assert_eq!(check(&graph, passes::join_gemm, 1e-6).0, joined, "{bias:?}");
+    }
+}
+
+#[test]
+fn numbers_that_change_nothing_go() {
+    for (function, number, gone) in [
+        (Binary::Add, 0.0, 1),
+        (Binary::Sub, 0.0, 1),
+        (Binary::Mul, 1.0, 1),
+        (Binary::Div, 1.0, 1),
+        (Binary::Mul, 0.0, 0),
+        (Binary::Add, 1.0, 0),
+    ] {
+        for shape in [&[][..], &[1, 1, 1]] {
+            let mut b = Builder::new("neutral", 1);
+            let x = b.input("x", ["n".into(), 4.into()]);
+            let c = b.constant("c", Tensor::new(shape, vec![number]).unwrap());
+            let y = b.apply("f", Op::Binary(function), &[x, c]).unwrap();
+            let y = b.relu(y).unwrap();
+            let graph = b.finish(&[y]).unwrap();
+            // A constant of higher rank makes the result one of higher rank.
+            let expected = if shape.is_empty() { gone } else { 0 };
+            assert_eq!(check(&graph, passes::remove_identities, 0.0).0, expected);
+        }
+    }
 }
