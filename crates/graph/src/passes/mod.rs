@@ -3,7 +3,7 @@
 //! Each pass returns how often it applied, and leaves a graph without unused nodes or values that
 //! passes [`Graph::validate`]. Value ids change; the order and names of inputs and outputs do not.
 //! [`all`] lists them; [`canonicalise`] runs them until nothing changes, and [`check`] measures
-//! what they did to the results.
+//! what they did to the results. [`simplify`] leaves weights as they are, for graphs to be trained.
 
 mod absorb;
 mod activations;

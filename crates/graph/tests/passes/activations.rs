@@ -200,7 +200,7 @@ fn silu_and_mish() {
 }
 
 fn erf_gate(s: &mut Sketch, x: ValueId) -> ValueId {
-    let e = s.with(Div, x, 1.414_213_5);
+    let e = s.with(Div, x, std::f32::consts::SQRT_2);
     let e = s.unary(Unary::Erf, e);
     s.with(Add, e, 1.0)
 }

@@ -47,7 +47,10 @@ pub fn ops(graph: &Graph) -> Vec<&'static str> {
 }
 
 /// A builder with short words for formulas.
-pub struct Sketch(pub Builder);
+pub struct Sketch(
+    /// What it draws with.
+    pub Builder,
+);
 
 impl Sketch {
     /// A graph with one input `x` of this shape and batch `n`.
@@ -59,15 +62,18 @@ impl Sketch {
         (Sketch(b), x)
     }
 
+    /// A stored number.
     pub fn number(&mut self, value: f32) -> ValueId {
         let name = self.0.graph().unique_name("number");
         self.0.constant(&name, Tensor::scalar(value))
     }
 
+    /// Any operator.
     pub fn op(&mut self, op: Op, inputs: &[ValueId]) -> ValueId {
         self.0.apply("op", op, inputs).unwrap()
     }
 
+    /// A function of two values.
     pub fn binary(&mut self, function: Binary, a: ValueId, b: ValueId) -> ValueId {
         self.op(Op::Binary(function), &[a, b])
     }
@@ -78,10 +84,12 @@ impl Sketch {
         self.binary(function, x, number)
     }
 
+    /// A function of one value.
     pub fn unary(&mut self, function: Unary, x: ValueId) -> ValueId {
         self.op(Op::Unary(function), &[x])
     }
 
+    /// The graph, which returns this value.
     pub fn finish(self, output: ValueId) -> Graph {
         self.0.finish(&[output]).unwrap()
     }
