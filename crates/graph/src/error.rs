@@ -54,6 +54,16 @@ pub enum GraphError {
         /// What does not fit.
         problem: String,
     },
+    /// A model for inputs of any size needs a size.
+    #[error("input '{input}' is declared {declared}: give it a shape of fixed extents ({source})")]
+    NeedsShape {
+        /// Name of the input.
+        input: String,
+        /// Its shape, with symbols.
+        declared: crate::Shape,
+        /// What cannot be done without.
+        source: Box<GraphError>,
+    },
     /// A declared size exceeds a limit of [`crate::limits`].
     #[error("{place}: {what} is {value}, more than the limit of {limit}")]
     Limit {
@@ -92,10 +102,12 @@ impl GraphError {
         GraphError::InFile { file: file.into(), source: Box::new(self) }
     }
 
-    /// The error without the file around it.
+    /// The error without the file or the advice around it.
     pub fn root(&self) -> &GraphError {
         match self {
-            GraphError::InFile { source, .. } => source.root(),
+            GraphError::InFile { source, .. } | GraphError::NeedsShape { source, .. } => {
+                source.root()
+            }
             other => other,
         }
     }

@@ -6,6 +6,7 @@
 use super::proto::{AttributeProto, TensorProto, attribute_type as kind};
 
 /// Attributes that have not been taken yet. Errors are what is wrong, without the node's name.
+#[derive(Clone)]
 pub(super) struct Attributes<'a> {
     rest: Vec<&'a AttributeProto>,
 }

@@ -1,114 +1,57 @@
 //! From the bytes of a file to a checked graph.
 
 use std::collections::{HashMap, HashSet};
-use std::fs::File;
-use std::io::Read;
 use std::path::Path;
 
 use super::attributes::Attributes;
 use super::external::External;
 use super::node::{Meaning, NodeIn};
-use super::order::{label, order};
+use super::order::label;
 use super::proto::*;
 use super::shapes::Items;
-use super::{MAX_OPSET, MIN_OPSET, operators, scan, shapes, tensors};
-use crate::limits::{MAX_FILE_BYTES, MAX_FOLDED_ELEMENTS, MAX_NODES, MAX_RANK, MAX_VALUES};
-use crate::{Dim, Graph, GraphError, Node, Op, ReshapeDim, Result, Shape, Tensor, ValueId};
+use super::template::{Declared, Template};
+use super::{MAX_OPSET, MIN_OPSET, operators, shapes, tensors};
+use crate::limits::{MAX_FILE_BYTES, MAX_FOLDED_ELEMENTS, MAX_NODES, MAX_VALUES};
+use crate::{DType, Graph, GraphError, Node, Op, ReshapeDim, Result, Shape, Tensor, ValueId};
 
-/// Reads the model at `path`; external data is looked up in its folder. Float16, bfloat16 and
-/// float64 become float32; an input extent without a name or number becomes a symbol: `batch` for
-/// the first dimension, `INPUT_dimI` for others. Inputs that have an initializer are constants.
+/// Reads the model at `path`: [`Template::open`], with the shapes that the file declares.
+/// Float16, bfloat16 and float64 become float32; inputs that have an initializer are constants.
 ///
 /// Errors name the file, and where in it: [`GraphError::InFile`].
 pub fn import(path: &Path) -> Result<Graph> {
-    let place = path.display().to_string();
-    let read = || -> Result<Graph> {
-        let io = |source| GraphError::Io { path: place.clone(), source };
-        let file = File::open(path).map_err(io)?;
-        let size = file.metadata().map_err(io)?.len();
-        check_size(size)?;
-        let mut bytes = Vec::with_capacity(size as usize);
-        // One more byte than allowed shows a file that grew, or a device without end.
-        file.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes).map_err(io)?;
-        let stem = path.file_stem().map(|s| s.to_string_lossy().into_owned()).unwrap_or_default();
-        model(&stem, bytes.into(), External::beside(path))
-    };
-    match read() {
-        // Already names the file.
-        Err(error @ GraphError::Io { .. }) => Err(error),
-        result => result.map_err(|source| source.in_file(&place)),
-    }
+    Template::open(path)?.graph(&[])
 }
 
 /// As [`import`], from memory. `name` names the model in errors, and becomes its name where the
 /// file gives none. External data is refused.
 pub fn from_bytes(name: &str, bytes: &[u8]) -> Result<Graph> {
-    check_size(bytes.len() as u64)
-        .and_then(|()| model(name, Bytes::copy_from_slice(bytes), External::none()))
-        .map_err(|source| source.in_file(name))
+    Template::from_bytes(name, bytes)?.graph(&[])
 }
 
-fn check_size(size: u64) -> Result<()> {
+pub(super) fn check_size(size: u64) -> Result<()> {
     limit("file", "size in bytes", size, MAX_FILE_BYTES)
 }
 
-fn limit(place: &str, what: &'static str, value: u64, limit: u64) -> Result<()> {
+pub(super) fn limit(place: &str, what: &'static str, value: u64, limit: u64) -> Result<()> {
     if value <= limit {
         return Ok(());
     }
     Err(GraphError::Limit { place: place.into(), what, value, limit })
 }
 
-fn malformed<T>(place: impl Into<String>, problem: impl Into<String>) -> Result<T> {
+pub(super) fn malformed<T>(place: impl Into<String>, problem: impl Into<String>) -> Result<T> {
     Err(GraphError::Malformed { place: place.into(), problem: problem.into() })
 }
 
-fn model(name: &str, bytes: Bytes, external: External) -> Result<Graph> {
-    check_size(bytes.len() as u64)?;
-    scan::check(&bytes)?;
-    let model = ModelProto::decode(bytes).map_err(|e| GraphError::Malformed {
-        place: "file".into(),
-        problem: format!("not an ONNX file, or damaged: {e}"),
-    })?;
-    let opsets = Opsets::of(&model);
-    let Some(mut graph) = model.graph else {
-        return malformed("file", "has no graph: not an ONNX model, or truncated");
-    };
-    let opsets = opsets?;
-    if !graph.sparse_initializer.is_empty() {
-        return malformed("graph", "has sparse initializers, which edgecut does not read");
-    }
-    limit("graph", "number of nodes", graph.node.len() as u64, MAX_NODES as u64)?;
-    let values = graph.initializer.len() + graph.input.len();
-    limit("graph", "number of values", values as u64, MAX_VALUES as u64)?;
-
-    let title = if graph.name().is_empty() { name } else { graph.name() };
-    let mut importer = Importer::new(title, &graph, external);
-    importer.constants(&mut graph)?;
-    importer.inputs(&graph)?;
-    for index in order(&graph, |name| importer.slots.contains_key(name))? {
-        importer.node(&graph, index, &opsets)?;
-    }
-    importer.outputs(&graph)?;
-    for entry in model.metadata_props {
-        let (key, value) = (entry.key.unwrap_or_default(), entry.value.unwrap_or_default());
-        importer.graph.metadata.insert(key, value);
-    }
-    let mut graph = importer.graph;
-    graph.remove_unused();
-    graph.validate()?;
-    Ok(graph)
-}
-
 /// Operator sets of a file.
-struct Opsets {
+pub(super) struct Opsets {
     default: i64,
     others: HashMap<String, i64>,
     functions: HashSet<(String, String)>,
 }
 
 impl Opsets {
-    fn of(model: &ModelProto) -> Result<Opsets> {
+    pub fn of(model: &ModelProto) -> Result<Opsets> {
         let mut others = HashMap::new();
         for entry in &model.opset_import {
             let domain = canonical_domain(entry.domain());
@@ -153,11 +96,10 @@ pub(super) struct Importer {
     nodes: Names,
     /// Elements read and made by constant folding so far.
     folded: usize,
-    external: External,
 }
 
 impl Importer {
-    fn new(title: &str, proto: &GraphProto, external: External) -> Importer {
+    pub fn new(title: &str, proto: &GraphProto) -> Importer {
         let mut values = Names::default();
         let infos = proto.input.iter().chain(&proto.output).map(|i| i.name());
         let tensors = proto.initializer.iter().map(|t| t.name());
@@ -169,62 +111,22 @@ impl Importer {
             values,
             nodes: Names::default(),
             folded: 0,
-            external,
         }
     }
 
-    /// Initializers. Their messages are dropped one by one, so that a tensor and its encoded form
-    /// coexist for one tensor at a time.
-    fn constants(&mut self, proto: &mut GraphProto) -> Result<()> {
-        for (index, stored) in std::mem::take(&mut proto.initializer).into_iter().enumerate() {
-            let name = stored.name().to_string();
-            let place = format!("initializer '{name}'");
-            if name.is_empty() {
-                return malformed(format!("initializer {index}"), "has no name");
-            }
-            if self.slots.contains_key(&name) {
-                return malformed(place, "is defined twice");
-            }
-            let tensor = tensors::tensor(&stored, &place, &mut self.external)?;
-            self.bind_constant(name, tensor)?;
-        }
-        Ok(())
+    pub fn add_input(&mut self, input: &Declared) {
+        let id = self.graph.add_input(&*input.name, input.dtype, input.shape.clone());
+        self.slots.insert(input.name.clone(), Slot::Value(id));
     }
 
-    fn inputs(&mut self, proto: &GraphProto) -> Result<()> {
-        let mut seen = HashSet::new();
-        for info in &proto.input {
-            let name = info.name();
-            let place = format!("input '{name}'");
-            if name.is_empty() || !seen.insert(name) {
-                return malformed(place, "has no name of its own");
-            }
-            if self.slots.contains_key(name) {
-                continue;
-            }
-            let Some(tensor) = info.r#type.as_ref().and_then(|t| t.tensor_type.as_ref()) else {
-                return malformed(place, "is not a dense tensor");
-            };
-            let kind = data_type::name(tensor.elem_type());
-            let Some(dtype) = tensors::dtype(tensor.elem_type()) else {
-                return malformed(
-                    place,
-                    format!("has element type {kind}, which is not supported"),
-                );
-            };
-            let Some(shape) = &tensor.shape else {
-                return malformed(place, "declares no shape: export the model with shapes");
-            };
-            limit(&place, "number of dimensions", shape.dim.len() as u64, MAX_RANK as u64)?;
-            let shape = input_shape(name, shape);
-            shape.len_with(1, &place)?;
-            let id = self.graph.add_input(name, dtype, shape);
-            self.slots.insert(name.to_string(), Slot::Value(id));
-        }
-        Ok(())
-    }
-
-    fn node(&mut self, proto: &GraphProto, index: usize, opsets: &Opsets) -> Result<()> {
+    /// Imports one node. `constant` is its tensor where it is a Constant.
+    pub fn node(
+        &mut self,
+        proto: &GraphProto,
+        index: usize,
+        opsets: &Opsets,
+        constant: Option<&Tensor>,
+    ) -> Result<()> {
         let node = &proto.node[index];
         let domain = canonical_domain(node.domain());
         let mut view = NodeIn {
@@ -241,13 +143,17 @@ impl Importer {
         if opsets.functions.contains(&(node.domain().into(), node.op_type().into())) {
             return Err(view.unsupported("it is a function of the model: inline it (onnx.inliner)"));
         }
-        if !domain.is_empty() {
+        if !matches!(domain, "" | "com.microsoft") {
             return Err(view.unsupported(operators::list()));
         }
         if node.output.first().is_none_or(|o| o.is_empty()) {
             return Err(view.malformed("has no first output"));
         }
-        let meaning = match shapes::evaluate(self, &mut view)? {
+        if let Some(tensor) = constant {
+            return self.bind(&view, Meaning::Constant(tensor.clone()));
+        }
+        let evaluated = if domain.is_empty() { shapes::evaluate(self, &mut view)? } else { None };
+        let meaning = match evaluated {
             Some(meaning) => meaning,
             None => operators::map(self, &mut view)?,
         };
@@ -263,6 +169,12 @@ impl Importer {
             Meaning::Op(op, inputs) => {
                 self.compute(node.name.clone(), op, inputs, &outputs[0])?;
             }
+            Meaning::Outputs(op, inputs) => {
+                let made = Node { name: node.name.clone(), op, inputs, outputs: vec![] };
+                let made = self.push_all(made, outputs)?;
+                self.bind_values(outputs, &made);
+            }
+            Meaning::Values(values) => self.bind_values(outputs, &values),
             Meaning::Each(each) => {
                 for (index, (op, inputs)) in each.into_iter().enumerate() {
                     let Some(output) = outputs.get(index).filter(|o| !o.is_empty()) else {
@@ -285,6 +197,12 @@ impl Importer {
             }
         }
         Ok(())
+    }
+
+    fn bind_values(&mut self, outputs: &[String], values: &[ValueId]) {
+        for (output, &id) in outputs.iter().zip(values).filter(|(output, _)| !output.is_empty()) {
+            self.slots.insert(output.clone(), Slot::Value(id));
+        }
     }
 
     /// Adds `op` under `name`, with its result under the file's name `output`.
@@ -314,44 +232,89 @@ impl Importer {
         self.push(Node { name, op, inputs, outputs: vec![] }, output)
     }
 
-    /// Adds a node, or its result where that is constant.
-    fn push(&mut self, mut node: Node, output: String) -> Result<ValueId> {
-        let (dtype, shape) = crate::infer::infer_node(&self.graph, &node)?.swap_remove(0);
-        if let Some(tensor) = self.fold(&node, &shape)? {
-            self.check_room()?;
-            return Ok(self.graph.add_constant(output, tensor));
-        }
-        self.check_room()?;
-        let id = self.graph.add_value(output, dtype, shape);
-        node.outputs.push(id);
-        self.graph.nodes.push(node);
-        Ok(id)
+    /// Adds an intermediate node of one output, under fresh names made from those of `node` and
+    /// `suffix`, and returns its result.
+    pub fn emit(
+        &mut self,
+        node: &NodeIn,
+        suffix: &str,
+        op: Op,
+        inputs: &[Option<ValueId>],
+    ) -> Result<ValueId> {
+        self.part(node, suffix, op, inputs.to_vec())
     }
 
-    /// The result of a node of constants, where the work is linear in the elements read and made,
+    /// Adds a node of one output, or its result where that is constant.
+    fn push(&mut self, node: Node, output: String) -> Result<ValueId> {
+        let (name, op) = (node.name.clone(), node.op.name());
+        match self.push_all(node, &[output])?[..] {
+            [id] => Ok(id),
+            _ => Err(GraphError::Node { node: name, op, problem: "has several outputs".into() }),
+        }
+    }
+
+    /// Adds a node, or its results where they are constant. Outputs without a name in `names` get
+    /// a fresh one.
+    fn push_all(&mut self, mut node: Node, names: &[String]) -> Result<Vec<ValueId>> {
+        let types = crate::infer::infer_node(&self.graph, &node)?;
+        let mut names: Vec<Option<String>> =
+            names.iter().map(|n| (!n.is_empty()).then(|| n.clone())).collect();
+        names.resize(types.len(), None);
+        let folded = self.fold(&node, &types)?;
+        let mut ids = Vec::with_capacity(types.len());
+        for (index, (dtype, shape)) in types.into_iter().enumerate() {
+            self.check_room()?;
+            let name = names[index].take();
+            let name = name.unwrap_or_else(|| {
+                self.values.fresh(&format!("{}_output{index}", stem(&node.name)))
+            });
+            ids.push(match &folded {
+                Some(tensors) => self.graph.add_constant(name, tensors[index].clone()),
+                None => self.graph.add_value(name, dtype, shape),
+            });
+        }
+        if folded.is_none() {
+            node.outputs.clone_from(&ids);
+            self.graph.nodes.push(node);
+        }
+        Ok(ids)
+    }
+
+    /// The results of a node of constants, where the work is linear in the elements read and made,
     /// and the limit on them is not exhausted. Dequantize stays: folding it would undo
-    /// quantisation.
-    fn fold(&mut self, node: &Node, shape: &Shape) -> Result<Option<Tensor>> {
+    /// quantisation. What fails stays too: it is an error of the run, as in other runtimes.
+    fn fold(&mut self, node: &Node, types: &[(DType, Shape)]) -> Result<Option<Vec<Tensor>>> {
         let cheap = !matches!(
             node.op,
             Op::Conv(_)
+                | Op::ConvTranspose(_)
+                | Op::ConvInteger(_)
                 | Op::Gemm(_)
                 | Op::MatMul
+                | Op::MatMulInteger
                 | Op::MaxPool(_)
                 | Op::AveragePool(_)
+                | Op::LpPool { .. }
+                | Op::Resize(_)
                 | Op::Dequantize { .. }
         );
         let constant = node.inputs.iter().flatten().all(|&id| self.graph.constant(id).is_some());
-        let Some(dims) = shape.to_fixed().filter(|_| cheap && constant) else { return Ok(None) };
+        if !cheap || !constant {
+            return Ok(None);
+        }
+        let mut count = 0usize;
+        for (_, shape) in types {
+            let Some(dims) = shape.to_fixed() else { return Ok(None) };
+            count = count.saturating_add(dims.iter().product());
+        }
         let read = node.inputs.iter().flatten().filter_map(|&id| self.graph.constant(id));
-        let read = read.map(Tensor::len).fold(0, usize::saturating_add);
-        let count = dims.iter().product::<usize>().saturating_add(read);
+        let count = read.map(Tensor::len).fold(count, usize::saturating_add);
         match self.folded.checked_add(count).filter(|&sum| sum <= MAX_FOLDED_ELEMENTS) {
             Some(sum) => self.folded = sum,
             None => return Ok(None),
         }
         let none = vec![None; node.inputs.len()];
-        Ok(crate::interpret::run_node(&self.graph, node, &none)?.pop())
+        Ok(crate::interpret::run_node(&self.graph, node, &none).ok())
     }
 
     /// Counts elements of a constant that is not stored in the file.
@@ -374,7 +337,7 @@ impl Importer {
         Ok(self.graph.add_constant(name, tensor))
     }
 
-    fn bind_constant(&mut self, name: String, tensor: Tensor) -> Result<ValueId> {
+    pub fn bind_constant(&mut self, name: String, tensor: Tensor) -> Result<ValueId> {
         self.check_room()?;
         let id = self.graph.add_constant(name.clone(), tensor);
         self.slots.insert(name, Slot::Value(id));
@@ -383,7 +346,7 @@ impl Importer {
 
     /// Reads the tensor of an attribute.
     pub fn stored(&mut self, proto: &TensorProto, place: &str) -> Result<Tensor> {
-        tensors::tensor(proto, place, &mut self.external)
+        tensors::tensor(proto, place, &mut External::none())
     }
 
     /// What is known about the elements of a name: a shape computation, or a small constant.
@@ -394,7 +357,7 @@ impl Importer {
         }
     }
 
-    fn outputs(&mut self, proto: &GraphProto) -> Result<()> {
+    pub fn outputs(&mut self, proto: &GraphProto) -> Result<()> {
         if proto.output.is_empty() {
             return malformed("graph", "has no outputs");
         }
@@ -452,17 +415,6 @@ impl Importer {
             _ => Ok(()),
         }
     }
-}
-
-fn input_shape(name: &str, shape: &TensorShapeProto) -> Shape {
-    let dims =
-        shape.dim.iter().enumerate().map(|(axis, dim)| match (dim.dim_value(), dim.dim_param()) {
-            (value, _) if value > 0 => Dim::Fixed(usize::try_from(value).unwrap_or(usize::MAX)),
-            (_, "") if axis == 0 => Dim::from("batch"),
-            (_, "") => Dim::from(format!("{name}_dim{axis}").as_str()),
-            (_, symbol) => Dim::from(symbol),
-        });
-    Shape::new(dims.collect())
 }
 
 /// The beginning of a name, for names made from it: one long name in the file must not become a

@@ -10,7 +10,8 @@
 //! | --- | --- |
 //! | `proto` | the protobuf messages |
 //! | `scan` | refuses files whose decoding would need too much memory |
-//! | `import` | inputs, constants, outputs; one node after another |
+//! | `template` | the decoded file; graphs for given input shapes |
+//! | `import` | one node after another, outputs |
 //! | `order` | topological order, unique names |
 //! | `tensors`, `external` | stored tensors, and those in other files |
 //! | `attributes`, `node` | what an operator's mapping sees |
@@ -50,6 +51,7 @@ mod order;
 pub mod proto;
 mod scan;
 mod shapes;
+mod template;
 mod tensors;
 #[cfg(test)]
 mod tests;
@@ -58,6 +60,7 @@ mod write;
 pub use export::{export, to_bytes};
 pub use import::{from_bytes, import};
 pub use operators::SUPPORTED;
+pub use template::{Declared, Template};
 
 /// Oldest operator set that is read.
 pub const MIN_OPSET: i64 = 7;

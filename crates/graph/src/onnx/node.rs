@@ -11,7 +11,7 @@ pub(super) struct NodeIn<'a> {
     pub proto: &'a NodeProto,
     /// Name in the graph.
     pub name: String,
-    /// Version of the default operator set.
+    /// Version of the operator set that the node belongs to.
     pub opset: i64,
     pub attributes: Attributes<'a>,
 }
@@ -20,6 +20,10 @@ pub(super) struct NodeIn<'a> {
 pub(super) enum Meaning {
     /// An operator on values.
     Op(Op, Vec<Option<ValueId>>),
+    /// One operator whose outputs are those of the node, in order. The node may leave some out.
+    Outputs(Op, Vec<Option<ValueId>>),
+    /// Values that exist already, one for each output of the node.
+    Values(Vec<ValueId>),
     /// One operator for each output.
     Each(Vec<(Op, Vec<Option<ValueId>>)>),
     /// Another name for a value.

@@ -63,6 +63,9 @@ pub(super) fn list() -> String {
 /// What `node`, of the standard domain, means. Inputs are values by now: shape computations were
 /// tried before.
 pub(super) fn map(im: &mut Importer, node: &mut NodeIn) -> Result<Meaning> {
+    if node.proto.domain() == "com.microsoft" {
+        return Err(node.unsupported(list()));
+    }
     match node.proto.op_type() {
         "Conv" => ops_window::conv(im, node),
         "MaxPool" => ops_window::max_pool(im, node),

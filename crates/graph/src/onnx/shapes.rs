@@ -176,7 +176,14 @@ pub(super) fn evaluate(im: &mut Importer, node: &mut NodeIn) -> Result<Option<Me
     if op == "ConstantOfShape" {
         return constant_of_shape(im, node, &inputs[0]).map(Some);
     }
+    let attributes = node.attributes.clone();
     let result = apply(node, &inputs)?;
+    let symbolic = inputs.iter().flat_map(|x| &x.items).any(|i| matches!(i, Item::Symbol(..)));
+    if result.is_none() && !symbolic {
+        // An operator on constants, which folding computes.
+        node.attributes = attributes;
+        return Ok(None);
+    }
     finish(node, result).map(Some)
 }
 

@@ -108,7 +108,10 @@ impl Model {
         let error = self.error();
         let text = error.to_string();
         assert!(matches!(error.root(), GraphError::Unsupported { .. }), "{text}");
-        assert!(text.starts_with("model: node '") && text.contains(part), "{text}");
+        assert!(
+            text.starts_with("model: ") && text.contains("node '") && text.contains(part),
+            "{text}"
+        );
     }
 
     /// Refused as contradicting itself, for a reason that contains `part`.
