@@ -1,13 +1,18 @@
 //! Public quantised TensorFlow Lite models against LiteRT's reference kernels, one operator at a
 //! time: each is fed the integers that LiteRT computed before it, so that differences do not add
 //! up.
+//!
+//! LiteRT's reference kernels round twice: the product with a 31-bit multiplier to an integer with
+//! `s` further bits, then those bits away, halves up. A value up to `2^-(s+1)` below a half is
+//! rounded up by that, for small `s` (multipliers near one) several of a hundred; the graph rounds
+//! once. Sums of two tensors, pools and softmax are equal throughout.
 
 use std::collections::HashMap;
 
-use edgecut_graph::interpret::run_node;
+use edgecut_graph::interpret::{run, run_node};
 use edgecut_graph::rng::Rng;
 use edgecut_graph::{DType, Graph, Tensor, tflite};
-use edgecut_testkit::{Python, shared_data, skip};
+use edgecut_testkit::{Python, shared_data};
 
 const SCRIPT: &str = include_str!("peers/litert_tensors.py");
 
@@ -64,11 +69,15 @@ fn check(file: &str, quantised: usize) {
     let names = String::from_utf8(results["names"].u8s().unwrap().to_vec()).unwrap();
     let named =
         names.lines().enumerate().map(|(i, n)| (n.to_string(), results[&format!("t{i}")].clone()));
-    let outcome = compare(&graph, &x, &named.collect());
-    println!("{file}: {outcome:?}");
+    let reference: HashMap<String, Tensor> = named.collect();
+    let outcome = compare(&graph, &x, &reference);
+    let whole = run(&graph, std::slice::from_ref(&x)).unwrap()[0].to_i64().unwrap();
+    let expected = reference[&graph.value(graph.outputs[0]).name].to_i64().unwrap();
+    let drift = whole.iter().zip(&expected).map(|(a, b)| (a - b).abs()).max();
+    println!("{file}: {outcome:?}, whole net differs by at most {drift:?}");
     assert_eq!(outcome.tensors, quantised, "{file}");
     assert!(outcome.largest <= 1, "{file}: {outcome:?}");
-    assert!(outcome.different * 1000 < outcome.elements, "{file}: {outcome:?}");
+    assert!(outcome.different * 25 < outcome.elements, "{file}: {outcome:?}");
 }
 
 #[test]
@@ -77,6 +86,11 @@ fn mobilenet_v1_has_the_integers_of_litert() {
 }
 
 #[test]
+fn mobilenet_v1_of_192_pixels_has_the_integers_of_litert() {
+    check("mobilenet_v1_0.75_192_quant.tflite", 31);
+}
+
+#[test]
 fn mobilenet_v2_has_the_integers_of_litert() {
-    check("mobilenet_v2_1.0_224_quant.tflite", 65);
+    check("mobilenet_v2_1.0_224_quant.tflite", 66);
 }

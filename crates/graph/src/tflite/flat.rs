@@ -156,7 +156,7 @@ impl<'a> Numbers<'a> {
     }
 
     pub fn len(&self) -> usize {
-        if self.size == 0 { 0 } else { self.bytes.len() / self.size }
+        self.bytes.len().checked_div(self.size).unwrap_or(0)
     }
 
     pub fn bytes(&self) -> &'a [u8] {

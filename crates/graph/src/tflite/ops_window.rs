@@ -148,7 +148,7 @@ pub(super) fn transpose_conv(im: &mut Importer, op: &OpIn) -> Result<()> {
     let mut window = steps(op, 1, None)?;
     window.kernel = kernel(im, op, w)?;
     let mut output_padding = [0; 2];
-    for i in 0..2 {
+    for (i, extra) in output_padding.iter_mut().enumerate() {
         let wrong = || op.malformed(format!("output shape is {target:?}"));
         let out = target.get(1 + i).and_then(|&d| usize::try_from(d).ok()).ok_or_else(wrong)?;
         let size = im.graph.value(x).shape.extent(2 + i, &op.name)?;
@@ -157,7 +157,7 @@ pub(super) fn transpose_conv(im: &mut Importer, op: &OpIn) -> Result<()> {
         let cut = full.saturating_sub(out);
         let before = if op.byte(0)? == 0 { cut / 2 } else { 0 };
         (window.pads[i], window.pads[i + 2]) = (before, cut - before);
-        output_padding[i] = out.saturating_sub(full);
+        *extra = out.saturating_sub(full);
     }
     let bias = bias(im, op, 3)?;
     let conv = ConvTranspose { window, groups: 1, output_padding };
