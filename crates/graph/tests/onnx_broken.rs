@@ -65,7 +65,7 @@ fn int_tensor(name: &str, dims: &[i64], values: &[i64]) -> TensorProto {
     TensorProto {
         dims: dims.to_vec(),
         data_type: Some(data_type::INT64),
-        int64_data: values.to_vec(),
+        int64_data: packed(values.iter().copied()),
         name: Some(name.into()),
         ..TensorProto::default()
     }
@@ -76,7 +76,7 @@ fn float_tensor(name: &str, dims: &[i64]) -> TensorProto {
     TensorProto {
         dims: dims.to_vec(),
         data_type: Some(data_type::FLOAT),
-        float_data: (0..count).map(|i| i as f32 * 0.1).collect(),
+        float_data: (0..count).flat_map(|i| (i as f32 * 0.1).to_le_bytes()).collect(),
         name: Some(name.into()),
         ..TensorProto::default()
     }
@@ -247,9 +247,9 @@ fn mutate(model: &mut ModelProto, rng: &mut Rng) {
             graph.initializer[t].raw_data = Some(raw.slice(..raw.len() / 2));
         }
         5 => {
-            for value in &mut graph.initializer[t].int64_data {
-                *value = hostile;
-            }
+            let bytes = graph.initializer[t].int64_data.len();
+            let values = std::iter::repeat_n(hostile, bytes);
+            graph.initializer[t].int64_data = packed(values);
         }
         6 => {
             let attributes = &mut graph.node[n].attribute;

@@ -4,9 +4,10 @@
 //! tensor's name, so that a layer's weights do not depend on the layers around it.
 //!
 //! Layers that hold weights are here and take a name; those without are in `functions` and derive
-//! theirs from their input.
+//! theirs from their input. `parts` has what other layers are made of.
 
 mod functions;
+mod parts;
 
 use crate::rng::Rng;
 use crate::{

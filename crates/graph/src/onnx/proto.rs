@@ -123,6 +123,8 @@ pub mod attribute_type {
     pub const INTS: i32 = 7;
 }
 
+/// The typed fields are kept in their packed form, as slices of the file's buffer: all writers pack
+/// them, and decoding them here would hold every element twice.
 #[derive(Clone, PartialEq, Message)]
 pub struct TensorProto {
     #[prost(int64, repeated, packed = "false", tag = "1")]
@@ -131,20 +133,20 @@ pub struct TensorProto {
     pub data_type: Option<i32>,
     #[prost(bytes = "bytes", optional, tag = "3")]
     pub segment: Option<Bytes>,
-    #[prost(float, repeated, tag = "4")]
-    pub float_data: Vec<f32>,
-    #[prost(int32, repeated, tag = "5")]
-    pub int32_data: Vec<i32>,
-    #[prost(int64, repeated, tag = "7")]
-    pub int64_data: Vec<i64>,
+    #[prost(bytes = "bytes", tag = "4")]
+    pub float_data: Bytes,
+    #[prost(bytes = "bytes", tag = "5")]
+    pub int32_data: Bytes,
+    #[prost(bytes = "bytes", tag = "7")]
+    pub int64_data: Bytes,
     #[prost(string, optional, tag = "8")]
     pub name: Option<String>,
     #[prost(bytes = "bytes", optional, tag = "9")]
     pub raw_data: Option<Bytes>,
-    #[prost(double, repeated, tag = "10")]
-    pub double_data: Vec<f64>,
-    #[prost(uint64, repeated, tag = "11")]
-    pub uint64_data: Vec<u64>,
+    #[prost(bytes = "bytes", tag = "10")]
+    pub double_data: Bytes,
+    #[prost(bytes = "bytes", tag = "11")]
+    pub uint64_data: Bytes,
     #[prost(message, repeated, tag = "13")]
     pub external_data: Vec<StringStringEntryProto>,
     #[prost(int32, optional, tag = "14")]
@@ -240,4 +242,11 @@ pub struct DimensionProto {
     pub dim_value: Option<i64>,
     #[prost(string, optional, tag = "2")]
     pub dim_param: Option<String>,
+}
+
+/// Integers in protobuf's packed form.
+pub fn packed(values: impl Iterator<Item = i64>) -> Bytes {
+    let mut bytes = vec![];
+    values.for_each(|v| prost::encoding::encode_varint(v as u64, &mut bytes));
+    bytes.into()
 }

@@ -10,6 +10,8 @@
 //! Everything is allocated from the bytes that are present, after they were compared with the
 //! declared shape, so a hostile shape costs nothing.
 
+use std::sync::Arc;
+
 use super::external::External;
 use super::proto::{TensorProto, data_type as dt};
 use crate::{DType, Data, GraphError, Result, Tensor, checked_len};
@@ -114,29 +116,61 @@ fn from_raw(kind: i32, raw: &[u8]) -> Option<Data> {
     })
 }
 
-/// Elements of the typed fields; `None` where one is outside its type's range.
+/// Elements of the typed fields; `None` where one is outside its type's range, or the field is
+/// damaged.
 fn from_fields(proto: &TensorProto, kind: i32) -> Option<Data> {
-    fn narrow<T: TryFrom<i32>>(values: &[i32]) -> Option<Vec<T>> {
-        values.iter().map(|&v| T::try_from(v).ok()).collect()
+    fn narrow<T: TryFrom<i32>, U: Copy>(ints: &[u8], f: impl Fn(T) -> U) -> Option<Arc<[U]>> {
+        // Of an int32 the lower half of the number is stored.
+        unpacked(ints, |v| T::try_from(v as i32).ok().map(&f))
     }
     let ints = &proto.int32_data;
-    let halves = |f: fn(u16) -> f32| -> Option<Vec<f32>> {
-        Some(narrow::<u16>(ints)?.into_iter().map(f).collect())
-    };
     Some(match kind {
-        dt::FLOAT => Data::F32(proto.float_data.as_slice().into()),
-        dt::FLOAT16 => halves(half)?.into(),
-        dt::BFLOAT16 => halves(bfloat)?.into(),
-        dt::DOUBLE => Data::F32(proto.double_data.iter().map(|&v| v as f32).collect()),
-        dt::UINT8 => narrow::<u8>(ints)?.into(),
-        dt::INT8 => narrow::<i8>(ints)?.into(),
-        dt::BOOL => Data::Bool(ints.iter().map(|&v| v != 0).collect()),
-        dt::INT16 => Data::I32(narrow::<i16>(ints)?.into_iter().map(i32::from).collect()),
-        dt::UINT16 => Data::I32(narrow::<u16>(ints)?.into_iter().map(i32::from).collect()),
-        dt::INT32 => Data::I32(ints.as_slice().into()),
-        dt::INT64 => Data::I64(proto.int64_data.as_slice().into()),
-        _ => signed(proto.uint64_data.iter().copied())?,
+        dt::FLOAT => from_raw(kind, &proto.float_data)?,
+        dt::DOUBLE => from_raw(kind, &proto.double_data)?,
+        dt::FLOAT16 => Data::F32(narrow::<u16, _>(ints, half)?),
+        dt::BFLOAT16 => Data::F32(narrow::<u16, _>(ints, bfloat)?),
+        dt::UINT8 => Data::U8(narrow::<u8, _>(ints, |v| v)?),
+        dt::INT8 => Data::I8(narrow::<i8, _>(ints, |v| v)?),
+        dt::BOOL => Data::Bool(narrow::<i32, _>(ints, |v| v != 0)?),
+        dt::INT16 => Data::I32(narrow::<i16, _>(ints, i32::from)?),
+        dt::UINT16 => Data::I32(narrow::<u16, _>(ints, i32::from)?),
+        dt::INT32 => Data::I32(narrow::<i32, _>(ints, |v| v)?),
+        dt::INT64 => Data::I64(unpacked(&proto.int64_data, |v| Some(v as i64))?),
+        _ => Data::I64(unpacked(&proto.uint64_data, |v| i64::try_from(v).ok())?),
     })
+}
+
+/// Base-128 numbers, straight into the memory of the tensor; `None` where `f` refuses one or the
+/// last one is cut off.
+fn unpacked<T: Copy>(bytes: &[u8], f: impl Fn(u64) -> Option<T>) -> Option<Arc<[T]>> {
+    // The last byte of each number has its high bit clear.
+    let count = bytes.iter().filter(|b| **b < 0x80).count();
+    let mut rest = bytes.iter();
+    let first = next_number(&mut rest.clone()).and_then(&f);
+    let Some(filler) = first.filter(|_| bytes.last().is_some_and(|b| *b < 0x80)) else {
+        return bytes.is_empty().then(|| Arc::from([]));
+    };
+    let mut valid = true;
+    let elements = (0..count).map(|_| {
+        next_number(&mut rest).and_then(&f).unwrap_or_else(|| {
+            valid = false;
+            filler
+        })
+    });
+    let elements: Arc<[T]> = elements.collect();
+    valid.then_some(elements)
+}
+
+fn next_number(bytes: &mut std::slice::Iter<u8>) -> Option<u64> {
+    let mut value = 0u64;
+    for shift in (0..70).step_by(7) {
+        let byte = *bytes.next()?;
+        value |= u64::from(byte & 0x7f).checked_shl(shift).unwrap_or(0);
+        if byte < 0x80 {
+            return Some(value);
+        }
+    }
+    None
 }
 
 fn signed(values: impl Iterator<Item = u64>) -> Option<Data> {
@@ -165,6 +199,7 @@ fn bfloat(bits: u16) -> f32 {
 
 #[cfg(test)]
 mod tests {
+    use super::super::proto::{Bytes, packed};
     use super::*;
 
     #[test]
@@ -198,7 +233,7 @@ mod tests {
         let typed = |kind, ints: &[i32]| TensorProto {
             dims: vec![2],
             data_type: Some(kind),
-            int32_data: ints.to_vec(),
+            int32_data: packed(ints.iter().map(|&v| v as i64)),
             ..TensorProto::default()
         };
         let read = |p: &TensorProto| tensor(p, "t", &mut External::none()).unwrap();
@@ -208,7 +243,7 @@ mod tests {
         assert_eq!(read(&raw(dt::BFLOAT16, &[0x80, 0x3f, 0, 0xc0])).data(), &floats);
         let mut double = raw(dt::DOUBLE, &[1f64.to_le_bytes(), (-2f64).to_le_bytes()].concat());
         assert_eq!(read(&double).data(), &floats);
-        (double.raw_data, double.double_data) = (None, vec![1.0, -2.0]);
+        (double.double_data, double.raw_data) = (double.raw_data.take().unwrap(), None);
         assert_eq!(read(&double).data(), &floats);
         assert_eq!(read(&raw(dt::INT8, &[1, 254])).data(), &vec![1i8, -2].into());
         assert_eq!(read(&typed(dt::INT8, &[1, -2])).data(), &vec![1i8, -2].into());
@@ -236,12 +271,16 @@ mod tests {
         fails(&TensorProto { dims: vec![1; 9], ..base.clone() }, "dimensions");
         fails(&TensorProto { data_type: Some(dt::STRING), ..base.clone() }, "string");
         fails(&TensorProto { data_location: Some(1), ..base.clone() }, "external");
-        let byte = TensorProto { data_type: Some(dt::UINT8), int32_data: vec![1, 256], ..base };
+        let byte = TensorProto {
+            data_type: Some(dt::UINT8),
+            int32_data: packed([1, 256].into_iter()),
+            ..base
+        };
         fails(&byte, "outside the range");
         let wide = TensorProto {
             data_type: Some(dt::UINT64),
-            int32_data: vec![],
-            uint64_data: vec![1, 1 << 63],
+            int32_data: Bytes::new(),
+            uint64_data: packed([1, i64::MIN].into_iter()),
             ..byte
         };
         fails(&wide, "of int64");

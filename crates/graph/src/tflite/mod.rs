@@ -40,3 +40,8 @@ mod tensors;
 mod values;
 
 pub use import::{from_bytes, import};
+
+/// Placeholder until the writer lands.
+pub fn export(_: &crate::Graph, path: &std::path::Path) -> crate::Result<()> {
+    crate::onnx::from_bytes(&path.display().to_string(), b"").map(|_| ())
+}

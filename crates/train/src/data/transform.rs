@@ -68,6 +68,9 @@ pub struct Preprocess {
 }
 
 impl Preprocess {
+    /// Names of the presets.
+    pub const PRESETS: [&str; 6] = ["torchvision", "caffe", "tf", "lite0", "cifar", "pixels"];
+
     /// torchvision's classifiers: RGB, `(x / 255 - mean) / std` with ImageNet's statistics, shorter
     /// side to `side / 0.875`, centre crop.
     pub fn torchvision(side: usize) -> Preprocess {
@@ -113,13 +116,27 @@ impl Preprocess {
         }
     }
 
-    /// A preset by name (`torchvision`, `caffe`, `tf`, `lite0`) for a square input.
+    /// CIFAR-10 networks: RGB at their own size, `(x / 255 - mean) / std` with the statistics of
+    /// CIFAR-10's training pictures.
+    pub fn cifar(side: usize) -> Preprocess {
+        let (mean, std) = (vec![0.4914, 0.4822, 0.4465], vec![0.2023, 0.1994, 0.2010]);
+        Preprocess::plain([side, side, 3], mean, std)
+    }
+
+    /// Bytes as they are, 0 to 255, in RGB; other sizes are stretched.
+    pub fn pixels(side: usize) -> Preprocess {
+        Preprocess { scale: 1.0, ..Preprocess::plain([side, side, 3], vec![0.0; 3], vec![1.0; 3]) }
+    }
+
+    /// A preset by name, one of [`Preprocess::PRESETS`], for a square input.
     pub fn preset(name: &str, side: usize) -> Option<Preprocess> {
         match name {
             "torchvision" => Some(Preprocess::torchvision(side)),
             "caffe" => Some(Preprocess::caffe(side)),
             "tf" => Some(Preprocess::tf(side)),
             "lite0" => Some(Preprocess::lite0(side)),
+            "cifar" => Some(Preprocess::cifar(side)),
+            "pixels" => Some(Preprocess::pixels(side)),
             _ => None,
         }
     }
