@@ -1,6 +1,7 @@
 //! Development tasks. `cargo xtask help` lists them.
 
 mod agreement;
+mod models;
 mod tidy;
 
 use std::path::Path;
@@ -14,6 +15,8 @@ Tasks:
   agreement MODEL DATA [N]      compare edgecut with ONNX Runtime on the same N input tensors
                                 (default 2000): top-1 agreement and largest difference of logits.
                                 Further options go to `edgecut eval`.
+  models [MODEL[@SHAPE]...]     read, write and read models again, and compare with ONNX Runtime and
+                                LiteRT; without names all of EDGECUT_DATA and the OCR package
 
 Examples:
   cargo xtask tidy
@@ -27,6 +30,7 @@ fn main() -> ExitCode {
     let outcome = match args.as_slice() {
         ["tidy"] => tidy::run(root),
         ["agreement", model, data, rest @ ..] => agreement::run(root, model, data, rest),
+        ["models", rest @ ..] => models::run(root, rest),
         ["help" | "--help" | "-h"] | [] => {
             print!("{HELP}");
             Ok(())

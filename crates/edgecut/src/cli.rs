@@ -2,7 +2,9 @@
 
 use clap::{ArgAction, Args, Parser, Subcommand};
 
-use crate::commands::{bench, data, deploy, eval, inspect, new, quantize, run, train};
+use crate::commands::{
+    bench, convert, data, deploy, eval, inspect, new, quantize, run, train, zoo,
+};
 
 /// Takes deep models to edge devices: from data to a small, fast, checked model.
 #[derive(Parser)]
@@ -60,6 +62,10 @@ pub enum Verb {
     New(new::Args),
     /// Show what a model holds: operators, shapes, parameters, multiply-adds, memory
     Inspect(inspect::Args),
+    /// Convert between ONNX and TFLite, fix shapes, canonicalise
+    Convert(convert::Args),
+    /// List the architectures; build one, with PyTorch weights if wanted
+    Zoo(zoo::Args),
     /// List, check and fetch data sets
     Data(data::Args),
     /// Train a network and export it as ONNX
@@ -82,6 +88,8 @@ impl Verb {
         match self {
             Verb::New(args) => new::run(args, global),
             Verb::Inspect(args) => inspect::run(args, global),
+            Verb::Convert(args) => convert::run(args, global),
+            Verb::Zoo(args) => zoo::run(args, global),
             Verb::Data(args) => data::run(args, global),
             Verb::Train(args) => train::run(args, global),
             Verb::Quantize(args) => quantize::run(args, global),

@@ -5,6 +5,7 @@
 //! | `cli`, `commands` | the verbs |
 //! | `recipe`, `settings` | what a user can set, in a file or as options |
 //! | `work` | the stages that verbs share: data, training, evaluation, timing |
+//! | `inspect` | what a model holds: summary, picture, rewrites, differences |
 //! | `report` | `report.json` and the page made of it |
 //! | `term`, `progress` | what a person reads in the terminal |
 //! | `errors`, `files`, `host`, `stats` | exit codes, safe writing, the machine, intervals |
@@ -17,6 +18,7 @@ mod commands;
 mod errors;
 mod files;
 mod host;
+mod inspect;
 mod interrupt;
 mod progress;
 mod recipe;

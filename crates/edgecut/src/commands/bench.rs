@@ -10,6 +10,7 @@ use crate::host::{self, Machine};
 use crate::report::OperatorTime;
 use crate::stats::Times;
 use crate::work::model::Model;
+use crate::work::shapes::Shapes;
 use crate::work::time::{Subject, in_turn};
 use crate::{files, term};
 
@@ -19,13 +20,16 @@ use crate::{files, term};
 Examples:
   edgecut bench model.onnx
   edgecut bench int8.onnx --against model.onnx --threads 1
-  edgecut bench model.onnx --batch 8 --runs 50 --profile --json")]
+  edgecut bench detector.onnx --shape 1x3x640x640 --profile
+  edgecut bench model.onnx --batch 8 --runs 50 --json")]
 pub struct Args {
     /// The model
-    #[arg(value_name = "MODEL.onnx")]
+    #[arg(value_name = "MODEL")]
     model: PathBuf,
+    #[command(flatten)]
+    shapes: Shapes,
     /// Another model, run in turn with the first
-    #[arg(long, value_name = "OTHER.onnx")]
+    #[arg(long, value_name = "OTHER")]
     against: Option<PathBuf>,
     /// Pictures per run, where the model leaves it open
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=1024))]
@@ -74,7 +78,7 @@ pub fn run(args: &Args, global: &Global) -> Result<()> {
     let mut models = Vec::new();
     let mut subjects = Vec::new();
     for path in paths {
-        let model = Model::load(path)?;
+        let model = Model::load_with(path, &args.shapes)?;
         subjects
             .push(Subject::new(&model.graph, args.batch.into(), &pool).map_err(|e| e.at(path))?);
         models.push((model.path, model.file_bytes));

@@ -16,6 +16,7 @@ use crate::work::classify::{Answers, classify_with};
 use crate::work::data::{self, Part};
 use crate::work::model::Model;
 use crate::work::npy;
+use crate::work::shapes::Shapes;
 use crate::{files, term};
 
 /// Classes listed in the terminal; `--json` and `-v` give all.
@@ -27,17 +28,21 @@ const SHOWN: usize = 30;
 Examples:
   edgecut eval model.onnx --data quickstart
   edgecut eval int8.onnx --data fashion-mnist --against model.onnx
-  edgecut eval mobilenet_v2.onnx --data ./imagenet-sample --preprocess torchvision")]
+  edgecut eval mobilenet_v2.onnx --data ./imagenet-sample --preprocess torchvision
+  edgecut eval mobilenet_v1_quant.tflite --data ./imagenet-sample --label-offset 1")]
 pub struct Args {
     /// The model
-    #[arg(value_name = "MODEL.onnx")]
+    #[arg(value_name = "MODEL")]
     model: PathBuf,
+    #[command(flatten)]
+    shapes: Shapes,
     #[command(flatten)]
     data: EvalData,
     /// Another model to compare answers with
-    #[arg(long, value_name = "OTHER.onnx")]
+    #[arg(long, value_name = "OTHER")]
     against: Option<PathBuf>,
-    /// How pictures become the input: auto (as the file says), torchvision, caffe, tf, lite0
+    /// How pictures become the input: auto (as the file says), torchvision, caffe,
+    /// tf, lite0, cifar, pixels
     #[arg(long, value_name = "NAME", default_value = "auto")]
     preprocess: String,
     /// Position of the first class in the output: 1 for models with a background class
@@ -96,8 +101,9 @@ struct Class {
 
 /// Evaluates.
 pub fn run(args: &Args, global: &Global) -> Result<()> {
-    let model = Model::load(&args.model)?;
-    let other = args.against.as_deref().map(Model::load).transpose()?;
+    let load = |path: &Path| Model::load_float(path, &args.shapes);
+    let model = load(&args.model)?;
+    let other = args.against.as_deref().map(load).transpose()?;
     let wanted = &args.data;
     let settings = DataSettings {
         source: wanted.source.clone(),

@@ -1,182 +1,116 @@
-//! `edgecut inspect`: what a model holds and costs, without running it.
+//! `edgecut inspect`: what a model holds and costs; what rewrites do to it; how two models differ.
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use edgecut_graph::cost::{Cost, NodeCost, cost};
-use edgecut_graph::{Graph, ValueId};
+use edgecut_graph::cost::cost;
+use edgecut_graph::passes;
 use serde::Serialize;
 
 use crate::cli::Global;
 use crate::errors::Result;
+use crate::files;
+use crate::inspect::diff::{Diff, Outputs};
+use crate::inspect::passes::PassRow;
+use crate::inspect::summary::Summary;
+use crate::inspect::{self, text};
 use crate::work::model::Model;
-use crate::{files, term};
+use crate::work::shapes::Shapes;
 
 /// Options of `inspect`.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
   edgecut inspect model.onnx
-  edgecut inspect model.onnx --nodes
-  edgecut inspect int8.onnx --batch 8 --json")]
+  edgecut inspect model.tflite --html model.html
+  edgecut inspect detector.onnx --shape 1x3x640x640 --passes
+  edgecut inspect model.onnx --diff int8.onnx --nodes --json")]
 pub struct Args {
-    /// The model
-    #[arg(value_name = "MODEL.onnx")]
+    /// The model: ONNX or TFLite
+    #[arg(value_name = "MODEL")]
     model: PathBuf,
+    #[command(flatten)]
+    shapes: Shapes,
     /// Also a table of all nodes
     #[arg(long)]
     nodes: bool,
+    /// Apply the canonical rewrites in turn and check each on generated inputs
+    #[arg(long)]
+    passes: bool,
+    /// Compare with another model: sizes, operators, nodes, weights, outputs
+    #[arg(long, value_name = "OTHER")]
+    diff: Option<PathBuf>,
+    /// Write a page with the graph as a picture and memory over time
+    #[arg(long, value_name = "PAGE.html")]
+    html: Option<PathBuf>,
     /// Extent of a batch that the model leaves open
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=1024))]
     batch: u16,
 }
 
-/// What `--json` prints.
+/// What `--json` prints: the facts, and what was asked for beside them.
 #[derive(Serialize)]
 struct Output {
-    path: PathBuf,
-    name: String,
-    file_bytes: u64,
-    inputs: Vec<Port>,
-    outputs: Vec<Port>,
-    parameters: u64,
-    macs: u64,
-    weight_bytes: u64,
-    peak_activation_bytes: u64,
-    batch: usize,
-    operators: BTreeMap<&'static str, Kind>,
-    metadata: BTreeMap<String, String>,
+    #[serde(flatten)]
+    summary: Summary,
     #[serde(skip_serializing_if = "Option::is_none")]
-    nodes: Option<Vec<NodeCost>>,
-}
-
-#[derive(Serialize)]
-struct Port {
-    name: String,
-    dtype: String,
-    shape: String,
-}
-
-/// All nodes of one operator.
-#[derive(Default, Serialize)]
-struct Kind {
-    nodes: u64,
-    parameters: u64,
-    macs: u64,
+    passes: Option<Vec<PassRow>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    diff: Option<Diff>,
 }
 
 /// Inspects.
 pub fn run(args: &Args, global: &Global) -> Result<()> {
-    let model = Model::load(&args.model)?;
-    let cost = cost(&model.graph, args.batch.into())?;
-    let graph = &model.graph;
-    let output = Output {
-        path: model.path.clone(),
-        name: graph.name.clone(),
-        file_bytes: model.file_bytes,
-        inputs: ports(graph, &graph.inputs),
-        outputs: ports(graph, &graph.outputs),
-        parameters: cost.parameters,
-        macs: cost.macs,
-        weight_bytes: cost.weight_bytes,
-        peak_activation_bytes: cost.peak_activation_bytes,
-        batch: cost.batch,
-        operators: kinds(&cost),
-        metadata: graph.metadata.clone(),
-        nodes: args.nodes.then_some(cost.nodes),
-    };
-    if global.json {
-        return files::print_json(&output);
+    if let Some(path) = &args.html {
+        files::check_writable(path)?;
     }
-    show(&output, global);
+    let model = Model::load_with(&args.model, &args.shapes)?;
+    let cost = cost(&model.graph, args.batch.into())?;
+    let summary = Summary::new(&model, &cost, args.nodes);
+    let passes = match args.passes {
+        true => Some(inspect::passes::run(&model.graph)?.0),
+        false => None,
+    };
+    let diff = match &args.diff {
+        Some(path) => Some(compare(args, &model, &summary, path)?),
+        None => None,
+    };
+    if let Some(path) = &args.html {
+        let page = inspect::page(&model.graph, &cost, &summary, passes.as_deref(), diff.as_ref());
+        files::write(path, page.as_bytes())?;
+    }
+    if global.json {
+        return files::print_json(&Output { summary, passes, diff });
+    }
+    if let Some(diff) = &diff {
+        diff.show();
+    } else {
+        let live: Vec<u64> = cost.nodes.iter().map(|n| n.live_bytes).collect();
+        text::show(&summary, &live, global);
+    }
+    if let Some(rows) = &passes {
+        inspect::passes::show(rows, global);
+    }
+    if let Some(path) = &args.html {
+        files::print(&format!("{} written", path.display()));
+    }
     Ok(())
 }
 
-fn ports(graph: &Graph, ids: &[ValueId]) -> Vec<Port> {
-    let port = |&id: &ValueId| {
-        let value = graph.value(id);
-        Port {
-            name: value.name.clone(),
-            dtype: value.dtype.to_string(),
-            shape: value.shape.to_string(),
-        }
+fn compare(args: &Args, model: &Model, summary: &Summary, other: &PathBuf) -> Result<Diff> {
+    let other = Model::load_with(other, &args.shapes)?;
+    let cost = cost(&other.graph, args.batch.into())?;
+    let theirs = Summary::new(&other, &cost, false);
+    let types = |s: &Summary, inputs: bool| -> Vec<(String, String)> {
+        let ports = if inputs { &s.inputs } else { &s.outputs };
+        ports.iter().map(|p| (p.dtype.clone(), p.shape.clone())).collect()
     };
-    ids.iter().map(port).collect()
-}
-
-fn kinds(cost: &Cost) -> BTreeMap<&'static str, Kind> {
-    let mut kinds: BTreeMap<&'static str, Kind> = BTreeMap::new();
-    for node in &cost.nodes {
-        let kind = kinds.entry(node.op).or_default();
-        kind.nodes += 1;
-        kind.parameters += node.parameters;
-        kind.macs += node.macs;
-    }
-    kinds
-}
-
-fn show(o: &Output, global: &Global) {
-    files::print(&format!("{}, {}", o.path.display(), term::bytes(o.file_bytes)));
-    for (direction, ports) in [("input", &o.inputs), ("output", &o.outputs)] {
-        for p in ports {
-            files::print(&format!("{direction:<7} {} {} {}", p.name, p.dtype, p.shape));
+    let alike = [true, false].into_iter().all(|i| types(summary, i) == types(&theirs, i));
+    let outputs = match alike {
+        true => {
+            let d = passes::check(&model.graph, &other.graph, 1, 1)?;
+            Some(Outputs { max_abs: d.max_abs, max_rel: d.max_rel })
         }
-    }
-    let mut rows: Vec<Vec<String>> = o
-        .operators
-        .iter()
-        .map(|(op, k)| {
-            vec![op.to_string(), k.nodes.to_string(), blank(k.parameters), blank(k.macs)]
-        })
-        .collect();
-    let nodes: u64 = o.operators.values().map(|k| k.nodes).sum();
-    rows.push(vec![
-        "all".into(),
-        nodes.to_string(),
-        term::count(o.parameters),
-        term::count(o.macs),
-    ]);
-    files::print(&term::table(
-        &["operator", "nodes", "parameters", "multiply-adds"],
-        &[1, 2, 3],
-        &rows,
-    ));
-    let (weights, peak) = (term::bytes(o.weight_bytes), term::bytes(o.peak_activation_bytes));
-    files::print(&format!(
-        "weights {weights}; live activations at most {peak} (batch {}, node by node)",
-        o.batch
-    ));
-    for (key, value) in &o.metadata {
-        let long = value.chars().count() > 160 && global.verbose == 0;
-        let value: String = value
-            .chars()
-            .map(|c| if c.is_control() { ' ' } else { c })
-            .take(if long { 160 } else { usize::MAX })
-            .collect();
-        files::print(&format!("{key} = {value}{}", if long { "…" } else { "" }));
-    }
-    if let Some(nodes) = &o.nodes {
-        let row = |n: &NodeCost| {
-            let shape = n.output.iter().map(usize::to_string).collect::<Vec<_>>().join("x");
-            vec![
-                n.name.clone(),
-                n.op.into(),
-                shape,
-                blank(n.parameters),
-                blank(n.macs),
-                term::bytes(n.live_bytes),
-            ]
-        };
-        let rows: Vec<Vec<String>> = nodes.iter().map(row).collect();
-        files::print(&term::table(
-            &["node", "operator", "output", "parameters", "multiply-adds", "live"],
-            &[3, 4, 5],
-            &rows,
-        ));
-    }
-}
-
-/// Zeros are noise in a table.
-fn blank(n: u64) -> String {
-    if n == 0 { String::new() } else { term::count(n) }
+        false => None,
+    };
+    Ok(Diff::new((summary, &model.graph), (&theirs, &other.graph), outputs))
 }

@@ -1,6 +1,7 @@
 //! One file per verb: its options, what it does, how it says it.
 
 pub mod bench;
+pub mod convert;
 pub mod data;
 pub mod deploy;
 pub mod eval;
@@ -9,3 +10,4 @@ pub mod new;
 pub mod quantize;
 pub mod run;
 pub mod train;
+pub mod zoo;

@@ -11,6 +11,7 @@ use crate::settings::{DataSettings, QuantizeSettings, Wrong};
 use crate::work::calibrate::{Pictures, to_int8};
 use crate::work::data;
 use crate::work::model::{self, Model};
+use crate::work::shapes::Shapes;
 use crate::{files, term};
 
 /// Options of `quantize`.
@@ -22,17 +23,20 @@ Examples:
   edgecut quantize mobilenet_v2.onnx --data ./photos --preprocess torchvision --out int8.onnx")]
 pub struct Args {
     /// The float model
-    #[arg(value_name = "MODEL.onnx")]
+    #[arg(value_name = "MODEL")]
     model: PathBuf,
+    #[command(flatten)]
+    shapes: Shapes,
     #[command(flatten)]
     data: DataSettings,
     #[command(flatten)]
     quantize: QuantizeSettings,
-    /// How pictures become the input: auto (as the file says), torchvision, caffe, tf, lite0
+    /// How pictures become the input: auto (as the file says), torchvision, caffe,
+    /// tf, lite0, cifar, pixels
     #[arg(long, value_name = "NAME", default_value = "auto")]
     preprocess: String,
-    /// Where to write the int8 model
-    #[arg(long, value_name = "INT8.onnx", default_value = "int8.onnx")]
+    /// Where to write the int8 model: .onnx (QDQ) or .tflite
+    #[arg(long, value_name = "INT8", default_value = "int8.onnx")]
     out: PathBuf,
 }
 
@@ -53,7 +57,7 @@ pub fn run(args: &Args, global: &Global) -> Result<()> {
     args.data.validate().map_err(wrong)?;
     args.quantize.validate().map_err(wrong)?;
     files::check_writable(&args.out)?;
-    let model = Model::load(&args.model)?;
+    let model = Model::load_with(&args.model, &args.shapes)?;
     let preprocess = model.choose_preprocess(&args.preprocess)?;
     let data = data::open(&args.data, None)?;
     let pictures = Pictures { set: &data.train, preprocess: &preprocess, settings: &args.quantize };

@@ -15,6 +15,7 @@ use crate::errors::{Failure, Result};
 use crate::work::classify::probability;
 use crate::work::model::{Model, class_count, ends_in_softmax};
 use crate::work::npy;
+use crate::work::shapes::Shapes;
 use crate::{files, term};
 
 /// Longest file of labels that is read.
@@ -29,8 +30,10 @@ Examples:
   edgecut run model.onnx input.npy --output logits.npy")]
 pub struct Args {
     /// The model
-    #[arg(value_name = "MODEL.onnx")]
+    #[arg(value_name = "MODEL")]
     model: PathBuf,
+    #[command(flatten)]
+    shapes: Shapes,
     /// Pictures (JPEG, PNG), or one .npy array for each input of the model
     #[arg(value_name = "FILE", required = true)]
     files: Vec<PathBuf>,
@@ -40,7 +43,8 @@ pub struct Args {
     /// Names of the classes, one per line
     #[arg(long, value_name = "FILE")]
     labels: Option<PathBuf>,
-    /// How pictures become the input: auto (as the file says), torchvision, caffe, tf, lite0
+    /// How pictures become the input: auto (as the file says), torchvision, caffe,
+    /// tf, lite0, cifar, pixels
     #[arg(long, value_name = "NAME", default_value = "auto")]
     preprocess: String,
     /// Write the model's output here; further outputs go to NAME.1.npy and so on
@@ -65,11 +69,13 @@ struct Guess {
 
 /// Runs the model.
 pub fn run(args: &Args, global: &Global) -> Result<()> {
-    let model = Model::load(&args.model)?;
+    let arrays = args.files.iter().filter(|f| is_npy(f)).count();
+    // Arrays are fed as the file wants them; pictures become numbers first.
+    let load = if arrays == 0 { Model::load_float } else { Model::load_with };
+    let model = load(&args.model, &args.shapes)?;
     if let Some(path) = &args.output {
         files::check_writable(path)?;
     }
-    let arrays = args.files.iter().filter(|f| is_npy(f)).count();
     let outputs = match arrays {
         0 => on_pictures(args, global, &model)?,
         n if n == args.files.len() => on_arrays(args, global, &model)?,

@@ -7,7 +7,8 @@ use super::charts::pair_bars;
 use super::sections::{classes, operators, pictures, reproduce, training};
 use crate::term;
 
-const STYLE: &str = include_str!("style.css");
+/// Colours and layout, shared by every page that edgecut writes.
+pub const STYLE: &str = include_str!("style.css");
 
 /// The whole page.
 pub fn page(report: &Report) -> String {

@@ -4,7 +4,7 @@
 //! the page that is not in the data. Nothing in it is estimated: sizes are those of the files,
 //! latencies and accuracies are of runs on this machine.
 
-mod charts;
+pub mod charts;
 pub mod collect;
 mod html;
 mod sections;
@@ -15,7 +15,7 @@ use crate::host::Machine;
 use crate::recipe::Recipe;
 use crate::stats::{Share, Times};
 
-pub use html::page;
+pub use html::{STYLE, page};
 
 /// Version of the format of `report.json`.
 pub const SCHEMA: u32 = 1;

@@ -4,7 +4,9 @@
 pub mod calibrate;
 pub mod classify;
 pub mod data;
+pub mod interface;
 pub mod model;
 pub mod npy;
+pub mod shapes;
 pub mod time;
 pub mod train;

@@ -2,11 +2,13 @@
 
 use std::path::{Path, PathBuf};
 
-use edgecut_graph::{DType, Graph, Op, onnx};
+use edgecut_graph::{DType, Graph, Op, onnx, tflite};
 use edgecut_train::data::Preprocess;
 use edgecut_train::data::transform::METADATA_KEY;
 use edgecut_train::trainer::CLASSES_KEY;
 
+use super::interface::{Codes, float_ports};
+use super::shapes::Shapes;
 use crate::errors::{Failure, Result};
 
 /// Most class names that are read from metadata.
@@ -20,20 +22,34 @@ pub struct Model {
     pub graph: Graph,
     /// Size of the file.
     pub file_bytes: u64,
+    /// What the codes of its input stand for, where that is 8-bit in the file.
+    codes: Option<Codes>,
 }
 
 impl Model {
-    /// Reads the ONNX file at `path`.
+    /// Reads the ONNX or TFLite file at `path`.
     ///
     /// # Errors
     /// File, node and operator of what is wrong.
     pub fn load(path: &Path) -> Result<Model> {
+        Model::load_with(path, &Shapes::default())
+    }
+
+    /// As [`Model::load`], with shapes for inputs that the file leaves open.
+    pub fn load_with(path: &Path, shapes: &Shapes) -> Result<Model> {
         let meta = std::fs::metadata(path).map_err(|e| Failure::io(path, &e))?;
         if meta.is_dir() {
-            return Err(Failure::input("is a folder, not an ONNX file").at(path));
+            return Err(Failure::input("is a folder, not a model file").at(path));
         }
-        let graph = onnx::import(path).map_err(|e| Failure::from(e).at(path))?;
-        Ok(Model { path: path.to_path_buf(), graph, file_bytes: meta.len() })
+        let graph = read(path, shapes).map_err(|e| e.at(path))?;
+        Ok(Model { path: path.to_path_buf(), graph, file_bytes: meta.len(), codes: None })
+    }
+
+    /// As [`Model::load_with`]; 8-bit inputs and outputs become the numbers that they stand for.
+    pub fn load_float(path: &Path, shapes: &Shapes) -> Result<Model> {
+        let mut model = Model::load_with(path, shapes)?;
+        (model.graph, model.codes) = float_ports(&model.graph).map_err(|e| e.at(path))?;
+        Ok(model)
     }
 
     /// How pictures become its input, as the file says.
@@ -62,15 +78,17 @@ impl Model {
     pub fn choose_preprocess(&self, choice: &str) -> Result<Preprocess> {
         let input = image_input(&self.graph).map_err(|e| e.at(&self.path))?;
         let description = if choice == "auto" {
-            self.preprocess()?.ok_or_else(|| {
+            let pixels = self.codes.map(|codes| codes.pixels(Preprocess::tf(input[1])));
+            self.preprocess()?.or(pixels).ok_or_else(|| {
                 Failure::input("does not say how pictures become its input")
                     .at(&self.path)
-                    .hint("say it: --preprocess torchvision, caffe, tf or lite0")
+                    .hint("say it: --preprocess torchvision, caffe, tf, lite0, cifar or pixels")
             })?
         } else {
             Preprocess::preset(choice, input[1]).ok_or_else(|| {
                 Failure::input(format!(
-                    "--preprocess {choice}: unknown; known: auto, torchvision, caffe, tf, lite0"
+                    "--preprocess {choice}: unknown; known: auto, {}",
+                    Preprocess::PRESETS.join(", ")
                 ))
             })?
         };
@@ -83,6 +101,21 @@ impl Model {
         }
         Ok(description)
     }
+}
+
+fn read(path: &Path, shapes: &Shapes) -> Result<Graph> {
+    if edgecut_graph::model::is_tflite(path) {
+        if !shapes.is_empty() {
+            return Err(Failure::input("--shape: the shapes of a TFLite file are fixed"));
+        }
+        return Ok(tflite::import(path)?);
+    }
+    if shapes.is_empty() {
+        return Ok(onnx::import(path)?);
+    }
+    let template = onnx::Template::open(path)?;
+    let names: Vec<&str> = template.inputs().iter().map(|i| i.name.as_str()).collect();
+    Ok(template.graph(&shapes.resolve(&names)?)?)
 }
 
 fn shape_text(shape: &[usize; 3]) -> String {
@@ -146,9 +179,15 @@ pub fn ends_in_softmax(graph: &Graph) -> bool {
     }
 }
 
-/// Writes a model whole or not at all; the folder must exist.
+/// Writes a model whole or not at all, in the format that the name says; the folder must exist.
 pub fn save(graph: &Graph, path: &Path) -> Result<()> {
-    crate::files::write(path, &onnx::to_bytes(graph)?)
+    match path.extension().and_then(|e| e.to_str()).map(str::to_lowercase).as_deref() {
+        Some("tflite") => Ok(tflite::export(graph, path)?),
+        Some("onnx") | None => Ok(onnx::export(graph, path)?),
+        Some(other) => Err(Failure::input(format!("'.{other}' is no format that can be written"))
+            .at(path)
+            .hint("name it .onnx or .tflite")),
+    }
 }
 
 /// Stores how pictures become the input, unless the model says so already.

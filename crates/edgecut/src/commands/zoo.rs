@@ -1,0 +1,162 @@
+//! `edgecut zoo`: the architectures with what they cost; one of them as a model file.
+
+use std::path::PathBuf;
+
+use edgecut_graph::Graph;
+use edgecut_graph::cost::cost;
+use edgecut_zoo::{Architecture, Options, state_dict};
+use serde::Serialize;
+
+use crate::cli::Global;
+use crate::errors::{Failure, Result};
+use crate::work::model;
+use crate::{files, term};
+
+/// Options of `zoo`.
+#[derive(clap::Args)]
+#[command(after_help = "\
+Examples:
+  edgecut zoo
+  edgecut zoo mobilenet-v3-small --classes 10 --out model.onnx
+  edgecut zoo mobilenet-v2 --weights mobilenet_v2-7ebf99e0.pth --out mobilenet-v2.onnx")]
+pub struct Args {
+    /// One architecture; all of them without
+    #[arg(value_name = "NAME")]
+    name: Option<String>,
+    /// Write it as a model: .onnx or .tflite
+    #[arg(long, value_name = "MODEL", requires = "name")]
+    out: Option<PathBuf>,
+    /// Weights of a PyTorch model, by name: .pth, .pt or .safetensors
+    #[arg(long, value_name = "FILE", requires = "name")]
+    weights: Option<PathBuf>,
+    /// Width multiplier
+    #[arg(long, value_name = "FACTOR", requires = "name")]
+    width: Option<f32>,
+    /// Height and width of the input in pixels
+    #[arg(long, value_name = "PIXELS", requires = "name")]
+    resolution: Option<usize>,
+    /// Number of classes
+    #[arg(long, value_name = "N", requires = "name")]
+    classes: Option<usize>,
+    /// Channels of the input
+    #[arg(long, value_name = "N", requires = "name")]
+    in_channels: Option<usize>,
+    /// Seed of fresh weights
+    #[arg(long, value_name = "N", default_value_t = 0, requires = "name")]
+    seed: u64,
+}
+
+/// What `--json` prints for each architecture.
+#[derive(Serialize)]
+struct Row {
+    name: &'static str,
+    summary: &'static str,
+    input: String,
+    parameters: u64,
+    macs: u64,
+    /// Live activations at most, one picture, float.
+    peak_activation_bytes: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    written: Option<PathBuf>,
+    /// Tensors taken from the weights file.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    loaded: Option<usize>,
+}
+
+/// Lists, or builds one.
+pub fn run(args: &Args, global: &Global) -> Result<()> {
+    match &args.name {
+        Some(name) => one(args, name, global),
+        None => all(global),
+    }
+}
+
+fn row(architecture: &Architecture, graph: &Graph) -> Result<Row> {
+    let cost = cost(graph, 1)?;
+    let input = graph.inputs.first().map(|&i| graph.value(i).shape.with_symbols(1));
+    Ok(Row {
+        name: architecture.name,
+        summary: architecture.summary,
+        input: input.map_or_else(String::new, |dims| {
+            crate::inspect::summary::extents(dims.get(1..).unwrap_or_default())
+        }),
+        parameters: cost.parameters,
+        macs: cost.macs,
+        peak_activation_bytes: cost.peak_activation_bytes,
+        written: None,
+        loaded: None,
+    })
+}
+
+fn all(global: &Global) -> Result<()> {
+    let build = |a: &Architecture| row(a, &edgecut_zoo::build(a.name, &Options::default())?);
+    let rows = edgecut_zoo::list().iter().map(build).collect::<Result<Vec<Row>>>()?;
+    if global.json {
+        return files::print_json(&rows);
+    }
+    files::print(&table(&rows));
+    files::print("batch 1, float; peak is of live activations, node by node");
+    Ok(())
+}
+
+fn table(rows: &[Row]) -> String {
+    let line = |r: &Row| {
+        vec![
+            r.name.to_string(),
+            r.input.clone(),
+            term::count(r.parameters),
+            term::count(r.macs),
+            term::bytes(r.peak_activation_bytes),
+            r.summary.to_string(),
+        ]
+    };
+    let rows: Vec<Vec<String>> = rows.iter().map(line).collect();
+    let header = ["name", "input", "parameters", "multiply-adds", "peak", "what"];
+    term::table(&header, &[2, 3, 4], &rows)
+}
+
+fn one(args: &Args, name: &str, global: &Global) -> Result<()> {
+    if let Some(path) = &args.out {
+        files::check_writable(path)?;
+    }
+    let options = Options {
+        width: args.width,
+        resolution: args.resolution,
+        classes: args.classes,
+        in_channels: args.in_channels,
+        seed: args.seed,
+    };
+    let mut graph = edgecut_zoo::build(name, &options)?;
+    let wanted = name.trim().to_lowercase().replace('_', "-");
+    let architecture = edgecut_zoo::list().iter().find(|a| a.name == wanted);
+    let architecture =
+        architecture.ok_or_else(|| Failure::input(format!("unknown architecture '{name}'")))?;
+    let loaded = match &args.weights {
+        Some(path) => {
+            let weights =
+                state_dict::read(path).map_err(|e| Failure::input(e.to_string()).at(path))?;
+            let loaded = state_dict::load(&mut graph, &weights)
+                .map_err(|e| Failure::input(e.to_string()).at(path))?;
+            Some(loaded)
+        }
+        None => None,
+    };
+    let mut row = row(architecture, &graph)?;
+    row.loaded = loaded.as_ref().map(|l| l.assigned.len());
+    if let Some(path) = &args.out {
+        model::save(&graph, path)?;
+        row.written = Some(path.clone());
+    }
+    if global.json {
+        return files::print_json(&row);
+    }
+    files::print(&table(std::slice::from_ref(&row)));
+    if let (Some(loaded), Some(path)) = (&loaded, &args.weights) {
+        let (used, unused) = (loaded.assigned.len(), loaded.unused.len());
+        files::print(&format!("{used} tensors from {}, {unused} unused", path.display()));
+    }
+    if let Some(path) = &args.out {
+        files::print(&format!("{} written", path.display()));
+    }
+    Ok(())
+}

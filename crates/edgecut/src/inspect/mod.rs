@@ -1,0 +1,22 @@
+//! What `edgecut inspect` finds out about a model, and how it shows it.
+//!
+//! | file | holds |
+//! | --- | --- |
+//! | `summary` | the facts, as `--json` prints them |
+//! | `text` | the facts in the terminal |
+//! | `layout`, `picture` | the graph as layers, and as an SVG picture |
+//! | `memory` | live activations over time |
+//! | `page` | one self-contained HTML file of all that |
+//! | `diff` | what differs between two models |
+//! | `passes` | what each canonical rewrite does to the model |
+
+pub mod diff;
+mod layout;
+mod memory;
+mod page;
+pub mod passes;
+mod picture;
+pub mod summary;
+pub mod text;
+
+pub use page::page;

@@ -1,0 +1,68 @@
+//! Shapes that a user gives for a model's inputs.
+
+use crate::errors::{Failure, Result};
+
+/// Options that fix the extents of inputs which a model leaves open.
+#[derive(clap::Args, Clone, Debug, Default)]
+pub struct Shapes {
+    /// Shape of an input, for models that leave height or width open; repeat for each input
+    #[arg(long = "shape", value_name = "[INPUT=]NxCxHxW")]
+    shapes: Vec<String>,
+}
+
+impl Shapes {
+    /// Whether none was given.
+    pub fn is_empty(&self) -> bool {
+        self.shapes.is_empty()
+    }
+
+    /// Input and extents; an option without a name is about the only input. `inputs` are the
+    /// model's.
+    pub fn resolve<'a>(&self, inputs: &[&'a str]) -> Result<Vec<(&'a str, Vec<usize>)>> {
+        let mut resolved: Vec<(&str, Vec<usize>)> = vec![];
+        for option in &self.shapes {
+            let wrong = |problem: &str| Failure::input(format!("--shape {option}: {problem}"));
+            let (name, text) = match option.rsplit_once('=') {
+                Some((name, text)) => (Some(name), text),
+                None => (None, option.as_str()),
+            };
+            let input = match name {
+                Some(name) => inputs.iter().find(|i| **i == name).copied(),
+                None if inputs.len() == 1 => inputs.first().copied(),
+                None => None,
+            };
+            let known = || format!("the inputs are {}", inputs.join(", "));
+            let input = input.ok_or_else(|| wrong("says no input of the model").hint(known()))?;
+            let dims: Option<Vec<usize>> =
+                text.split('x').map(|d| d.parse().ok().filter(|&n| n > 0)).collect();
+            let dims = dims.ok_or_else(|| wrong("expected extents such as 1x3x640x640"))?;
+            if resolved.iter().any(|(name, _)| *name == input) {
+                return Err(wrong("the input has a shape already"));
+            }
+            resolved.push((input, dims));
+        }
+        Ok(resolved)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shapes(options: &[&str]) -> Shapes {
+        Shapes { shapes: options.iter().map(|o| o.to_string()).collect() }
+    }
+
+    #[test]
+    fn shapes_find_their_input() {
+        let one = shapes(&["1x3x32x48"]).resolve(&["x"]).unwrap();
+        assert_eq!(one, [("x", vec![1, 3, 32, 48])]);
+        let two = shapes(&["b=2", "a=1x1"]).resolve(&["a", "b"]).unwrap();
+        assert_eq!(two, [("b", vec![2]), ("a", vec![1, 1])]);
+        for wrong in ["c=1", "1x3", "a=0x1", "a=", "a=1xx2", "a=99999999999999999999"] {
+            let failure = shapes(&[wrong]).resolve(&["a", "b"]).unwrap_err();
+            assert!(failure.message.contains(wrong), "{failure}");
+        }
+        assert!(shapes(&["a=1", "a=2"]).resolve(&["a"]).is_err());
+    }
+}
