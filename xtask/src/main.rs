@@ -1,6 +1,7 @@
 //! Development tasks. `cargo xtask help` lists them.
 
 mod agreement;
+mod fuzz;
 mod models;
 mod tidy;
 
@@ -17,6 +18,10 @@ Tasks:
                                 Further options go to `edgecut eval`.
   models [MODEL[@SHAPE]...]     read, write and read models again, and compare with ONNX Runtime and
                                 LiteRT; without names all of EDGECUT_DATA and the OCR package
+  fuzz [TARGET...] [--seconds N] [--timeout N] [--sanitizer NAME]
+                                feed the readers (onnx, tflite, state_dict) and the executor
+                                (execute) with mutated files, N seconds each (default 60); needs
+                                cargo-fuzz
 
 Examples:
   cargo xtask tidy
@@ -30,6 +35,7 @@ fn main() -> ExitCode {
     let outcome = match args.as_slice() {
         ["tidy"] => tidy::run(root),
         ["agreement", model, data, rest @ ..] => agreement::run(root, model, data, rest),
+        ["fuzz", rest @ ..] => fuzz::run(root, rest),
         ["models", rest @ ..] => models::run(root, rest),
         ["help" | "--help" | "-h"] | [] => {
             print!("{HELP}");
