@@ -4,9 +4,17 @@
 //! tasks of a size that is worth handing out. Where an operator can ride on the store of a
 //! convolution instead ([`Epilogue`](crate::Epilogue)), it should.
 
+mod binary;
+mod functions;
+mod walk;
+
+pub use binary::{Binary, Operand, add, add_to, binary};
+pub use walk::{Walk, broadcast};
+
 use crate::Ctx;
 use crate::exp::exp;
 use crate::simd::simd_fn;
+use functions::*;
 
 /// Floats per task.
 const TASK: usize = 16 * 1024;
@@ -26,6 +34,54 @@ pub enum Unary {
     HardSwish,
     /// `x / (1 + exp(-x))`, also called Swish.
     Silu,
+    /// `x * tanh(ln(1 + exp(x)))`
+    Mish,
+    /// `x / 2 * (1 + erf(x / sqrt(2)))`
+    Gelu,
+    /// Gelu's approximation, `x / 2 * (1 + tanh(sqrt(2/pi) * (x + 0.044715 x^3)))`.
+    GeluTanh,
+    /// x, below zero `alpha * (exp(x) - 1)`.
+    Elu(f32),
+    /// gamma times Elu, of `(alpha, gamma)`.
+    Selu(f32, f32),
+    /// x, below zero `alpha * (exp(x / alpha) - 1)`.
+    Celu(f32),
+    /// x above this, else 0.
+    ThresholdedRelu(f32),
+    /// x moved towards zero by bias where |x| > lambda, else 0, of `(bias, lambda)`.
+    Shrink(f32, f32),
+    /// `ln(1 + exp(x))`
+    Softplus,
+    /// `x / (1 + |x|)`
+    Softsign,
+    /// Hyperbolic tangent.
+    Tanh,
+    /// Error function.
+    Erf,
+    /// e^x
+    Exp,
+    /// Natural logarithm.
+    Log,
+    /// Square root.
+    Sqrt,
+    /// `1 / x`
+    Reciprocal,
+    /// |x|
+    Abs,
+    /// -x
+    Neg,
+    /// -1, 0 or 1.
+    Sign,
+    /// Largest integer not above x.
+    Floor,
+    /// Smallest integer not below x.
+    Ceil,
+    /// Nearest integer, halves to the even one.
+    Round,
+    /// Sine, by the C library in float64, rounded once.
+    Sin,
+    /// Cosine, by the C library in float64, rounded once.
+    Cos,
 }
 
 impl Unary {
@@ -70,26 +126,6 @@ pub fn unary_backward(
     });
 }
 
-#[inline(always)]
-fn clamp(x: f32, lo: f32, hi: f32) -> f32 {
-    // Both comparisons are false for NaN.
-    let x = if lo > x { lo } else { x };
-    if hi < x { hi } else { x }
-}
-
-#[inline(always)]
-fn sigmoid(x: f32) -> f32 {
-    1.0 / (1.0 + exp(-x))
-}
-
-/// 1 inside the open interval, else 0.
-#[inline(always)]
-fn inside(x: f32, lo: f32, hi: f32) -> f32 {
-    if lo < x && x < hi { 1.0 } else { 0.0 }
-}
-
-const SIXTH: f32 = 1.0 / 6.0;
-
 simd_fn! {
     fn unary_chunk(_s: Simd, op: Unary, x: &mut [f32]) {
         #[inline(always)]
@@ -103,6 +139,30 @@ simd_fn! {
             Unary::HardSigmoid(alpha, beta) => map(x, |x| clamp(alpha * x + beta, 0.0, 1.0)),
             Unary::HardSwish => map(x, |x| x * clamp(x * SIXTH + 0.5, 0.0, 1.0)),
             Unary::Silu => map(x, |x| x * sigmoid(x)),
+            Unary::Mish => map(x, |x| x * mish_gate(x)),
+            Unary::Gelu => map(x, |x| x * normal_cdf(x)),
+            Unary::GeluTanh => map(x, |x| x * sigmoid(gelu_inner(x))),
+            Unary::Elu(alpha) => map(x, |x| elu(x, alpha)),
+            Unary::Selu(alpha, gamma) => map(x, |x| gamma * elu(x, alpha)),
+            Unary::Celu(alpha) => map(x, |x| if x >= 0.0 { x } else { elu(x / alpha, alpha) }),
+            Unary::ThresholdedRelu(alpha) => map(x, |x| if x <= alpha { 0.0 } else { x }),
+            Unary::Shrink(bias, lambda) => map(x, |x| shrink(x, bias, lambda)),
+            Unary::Softplus => map(x, softplus),
+            Unary::Softsign => map(x, |x| x / (1.0 + x.abs())),
+            Unary::Tanh => map(x, tanh),
+            Unary::Erf => map(x, erf),
+            Unary::Exp => map(x, exp),
+            Unary::Log => map(x, log),
+            Unary::Sqrt => map(x, f32::sqrt),
+            Unary::Reciprocal => map(x, |x| 1.0 / x),
+            Unary::Abs => map(x, f32::abs),
+            Unary::Neg => map(x, |x| -x),
+            Unary::Sign => map(x, sign),
+            Unary::Floor => map(x, f32::floor),
+            Unary::Ceil => map(x, f32::ceil),
+            Unary::Round => map(x, f32::round_ties_even),
+            Unary::Sin => map(x, |x| f64::from(x).sin() as f32),
+            Unary::Cos => map(x, |x| f64::from(x).cos() as f32),
         }
     }
 }
@@ -136,160 +196,40 @@ simd_fn! {
                 let slope = x * (2.0 * SIXTH) + 0.5;
                 if x <= -3.0 { 0.0 } else if x >= 3.0 { 1.0 } else { slope }
             }),
-            Unary::Silu => map(x, dy, dx, |x| sigmoid(x) * (1.0 + x * (1.0 - sigmoid(x)))),
-        }
-    }
-}
-
-/// Functions of two elements.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Binary {
-    /// a + b
-    Add,
-    /// a - b
-    Sub,
-    /// a * b
-    Mul,
-    /// a / b
-    Div,
-}
-
-/// An operand of [`binary`], broadcast to `[rows, channels]`.
-#[derive(Clone, Copy, Debug)]
-pub enum Operand<'a> {
-    /// `[rows, channels]`
-    Full(&'a [f32]),
-    /// `[channels]`, the same for all rows.
-    PerChannel(&'a [f32]),
-    /// `[images, channels]`, the same for this many consecutive rows: a squeeze-and-excitation
-    /// gate.
-    PerImage(&'a [f32], usize),
-    /// One value.
-    Scalar(f32),
-}
-
-/// A row of an operand.
-enum Row<'a> {
-    Values(&'a [f32]),
-    Value(f32),
-}
-
-impl<'a> Operand<'a> {
-    fn check(&self, rows: usize, channels: usize) {
-        let fits = match *self {
-            Operand::Full(x) => x.len() == rows * channels,
-            Operand::PerChannel(x) => x.len() == channels,
-            Operand::PerImage(x, per) => per > 0 && x.len() == rows.div_ceil(per) * channels,
-            Operand::Scalar(_) => true,
-        };
-        assert!(fits, "an operand does not broadcast to {rows} rows of {channels}");
-    }
-
-    fn is_flat(&self) -> bool {
-        matches!(self, Operand::Full(_) | Operand::Scalar(_))
-    }
-
-    /// Row `row` of rows of `width` elements, the first `len` of it.
-    #[inline(always)]
-    fn row(&self, row: usize, width: usize, len: usize) -> Row<'a> {
-        match *self {
-            Operand::Full(x) => Row::Values(&x[row * width..row * width + len]),
-            Operand::PerChannel(x) => Row::Values(&x[..len]),
-            Operand::PerImage(x, per) => Row::Values(&x[row / per * width..][..len]),
-            Operand::Scalar(x) => Row::Value(x),
-        }
-    }
-}
-
-/// `out[rows, channels] = clamp(a op b)`.
-///
-/// # Panics
-/// If an operand does not broadcast to `out`.
-pub fn binary(
-    ctx: Ctx,
-    op: Binary,
-    channels: usize,
-    a: Operand,
-    b: Operand,
-    clamp: Option<(f32, f32)>,
-    out: &mut [f32],
-) {
-    if out.is_empty() {
-        return;
-    }
-    let rows = out.len() / channels.max(1);
-    assert_eq!(rows * channels, out.len(), "no whole rows of {channels}");
-    a.check(rows, channels);
-    b.check(rows, channels);
-    // Without broadcast a "row" may have any length.
-    let width = if a.is_flat() && b.is_flat() { TASK } else { channels };
-    let per_task = (TASK / width).max(1);
-    ctx.pool.for_each_chunk_mut(out, per_task * width, |task, out| {
-        binary_rows(ctx.isa, op, a, b, clamp, task * per_task, width, out);
-    });
-}
-
-/// `out = clamp(a + b)`: a residual addition.
-///
-/// # Panics
-/// If the sizes differ.
-pub fn add(ctx: Ctx, a: &[f32], b: &[f32], clamp: Option<(f32, f32)>, out: &mut [f32]) {
-    binary(ctx, Binary::Add, 1, Operand::Full(a), Operand::Full(b), clamp, out);
-}
-
-/// `out += a`.
-///
-/// # Panics
-/// If the sizes differ.
-pub fn add_to(ctx: Ctx, a: &[f32], out: &mut [f32]) {
-    assert_eq!(a.len(), out.len());
-    ctx.pool.for_each_chunk_mut(out, TASK, |i, out| {
-        add_chunk(ctx.isa, &a[i * TASK..i * TASK + out.len()], out);
-    });
-}
-
-simd_fn! {
-    fn add_chunk(_s: Simd, a: &[f32], out: &mut [f32]) {
-        out.iter_mut().zip(a).for_each(|(x, y)| *x += *y);
-    }
-}
-
-simd_fn! {
-    fn binary_rows(
-        _s: Simd,
-        op: Binary,
-        a: Operand<'_>,
-        b: Operand<'_>,
-        limits: Option<(f32, f32)>,
-        first: usize,
-        width: usize,
-        out: &mut [f32],
-    ) {
-        #[inline(always)]
-        fn map(a: Row, b: Row, out: &mut [f32], f: impl Fn(f32, f32) -> f32) {
-            match (a, b) {
-                (Row::Values(a), Row::Values(b)) => {
-                    out.iter_mut().zip(a).zip(b).for_each(|((x, a), b)| *x = f(*a, *b));
-                }
-                (Row::Values(a), Row::Value(b)) => {
-                    out.iter_mut().zip(a).for_each(|(x, a)| *x = f(*a, b));
-                }
-                (Row::Value(a), Row::Values(b)) => {
-                    out.iter_mut().zip(b).for_each(|(x, b)| *x = f(a, *b));
-                }
-                (Row::Value(a), Row::Value(b)) => out.fill(f(a, b)),
+            Unary::Silu => map(x, dy, dx, silu_slope),
+            Unary::Mish => map(x, dy, dx, |x| {
+                let t = mish_gate(x);
+                t + x * (1.0 - t * t) * sigmoid(x)
+            }),
+            Unary::Gelu => map(x, dy, dx, |x| {
+                const DENSITY: f32 = 0.398_942_3; // 1 / sqrt(2 pi)
+                normal_cdf(x) + DENSITY * x * exp(-0.5 * x * x)
+            }),
+            Unary::GeluTanh => map(x, dy, dx, |x| {
+                let (inner, s) = (gelu_inner(x), sigmoid(gelu_inner(x)));
+                // x times the slope of the inner function is 3 inner - 2 sqrt(8/pi) x.
+                s + s * (1.0 - s) * (3.0 * inner - 2.0 * 1.595_769_1 * x)
+            }),
+            Unary::Elu(alpha) => map(x, dy, dx, |x| elu_slope(x, alpha)),
+            Unary::Selu(alpha, gamma) => map(x, dy, dx, |x| gamma * elu_slope(x, alpha)),
+            Unary::Celu(alpha) => map(x, dy, dx, |x| elu_slope(x / alpha, 1.0)),
+            Unary::ThresholdedRelu(alpha) => map(x, dy, dx, |x| inside(x, alpha, f32::INFINITY)),
+            Unary::Shrink(_, lambda) => {
+                map(x, dy, dx, |x| inside(x.abs(), lambda, f32::INFINITY));
             }
-        }
-        let (lo, hi) = limits.unwrap_or((f32::NEG_INFINITY, f32::INFINITY));
-        for (i, out) in out.chunks_mut(width).enumerate() {
-            let len = out.len();
-            let (a, b) = (a.row(first + i, width, len), b.row(first + i, width, len));
-            match op {
-                Binary::Add => map(a, b, out, |a, b| clamp(a + b, lo, hi)),
-                Binary::Sub => map(a, b, out, |a, b| clamp(a - b, lo, hi)),
-                Binary::Mul => map(a, b, out, |a, b| clamp(a * b, lo, hi)),
-                Binary::Div => map(a, b, out, |a, b| clamp(a / b, lo, hi)),
-            }
+            Unary::Softplus => map(x, dy, dx, sigmoid),
+            Unary::Softsign => map(x, dy, dx, |x| 1.0 / ((1.0 + x.abs()) * (1.0 + x.abs()))),
+            Unary::Tanh => map(x, dy, dx, |x| 1.0 - tanh(x) * tanh(x)),
+            Unary::Erf => map(x, dy, dx, |x| std::f32::consts::FRAC_2_SQRT_PI * exp(-(x * x))),
+            Unary::Exp => map(x, dy, dx, exp),
+            Unary::Log => map(x, dy, dx, |x| 1.0 / x),
+            Unary::Sqrt => map(x, dy, dx, |x| 0.5 / x.sqrt()),
+            Unary::Reciprocal => map(x, dy, dx, |x| -1.0 / (x * x)),
+            Unary::Abs => map(x, dy, dx, sign),
+            Unary::Neg => map(x, dy, dx, |_| -1.0),
+            Unary::Sign | Unary::Floor | Unary::Ceil | Unary::Round => {}
+            Unary::Sin => map(x, dy, dx, |x| f64::from(x).cos() as f32),
+            Unary::Cos => map(x, dy, dx, |x| -f64::from(x).sin() as f32),
         }
     }
 }

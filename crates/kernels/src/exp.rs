@@ -8,11 +8,28 @@
 /// e^x; infinity above 88.73, 0 below -104, NaN for NaN.
 #[inline(always)]
 pub(crate) fn exp(x: f32) -> f32 {
+    let x = if x < -104.0 { -104.0 } else { x };
+    let x = if x > 89.0 { 89.0 } else { x };
+    let (n, rest) = parts(x);
+    let half = n >> 1;
+    (rest + 1.0) * power_of_two(half) * power_of_two(n.wrapping_sub(half))
+}
+
+/// e^x - 1 for x up to 0, without the cancellation near 0.
+#[inline(always)]
+pub(crate) fn exp_minus_one(x: f32) -> f32 {
+    // e^-80 vanishes beside 1, and keeps 2^n in the normal range.
+    let (n, rest) = parts(if x < -80.0 { -80.0 } else { x });
+    let power = power_of_two(n);
+    power.mul_add(rest, power - 1.0)
+}
+
+/// The number n and the rest r for which e^x = 2^n (1 + r), with r in -0.3..0.42.
+#[inline(always)]
+fn parts(x: f32) -> (i32, f32) {
     const ROUND: f32 = 12_582_912.0; // 1.5 * 2^23: adding it leaves the nearest integer below.
     const LN2_HIGH: f32 = 0.693_359_4; // 9 significant bits, so that n * LN2_HIGH is exact.
     const LN2_LOW: f32 = -2.121_944_4e-4;
-    let x = if x < -104.0 { -104.0 } else { x };
-    let x = if x > 89.0 { 89.0 } else { x };
     let shifted = x.mul_add(std::f32::consts::LOG2_E, ROUND);
     let n = shifted - ROUND;
     let r = n.mul_add(-LN2_LOW, n.mul_add(-LN2_HIGH, x));
@@ -20,15 +37,18 @@ pub(crate) fn exp(x: f32) -> f32 {
     for coefficient in [1.398_199_9e-3, 8.333_452e-3, 4.166_579_6e-2, 1.666_666_5e-1, 0.5] {
         p = r.mul_add(p, coefficient);
     }
-    let value = (r * r).mul_add(p, r) + 1.0;
-    let n = shifted.to_bits().wrapping_sub(ROUND.to_bits()) as i32;
-    let half = n >> 1;
-    let power = |n: i32| f32::from_bits((n.wrapping_add(127) as u32) << 23);
-    value * power(half) * power(n.wrapping_sub(half))
+    (shifted.to_bits().wrapping_sub(ROUND.to_bits()) as i32, (r * r).mul_add(p, r))
+}
+
+/// 2^n for n in -126..=127.
+#[inline(always)]
+fn power_of_two(n: i32) -> f32 {
+    f32::from_bits((n.wrapping_add(127) as u32) << 23)
 }
 
 /// Natural logarithm of a positive, finite, normal number, from `ln(m) = 2 artanh((m - 1)/(m + 1))`
 /// with m in sqrt(1/2)..sqrt(2): only basic arithmetic, error below 1e-12.
+#[inline(always)]
 pub(crate) fn ln(x: f64) -> f64 {
     let bits = x.to_bits();
     let mut exponent = (bits >> 52) as i64 - 1023;
@@ -69,6 +89,17 @@ mod tests {
         assert!(exp(f32::NAN).is_nan());
         let tiny = exp(-100.0);
         assert!((f64::from(tiny) - (-100f64).exp()).abs() < 1.5e-45);
+    }
+
+    #[test]
+    fn exp_minus_one_keeps_small_numbers() {
+        for i in 0..1_000_000 {
+            let x = -1.0001f32.powi(i % 1000) * i as f32 * 1e-4;
+            let (got, want) = (f64::from(exp_minus_one(x)), f64::from(x).exp_m1());
+            assert!((got - want).abs() <= 2.0 * 2f64.powi(-24) * want.abs(), "{x}: {got} {want}");
+        }
+        assert_eq!(exp_minus_one(f32::NEG_INFINITY), -1.0);
+        assert!(exp_minus_one(f32::NAN).is_nan());
     }
 
     #[test]

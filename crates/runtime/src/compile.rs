@@ -31,7 +31,7 @@ impl Default for CompileOptions {
 /// The graph is not changed. Dimensions without a fixed size take `options.batch`.
 ///
 /// # Errors
-/// Where the graph is not valid, a value has no elements, or the buffers would need more than
+/// Where the graph is not valid, or the buffers would need more than
 /// [`MAX_ARENA_BYTES`].
 pub fn compile(graph: &Graph, options: &CompileOptions) -> Result<Plan> {
     let mut graph = specialise(graph, options.batch)?;
@@ -71,11 +71,8 @@ fn specialise(graph: &Graph, batch: usize) -> Result<Graph> {
     graph.nodes = nodes;
     graph.remove_unused();
     for value in graph.values() {
-        // Also checks the limit on elements, which the batch may have pushed inputs beyond.
-        if value.shape.len_with(batch, &value.name)? == 0 {
-            let shape = value.shape.with_symbols(batch);
-            return Err(RuntimeError::Empty { value: value.name.clone(), shape });
-        }
+        // The batch may have pushed values beyond the limit on elements.
+        value.shape.len_with(batch, &value.name)?;
     }
     Ok(graph)
 }

@@ -9,14 +9,6 @@ pub enum RuntimeError {
     /// The graph is not valid, or one of its nodes does not fit its inputs.
     #[error(transparent)]
     Graph(#[from] GraphError),
-    /// The graph returns or computes a value without elements.
-    #[error("value '{value}' has no elements: {shape:?}")]
-    Empty {
-        /// Name of the value.
-        value: String,
-        /// Its extents.
-        shape: Vec<usize>,
-    },
     /// The plan needs more memory than [`crate::MAX_ARENA_BYTES`].
     #[error("the plan needs {bytes} bytes for its buffers, more than the limit of {limit}")]
     TooLarge {

@@ -25,7 +25,7 @@ pub(crate) fn axis(rank: usize, axis: usize) -> usize {
 /// Whether NCHW and the physical order put the same bytes in the same places.
 pub(crate) fn is_row_major(shape: &[usize]) -> bool {
     match *shape {
-        [_, c, h, w] => c == 1 || h * w == 1,
+        [n, c, h, w] => c == 1 || h * w == 1 || n * c * h * w == 0,
         _ => true,
     }
 }

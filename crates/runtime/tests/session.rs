@@ -5,7 +5,7 @@ mod common;
 use std::sync::Arc;
 
 use common::same_bits;
-use edgecut_graph::{Builder, DType, Graph, Op, Shape, Tensor, Window};
+use edgecut_graph::{Builder, DType, Graph, Op, Shape, Tensor, Window, interpret};
 use edgecut_kernels::Pool;
 use edgecut_runtime::{CompileOptions, Model, RuntimeError, Session, compile};
 use edgecut_testkit::random_inputs;
@@ -96,7 +96,6 @@ fn graphs_that_cannot_run_are_refused() {
         let options = CompileOptions { batch, ..CompileOptions::default() };
         compile(graph, &options).map(|_| ()).unwrap_err()
     };
-    assert!(matches!(plan(&net("n".into()), 0), RuntimeError::Empty { .. }));
     assert!(plan(&net("n".into()), 1 << 30).to_string().contains("limit"));
     let mut b = Builder::new("large", 1);
     let mut x = b.input("x", ["n".into(), 1024.into(), 1024.into()]);
@@ -113,6 +112,18 @@ fn graphs_that_cannot_run_are_refused() {
     let mut broken = net(1.into());
     broken.nodes.swap(0, 1);
     assert!(matches!(plan(&broken, 1), RuntimeError::Graph(_)));
+}
+
+#[test]
+fn tensors_without_elements_run() {
+    let graph = net("n".into());
+    let inputs = [Tensor::zeros([0, 3, 12, 12]).unwrap()];
+    let expected = interpret::run(&graph, &inputs).unwrap();
+    let options = CompileOptions { batch: 0, ..CompileOptions::default() };
+    let plan = compile(&graph, &options).unwrap();
+    assert!(plan.steps().is_empty());
+    let mut session = Session::new(Arc::new(plan), Arc::new(Pool::new(2)));
+    assert_eq!(session.infer(&inputs).unwrap(), expected);
 }
 
 #[test]

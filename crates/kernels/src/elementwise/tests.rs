@@ -2,7 +2,7 @@ use super::*;
 use crate::testing::{assert_close, cases, everywhere, random};
 use proptest::prelude::*;
 
-const UNARY: [Unary; 8] = [
+const UNARY: &[Unary] = &[
     Unary::RELU,
     Unary::Clamp(0.0, 6.0),
     Unary::Clamp(-1.0, 0.5),
@@ -11,6 +11,30 @@ const UNARY: [Unary; 8] = [
     Unary::HardSigmoid(0.2, 0.5),
     Unary::HardSwish,
     Unary::Silu,
+    Unary::Mish,
+    Unary::Gelu,
+    Unary::GeluTanh,
+    Unary::Elu(1.5),
+    Unary::Selu(1.67, 1.05),
+    Unary::Celu(0.7),
+    Unary::ThresholdedRelu(0.5),
+    Unary::Shrink(0.25, 0.5),
+    Unary::Softplus,
+    Unary::Softsign,
+    Unary::Tanh,
+    Unary::Erf,
+    Unary::Exp,
+    Unary::Log,
+    Unary::Sqrt,
+    Unary::Reciprocal,
+    Unary::Abs,
+    Unary::Neg,
+    Unary::Sign,
+    Unary::Floor,
+    Unary::Ceil,
+    Unary::Round,
+    Unary::Sin,
+    Unary::Cos,
 ];
 
 fn definition(op: Unary, x: f64) -> f64 {
@@ -28,7 +52,87 @@ fn definition(op: Unary, x: f64) -> f64 {
         Unary::HardSigmoid(a, b) => (f64::from(a) * x + f64::from(b)).clamp(0.0, 1.0),
         Unary::HardSwish => x * (x / 6.0 + 0.5).clamp(0.0, 1.0),
         Unary::Silu => x * sigmoid,
+        Unary::Mish => x * x.exp().ln_1p().tanh(),
+        Unary::Gelu => 0.5 * x * (1.0 + erf(x / 2f64.sqrt())),
+        Unary::GeluTanh => {
+            let inner = (2.0 / std::f64::consts::PI).sqrt() * (x + 0.044715 * x.powi(3));
+            0.5 * x * (1.0 + inner.tanh())
+        }
+        Unary::Elu(a) => elu(x, a.into()),
+        Unary::Selu(a, gamma) => f64::from(gamma) * elu(x, a.into()),
+        Unary::Celu(a) => {
+            if x < 0.0 {
+                elu(x / f64::from(a), a.into())
+            } else {
+                x
+            }
+        }
+        Unary::ThresholdedRelu(a) => {
+            if x > a.into() {
+                x
+            } else {
+                0.0
+            }
+        }
+        Unary::Shrink(bias, lambda) => {
+            let outside = x.abs() > f64::from(lambda);
+            if outside { x - f64::from(bias).copysign(x) } else { 0.0 }
+        }
+        Unary::Softplus => x.exp().ln_1p(),
+        Unary::Softsign => x / (1.0 + x.abs()),
+        Unary::Tanh => x.tanh(),
+        Unary::Erf => erf(x),
+        Unary::Exp => x.exp(),
+        Unary::Log => x.ln(),
+        Unary::Sqrt => x.sqrt(),
+        Unary::Reciprocal => 1.0 / x,
+        Unary::Abs => x.abs(),
+        Unary::Neg => -x,
+        Unary::Sign => x.signum(),
+        Unary::Floor => x.floor(),
+        Unary::Ceil => x.ceil(),
+        Unary::Round => x.round_ties_even(),
+        Unary::Sin => x.sin(),
+        Unary::Cos => x.cos(),
     }
+}
+
+fn definition_of_two(op: Binary, a: f64, b: f64) -> f64 {
+    match op {
+        Binary::Add => a + b,
+        Binary::Sub => a - b,
+        Binary::Mul => a * b,
+        Binary::Div => a / b,
+        Binary::Max => a.max(b),
+        Binary::Min => a.min(b),
+        Binary::Pow => a.powf(b),
+        Binary::PRelu => {
+            if a < 0.0 {
+                a * b
+            } else {
+                a
+            }
+        }
+        Binary::Fmod => a % b,
+    }
+}
+
+fn elu(x: f64, alpha: f64) -> f64 {
+    if x < 0.0 { alpha * x.exp_m1() } else { x }
+}
+
+/// The error function by its series, which converges everywhere, and 1 where that is too slow.
+fn erf(x: f64) -> f64 {
+    if x.abs() > 6.0 {
+        return x.signum();
+    }
+    // erf(x) = 2/sqrt(pi) exp(-x^2) sum of x (2 x^2)^n / (1 * 3 * ... * (2n + 1))
+    let (mut term, mut sum) = (x, x);
+    for n in 1..200 {
+        term *= 2.0 * x * x / f64::from(2 * n + 1);
+        sum += term;
+    }
+    std::f64::consts::FRAC_2_SQRT_PI * (-x * x).exp() * sum
 }
 
 #[test]
@@ -36,7 +140,11 @@ fn functions_and_derivatives_agree_with_their_definitions() {
     // Values of -10..10 that keep away from the kinks.
     let x: Vec<f32> = (-40_000..40_000).map(|i| (i as f32 + 0.37) / 4_000.0).collect();
     let dy = random(x.len(), 9);
-    for op in UNARY {
+    for &op in UNARY {
+        // Logarithms and roots need positive numbers; slopes of 1/x and ln x near 0 exceed what
+        // differences of float64 resolve.
+        let positive = matches!(op, Unary::Log | Unary::Sqrt | Unary::Reciprocal);
+        let x: Vec<f32> = x.iter().map(|&x| if positive { x.abs() + 0.1 } else { x }).collect();
         let got = everywhere(|ctx| {
             let mut out = vec![0.0; x.len()];
             unary(ctx, op, &x, &mut out);
@@ -69,7 +177,7 @@ fn functions_and_derivatives_agree_with_their_definitions() {
 
 #[test]
 fn nan_stays_nan() {
-    for op in UNARY {
+    for &op in UNARY {
         let out = everywhere(|ctx| {
             let mut x = vec![f32::NAN; 20];
             unary_in_place(ctx, op, &mut x);
@@ -116,12 +224,7 @@ proptest! {
         });
         let want: Vec<f64> = (0..rows * channels).map(|i| {
             let (a, b) = (f64::from(value(0, kinds.0, i)), f64::from(value(1, kinds.1, i)));
-            let y = match op {
-                Binary::Add => a + b,
-                Binary::Sub => a - b,
-                Binary::Mul => a * b,
-                Binary::Div => a / b,
-            };
+            let y = definition_of_two(op, a, b);
             if clamp.is_some() { y.clamp(0.5, 2.0) } else { y }
         }).collect();
         assert_close(&got, &want, 1e-6);
@@ -140,4 +243,104 @@ fn additions_cross_task_borders() {
         out
     });
     assert!(sum.iter().zip(a.iter().zip(&b)).all(|(s, (a, b))| *s == a + b));
+}
+
+#[test]
+fn functions_at_the_ends_of_the_numbers() {
+    let x = [f32::NEG_INFINITY, -1e30, -100.0, -0.0, 0.0, 1e-30, 100.0, 1e30, f32::INFINITY];
+    let at = |op| {
+        everywhere(|ctx| {
+            let mut out = x.to_vec();
+            unary_in_place(ctx, op, &mut out);
+            // Of NaN, only that it is one.
+            out.iter().map(|y| if y.is_nan() { f32::NAN } else { *y }).collect()
+        })
+    };
+    assert_eq!(at(Unary::Tanh), [-1.0, -1.0, -1.0, 0.0, 0.0, 1e-30, 1.0, 1.0, 1.0]);
+    assert_eq!(at(Unary::Erf)[..3], [-1.0; 3]);
+    assert_eq!(at(Unary::Elu(2.0))[..4], [-2.0, -2.0, -2.0, 0.0]);
+    assert_eq!(at(Unary::Softplus)[..2], [0.0, 0.0]);
+    assert_eq!(at(Unary::Softplus)[6..], [100.0, 1e30, f32::INFINITY]);
+    assert_eq!(at(Unary::Mish)[6..], [100.0, 1e30, f32::INFINITY]);
+    assert_eq!(at(Unary::Log)[3..5], [f32::NEG_INFINITY; 2]);
+    assert!(at(Unary::Log)[..3].iter().all(|y| y.is_nan()));
+    assert_eq!(at(Unary::Log)[8], f32::INFINITY);
+    assert_eq!(at(Unary::Sign), [-1.0, -1.0, -1.0, 0.0, 0.0, 1.0, 1.0, 1.0, 1.0]);
+    assert!(at(Unary::Sqrt)[..3].iter().all(|y| y.is_nan()));
+}
+
+#[test]
+fn binary_functions_of_special_numbers() {
+    let pairs = |op, a: &[f32], b: &[f32]| {
+        everywhere(|ctx| {
+            let mut out = vec![0.0; a.len()];
+            binary(ctx, op, 1, Operand::Full(a), Operand::Full(b), None, &mut out);
+            out
+        })
+    };
+    let nan = f32::NAN;
+    let (a, b) = ([1.0, nan, 2.0, -3.0, 5.5], [2.0, 1.0, nan, -4.0, -2.0]);
+    for op in [Binary::Max, Binary::Min] {
+        let y = pairs(op, &a, &b);
+        assert!(y[1].is_nan() && y[2].is_nan(), "{op:?}");
+    }
+    assert_eq!(pairs(Binary::Max, &a, &b)[3..], [-3.0, 5.5]);
+    assert_eq!(pairs(Binary::Min, &a, &b)[3..], [-4.0, -2.0]);
+    assert_eq!(pairs(Binary::Fmod, &a[3..], &b[3..]), [-3.0, 1.5]);
+    assert_eq!(pairs(Binary::PRelu, &a[3..], &b[3..]), [12.0, 5.5]);
+    assert_eq!(pairs(Binary::Pow, &[3.0, 4.0, 2.0], &[2.0, 0.5, -1.0]), [9.0, 2.0, 0.5]);
+}
+
+proptest! {
+    #![proptest_config(cases(128))]
+
+    #[test]
+    fn any_broadcast_is_that_of_its_definition(
+        dims in proptest::collection::vec((1usize..7, 0usize..4), 1..5), op in 0usize..9,
+        clamp: bool, long: bool, seed: u64,
+    ) {
+        const OPS: [Binary; 9] = [
+            Binary::Add, Binary::Sub, Binary::Mul, Binary::Div, Binary::Max, Binary::Min,
+            Binary::Pow, Binary::PRelu, Binary::Fmod,
+        ];
+        let op = OPS[op];
+        let mut extents: Vec<usize> = dims.iter().map(|d| d.0).collect();
+        if long {
+            *extents.last_mut().unwrap() *= 300;
+        }
+        // Each dimension is broadcast in neither, the first, the second or both operands; operands
+        // lie in memory with the first dimension innermost, so that rows are strided as well.
+        let strides = |side: usize| {
+            let mut step = 1;
+            dims.iter().zip(&extents).map(|(&(_, kind), &extent)| {
+                let own = kind >> side & 1 == 0;
+                let stride = if own { step } else { 0 };
+                step *= if own { extent } else { 1 };
+                stride
+            }).collect::<Vec<usize>>()
+        };
+        let steps = [strides(0), strides(1)];
+        let len = extents.iter().product::<usize>();
+        let data = [random(len, seed), random(len, seed ^ 1)];
+        let data = data.map(|x| x.iter().map(|x| x + 1.5).collect::<Vec<_>>());
+        let limits = clamp.then_some((0.5, 2.0));
+        let walk = Walk::new(&extents, &steps[0], &steps[1]);
+        let got = everywhere(|ctx| {
+            let mut out = vec![f32::NAN; len];
+            broadcast(ctx, op, &walk, &data[0], &data[1], limits, &mut out);
+            out
+        });
+        let want: Vec<f64> = (0..len).map(|i| {
+            let (mut rest, mut at) = (i, [0; 2]);
+            for d in (0..extents.len()).rev() {
+                let index = rest % extents[d];
+                rest /= extents[d];
+                (0..2).for_each(|o| at[o] += index * steps[o][d]);
+            }
+            let (a, b) = (f64::from(data[0][at[0]]), f64::from(data[1][at[1]]));
+            let y = definition_of_two(op, a, b);
+            if clamp { y.clamp(0.5, 2.0) } else { y }
+        }).collect();
+        assert_close(&got, &want, 1e-6);
+    }
 }

@@ -1,23 +1,56 @@
 //! Elementwise functions, broadcasts, BatchNorm on its own, softmax.
 
-use edgecut_graph::{Binary, Node, Unary, ValueId};
+use std::sync::Arc;
 
-use super::{Effects, Lowering};
-use crate::step::{self, Broadcast, ChannelAffine, Elementwise, Softmax, Step, Walk};
+use edgecut_graph::{Binary, Node, Tensor, Unary, ValueId, interpret};
+use edgecut_kernels::elementwise::Walk;
+
+use super::state::View;
+use super::{Effects, Lowering, count};
+use crate::step::{self, Broadcast, ChannelAffine, Elementwise, Softmax, Step};
 use crate::{Result, layout};
 
 impl Lowering<'_> {
-    /// A function of one value. Over 8-bit data it only changes the table.
-    pub(super) fn unary(&mut self, node: &Node, function: Unary) -> Result<bool> {
-        let x = node.input(0)?;
-        if let Some(view) = &self.held[x.index()].view {
-            let view = view.map(|v| step::apply(function, v));
-            self.held[node.output().index()].view = Some(view);
-            return Ok(true);
+    /// A function of single elements over 8-bit data and single numbers only changes the table.
+    /// The interpreter computes the new one, so the results are its own. Returns whether the node
+    /// was such a function.
+    pub(super) fn tabulate(&mut self, node: &Node) -> Result<bool> {
+        let shape = self.shape(node.output());
+        let (mut arguments, mut bytes) = (vec![], None);
+        for &input in node.inputs.iter().flatten() {
+            if let Some(view) = &self.held[input.index()].view {
+                let same = bytes.is_none_or(|slot| slot == view.slot);
+                if !same || self.shape(input) != shape {
+                    return Ok(false);
+                }
+                bytes = Some(view.slot);
+                arguments.push(Tensor::vector(view.table.to_vec()));
+            } else if count(&self.shape(input)) == 1
+                && let Some(number) = self.constant(input)?
+            {
+                arguments.push(number.reshaped([])?);
+            } else {
+                return Ok(false);
+            }
         }
-        let x = self.stored(x)?;
+        let Some(slot) = bytes else { return Ok(false) };
+        let arguments: Vec<Option<&Tensor>> = arguments.iter().map(Some).collect();
+        let result = interpret::run_node(self.graph, node, &arguments)?;
+        let Ok(table) = <[f32; 256]>::try_from(result[0].f32s()?) else { return Ok(false) };
+        let unchanged = node.inputs.iter().flatten().find_map(|input| {
+            let view = self.held[input.index()].view.as_ref()?;
+            (*view.table == table).then_some(view.affine)?
+        });
+        let view = View { slot, table: Arc::new(table), affine: unchanged };
+        self.held[node.output().index()].view = Some(view);
+        Ok(true)
+    }
+
+    /// A function of one value.
+    pub(super) fn unary(&mut self, node: &Node, function: Unary) -> Result<bool> {
+        let x = self.stored(node.input(0)?)?;
         let y = self.produce(node.output());
-        let step = Step::Elementwise(Elementwise { x, y, function });
+        let step = Step::Elementwise(Elementwise { x, y, function: step::unary(function) });
         self.emit(node, step, Effects::new("elementwise", &[x], &[y]).in_place(x, y));
         Ok(true)
     }
@@ -25,6 +58,7 @@ impl Lowering<'_> {
     /// A function of two values, with the clamp behind it.
     pub(super) fn binary(&mut self, index: usize, op: Binary) -> Result<bool> {
         let node = &self.graph.nodes[index];
+        let Some(op) = step::binary(op) else { return Ok(false) };
         let (a, b) = (node.input(0)?, node.input(1)?);
         let ahead = self.ahead(node.output(), false);
         let shape = self.shape(node.output());

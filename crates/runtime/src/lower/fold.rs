@@ -19,7 +19,7 @@ impl Lowering<'_> {
             return Ok(Some(tensor.clone()));
         }
         let Some(index) = self.held[value.index()].deferred else { return Ok(None) };
-        let tensor = self.evaluate(&self.graph.nodes[index])?;
+        let tensor = self.evaluate(&self.graph.nodes[index])?.swap_remove(0);
         self.held[value.index()].constant = Some(tensor.clone());
         Ok(Some(tensor))
     }
@@ -49,23 +49,24 @@ impl Lowering<'_> {
         if written > read && written > MAX_FOLDED_ELEMENTS {
             return Ok(false);
         }
-        let output = node.output().index();
         if matches!(node.op, Op::Dequantize { .. }) {
-            self.held[output].deferred = Some(index);
-        } else {
-            self.held[output].constant = Some(self.evaluate(node)?);
+            self.held[node.output().index()].deferred = Some(index);
+            return Ok(true);
+        }
+        for (output, tensor) in node.outputs.iter().zip(self.evaluate(node)?) {
+            self.held[output.index()].constant = Some(tensor);
         }
         Ok(true)
     }
 
-    fn evaluate(&mut self, node: &Node) -> Result<Tensor> {
+    /// The outputs of a node of constants.
+    fn evaluate(&mut self, node: &Node) -> Result<Vec<Tensor>> {
         let tensors = node.inputs.iter().map(|input| match input {
             Some(value) => self.constant(*value),
             None => Ok(None),
         });
         let tensors = tensors.collect::<Result<Vec<Option<Tensor>>>>()?;
         let borrowed: Vec<Option<&Tensor>> = tensors.iter().map(Option::as_ref).collect();
-        let mut results = interpret::run_node(self.graph, node, &borrowed)?;
-        Ok(results.swap_remove(0))
+        Ok(interpret::run_node(self.graph, node, &borrowed)?)
     }
 }

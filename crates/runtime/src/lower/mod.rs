@@ -134,6 +134,7 @@ impl<'g> Lowering<'g> {
                     self.row_major(&name, slot, self.graph.value(output).dtype, &shape)
                 }
             };
+            self.held[output.index()].row_major = Some(slot);
             self.out.buffers[slot.index()].pinned = true;
             self.out.outputs.push(slot);
         }
@@ -142,42 +143,71 @@ impl<'g> Lowering<'g> {
 
     fn node(&mut self, index: usize) -> Result<()> {
         let node = &self.graph.nodes[index];
+        let without_elements = |v: ValueId| count(&self.shape(v)) == 0;
+        if node.outputs.iter().all(|&v| without_elements(v)) {
+            return Ok(());
+        }
+        // Kernels have no rule for sums and maxima of nothing; the interpreter has.
+        let nothing_to_read = node.inputs.iter().flatten().any(|&v| without_elements(v));
         if self.fold(index)? {
             return Ok(());
         }
-        let handled = match &node.op {
-            Op::Conv(conv) => self.quantised_conv(index, conv)? || self.conv(index, conv)?,
-            Op::Gemm(_) | Op::MatMul => self.quantised_linear(index)? || self.linear(index)?,
-            Op::Quantize { .. } => self.quantize(node)?,
-            Op::Dequantize { .. } => self.dequantize(node)?,
-            Op::BatchNorm { epsilon, .. } => self.batch_norm(node, *epsilon)?,
-            Op::Unary(unary) => self.unary(node, *unary)?,
-            Op::Binary(binary) => {
-                self.quantised_add(index, *binary)? || self.binary(index, *binary)?
-            }
-            Op::MaxPool(pool) => self.max_pool(node, pool)?,
-            Op::AveragePool(pool) => self.average_pool(index, pool)?,
-            Op::GlobalAveragePool => self.global_average(index)?,
-            Op::Reduce { kind: Reduction::Mean, axes, .. } => {
-                let spatial = axes == &[2, 3] && self.graph.value(node.input(0)?).shape.rank() == 4;
-                spatial && self.global_average(index)?
-            }
-            Op::Concat { axis } => self.concat(index, *axis)?,
-            Op::Reshape { .. } | Op::Flatten { .. } | Op::Squeeze { .. } | Op::Unsqueeze { .. } => {
-                self.reshape(node)?
-            }
-            Op::Transpose { perm } => self.transpose(node, perm)?,
-            Op::Slice { cuts } => self.slice(node, cuts)?,
-            Op::Pad { before, mode: PadMode::Constant(value), .. } => {
-                self.pad(node, before, *value)?
-            }
-            Op::Softmax { axis } => self.softmax(node, *axis)?,
-            _ => false,
-        };
+        let handled = !nothing_to_read
+            && (self.moves(index)? || self.float_only(node) && self.floats(index)?);
         if !handled {
             self.reference(node)?;
         }
         Ok(())
+    }
+
+    /// Whether every input and output is float32 or 8-bit data behind Quantize and Dequantize.
+    fn float_only(&self, node: &Node) -> bool {
+        let converts = matches!(node.op, Op::Quantize { .. } | Op::Dequantize { .. });
+        let values = node.inputs.iter().flatten().chain(&node.outputs);
+        converts || values.copied().all(|v| self.dtype(v) == DType::F32)
+    }
+
+    /// Operators that move elements of any type. Returns whether the node was lowered.
+    fn moves(&mut self, index: usize) -> Result<bool> {
+        let node = &self.graph.nodes[index];
+        match &node.op {
+            Op::Concat { axis } => self.concat(index, *axis),
+            Op::Reshape { .. } | Op::Flatten { .. } | Op::Squeeze { .. } | Op::Unsqueeze { .. } => {
+                self.reshape(node)
+            }
+            Op::Transpose { perm } => self.transpose(node, perm),
+            Op::Slice { cuts } => self.slice(node, cuts),
+            _ => Ok(false),
+        }
+    }
+
+    /// Operators that compute with float32, or with integers that stand for float32. Returns
+    /// whether the node was lowered.
+    fn floats(&mut self, index: usize) -> Result<bool> {
+        let node = &self.graph.nodes[index];
+        match &node.op {
+            Op::Conv(conv) => Ok(self.quantised_conv(index, conv)? || self.conv(index, conv)?),
+            Op::Gemm(_) | Op::MatMul => Ok(self.quantised_linear(index)? || self.linear(index)?),
+            Op::Quantize { .. } => self.quantize(node),
+            Op::Dequantize { .. } => self.dequantize(node),
+            Op::BatchNorm { epsilon, .. } => self.batch_norm(node, *epsilon),
+            Op::Unary(unary) => Ok(self.tabulate(node)? || self.unary(node, *unary)?),
+            Op::Binary(binary) => Ok(self.tabulate(node)?
+                || self.quantised_add(index, *binary)?
+                || self.binary(index, *binary)?),
+            Op::MaxPool(pool) => self.max_pool(node, pool),
+            Op::AveragePool(pool) => self.average_pool(index, pool),
+            Op::GlobalAveragePool => self.global_average(index),
+            Op::Reduce { kind: Reduction::Mean, axes, .. } => {
+                let spatial = axes == &[2, 3] && self.graph.value(node.input(0)?).shape.rank() == 4;
+                Ok(spatial && self.global_average(index)?)
+            }
+            Op::Pad { before, mode: PadMode::Constant(value), .. } => {
+                self.pad(node, before, *value)
+            }
+            Op::Softmax { axis } => self.softmax(node, *axis),
+            _ => Ok(false),
+        }
     }
 
     /// The node as the interpreter runs it: right for every operator, slow, and the one step that

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use edgecut_graph::{DType, Tensor, Value, ValueId};
+use edgecut_graph::{DType, Data, Tensor, Value, ValueId};
 
 use edgecut_kernels::quant::Affine;
 
@@ -28,8 +28,15 @@ pub(super) struct Held {
 }
 
 impl Held {
+    /// What is known of `value`, whose shape is fixed: a tensor without elements needs nobody to
+    /// compute it.
     pub fn new(value: &Value) -> Held {
-        Held { constant: value.constant.clone(), ..Held::default() }
+        let shape = value.shape.with_symbols(1);
+        let constant = match &value.constant {
+            None if count(&shape) == 0 => empty(value.dtype, shape),
+            constant => constant.clone(),
+        };
+        Held { constant, ..Held::default() }
     }
 
     /// Whether some step or constant already provides the value.
@@ -40,6 +47,19 @@ impl Held {
             || self.row_major.is_some()
             || self.view.is_some()
     }
+}
+
+/// The only tensor of a shape without elements.
+fn empty(dtype: DType, shape: Vec<usize>) -> Option<Tensor> {
+    let data: Data = match dtype {
+        DType::F32 => Vec::<f32>::new().into(),
+        DType::U8 => Vec::<u8>::new().into(),
+        DType::I8 => Vec::<i8>::new().into(),
+        DType::I32 => Vec::<i32>::new().into(),
+        DType::I64 => Vec::<i64>::new().into(),
+        DType::Bool => Vec::<bool>::new().into(),
+    };
+    Tensor::new(shape, data).ok()
 }
 
 /// A float value that is a function of 8-bit data: what DequantizeLinear returns, and what
@@ -59,14 +79,6 @@ pub(super) struct View {
 impl View {
     pub fn new(slot: Slot, affine: Affine) -> View {
         View { slot, table: Arc::new(codes().map(|q| affine.dequantize(q))), affine: Some(affine) }
-    }
-
-    /// The view after an elementwise function. One that changes no code's number, such as Relu
-    /// over data whose zero point is 0, keeps the parameters.
-    pub fn map(&self, f: impl Fn(f32) -> f32) -> View {
-        let table = Arc::new(self.table.map(f));
-        let affine = self.affine.filter(|_| table == self.table);
-        View { slot: self.slot, table, affine }
     }
 
     /// Whether a larger code never means a smaller number, so that maxima may be taken of codes.

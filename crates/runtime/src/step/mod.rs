@@ -17,7 +17,7 @@ use edgecut_kernels::arena::{Span, Views};
 
 pub(crate) use arrange::{Concat, Convert, Fill, Move, Pad};
 pub(crate) use conv::{Conv, Depthwise, Linear, Tail};
-pub(crate) use elementwise::{Broadcast, ChannelAffine, Elementwise, Softmax, Walk, apply};
+pub(crate) use elementwise::{Broadcast, ChannelAffine, Elementwise, Softmax, binary, unary};
 pub(crate) use lookup::Lookup;
 pub(crate) use pool::{GlobalAverage, Pool, PoolKind};
 pub(crate) use quantised::{

@@ -1,0 +1,125 @@
+//! Functions of two operands that broadcast in any way.
+
+use super::TASK;
+use super::binary::{Binary, Row, apply_row};
+use crate::Ctx;
+use crate::simd::simd_fn;
+
+/// Largest number of dimensions of a [`Walk`].
+const MAX_RANK: usize = 8;
+
+/// Elements gathered at a time from an operand that is not dense along the innermost dimension.
+const GATHERED: usize = 64;
+
+/// Extents of a result, and how far each of two operands moves along them: 0 where it is broadcast.
+#[derive(Clone, Copy, Debug)]
+pub struct Walk {
+    rank: usize,
+    dims: [usize; MAX_RANK],
+    strides: [[usize; 2]; MAX_RANK],
+}
+
+impl Walk {
+    /// A walk over `dims`, on which the operands have the strides `a` and `b`. Neighbouring
+    /// dimensions that both operands cross alike are merged.
+    ///
+    /// # Panics
+    /// If there are more than eight dimensions, or another number of strides.
+    pub fn new(dims: &[usize], a: &[usize], b: &[usize]) -> Walk {
+        assert!(dims.len() <= MAX_RANK && a.len() == dims.len() && b.len() == dims.len());
+        let mut walk = Walk { rank: 0, dims: [1; MAX_RANK], strides: [[0; 2]; MAX_RANK] };
+        for i in (0..dims.len()).filter(|&i| dims[i] != 1) {
+            let (dim, strides) = (dims[i], [a[i], b[i]]);
+            let last = walk.rank.wrapping_sub(1);
+            if walk.rank > 0 && walk.strides[last] == strides.map(|s| s * dim) {
+                walk.dims[last] *= dim;
+                walk.strides[last] = strides;
+            } else {
+                (walk.dims[walk.rank], walk.strides[walk.rank]) = (dim, strides);
+                walk.rank += 1;
+            }
+        }
+        walk.rank = walk.rank.max(1);
+        walk
+    }
+
+    /// Length of the innermost dimension, and the steps of both operands along it.
+    fn inner(&self) -> (usize, [usize; 2]) {
+        (self.dims[self.rank - 1], self.strides[self.rank - 1])
+    }
+
+    /// Where row `row` of the innermost dimension begins in both operands.
+    fn start(&self, mut row: usize) -> [usize; 2] {
+        let mut at = [0; 2];
+        for i in (0..self.rank - 1).rev() {
+            let index = row % self.dims[i];
+            row /= self.dims[i];
+            (0..2).for_each(|o| at[o] += index * self.strides[i][o]);
+        }
+        at
+    }
+}
+
+/// `out = clamp(a op b)`, both operands walked with their own strides.
+///
+/// # Panics
+/// If `out` is not as long as the walk, or an operand is shorter than its strides reach.
+pub fn broadcast(
+    ctx: Ctx,
+    op: Binary,
+    walk: &Walk,
+    a: &[f32],
+    b: &[f32],
+    clamp: Option<(f32, f32)>,
+    out: &mut [f32],
+) {
+    assert_eq!(out.len(), walk.dims.iter().product::<usize>());
+    let (len, [sa, sb]) = walk.inner();
+    if out.is_empty() {
+        return;
+    }
+    // One long row is cut, many short ones are taken together.
+    let (rows, width) =
+        if walk.rank == 1 { (1, len.min(TASK)) } else { ((TASK / len).max(1), len) };
+    ctx.pool.for_each_chunk_mut(out, rows * width, |task, out| {
+        for (i, out) in out.chunks_mut(width).enumerate() {
+            let row = task * rows + i;
+            let [a0, b0] =
+                if walk.rank == 1 { [row * width * sa, row * width * sb] } else { walk.start(row) };
+            strided_row(ctx.isa, op, (&a[a0..], sa), (&b[b0..], sb), clamp, out);
+        }
+    });
+}
+
+simd_fn! {
+    fn strided_row(
+        _s: Simd,
+        op: Binary,
+        a: (&[f32], usize),
+        b: (&[f32], usize),
+        limits: Option<(f32, f32)>,
+        out: &mut [f32],
+    ) {
+        if a.1 <= 1 && b.1 <= 1 {
+            return apply_row(op, direct(a, out.len()), direct(b, out.len()), limits, out);
+        }
+        let mut copies = [[0.0; GATHERED]; 2];
+        for (i, out) in out.chunks_mut(GATHERED).enumerate() {
+            for ((x, step), copy) in [a, b].into_iter().zip(&mut copies) {
+                let from = x[i * GATHERED * step..].iter().step_by(step.max(1));
+                match step {
+                    0 => copy.fill(x[0]),
+                    _ => copy[..out.len()].iter_mut().zip(from).for_each(|(y, x)| *y = *x),
+                }
+            }
+            let [a, b] = &copies;
+            apply_row(op, Row::Values(a), Row::Values(b), limits, out);
+        }
+    }
+}
+
+/// A row whose step is 0 or 1.
+#[inline(always)]
+fn direct((x, step): (&[f32], usize), len: usize) -> Row<'_> {
+    if step == 0 { Row::Value(x[0]) } else { Row::Values(&x[..len]) }
+}
