@@ -1,4 +1,4 @@
-//! ONNX: import of opsets 7 to 25, export of opset 17.
+//! ONNX: import of opsets 7 to 25, export of opset 17 or what a graph needs.
 //!
 //! Import reads what the operator set of the file says and writes what the graph means: padding
 //! becomes explicit, small constant inputs become attributes, Identity, Dropout and Constant
@@ -17,7 +17,7 @@
 //! | `attributes`, `node` | what an operator's mapping sees |
 //! | `operators`, `ops_*` | one mapping for each operator |
 //! | `shapes` | evaluation of shape computations |
-//! | `export`, `write` | the way back |
+//! | `export`, `write` | the way back, and pieces of messages |
 //!
 //! # Memory
 //!
@@ -57,7 +57,7 @@ mod tensors;
 mod tests;
 mod write;
 
-pub use export::{export, to_bytes};
+pub use export::{export, export_external, to_bytes};
 pub use import::{from_bytes, import};
 pub use operators::SUPPORTED;
 pub use template::{Declared, Template};
@@ -66,10 +66,9 @@ pub use template::{Declared, Template};
 pub const MIN_OPSET: i64 = 7;
 /// Newest operator set that is read.
 pub const MAX_OPSET: i64 = 25;
-/// Operator set that is written: readable by ONNX Runtime 1.12 (2022) and later.
+/// Operator set that is written: readable by ONNX Runtime 1.12 (2022) and later. A graph with an
+/// operator of a later set is written in the first one that has it.
 pub const EXPORT_OPSET: i64 = 17;
-/// IR version that is written, the one that came with [`EXPORT_OPSET`].
-pub const EXPORT_IR_VERSION: i64 = 8;
 
 /// Bytes that importing a file of `len` bytes allocates at most at any moment.
 pub const fn import_memory_bound(len: u64) -> u64 {

@@ -81,7 +81,7 @@ pub(super) fn tensor(proto: &TensorProto, place: &str, external: &mut External) 
 }
 
 /// `TensorProto.data_location` of a tensor in another file.
-const EXTERNAL: i32 = 1;
+pub(super) const EXTERNAL: i32 = 1;
 
 /// Bytes of one stored element of the types that can be read.
 fn width(kind: i32) -> Option<usize> {

@@ -6,6 +6,37 @@ use super::proto::*;
 use super::tensors;
 use crate::{DType, Data, Dim, Shape, Tensor};
 
+/// A stored tensor without its elements.
+pub(super) fn tensor_head(name: &str, tensor: &Tensor) -> TensorProto {
+    TensorProto {
+        dims: tensor.shape().iter().map(|&d| d as i64).collect(),
+        data_type: Some(tensors::data_type(tensor.dtype())),
+        name: Some(name.to_string()),
+        ..TensorProto::default()
+    }
+}
+
+/// A stored tensor whose elements are in the file `location`, from `offset` on.
+pub(super) fn external_tensor(
+    name: &str,
+    tensor: &Tensor,
+    location: &str,
+    offset: u64,
+) -> TensorProto {
+    let external_data = vec![
+        entry("location", location),
+        entry("offset", &offset.to_string()),
+        entry("length", &tensor.bytes().to_string()),
+    ];
+    let data_location = Some(tensors::EXTERNAL);
+    TensorProto { external_data, data_location, ..tensor_head(name, tensor) }
+}
+
+/// A key and a value.
+pub(super) fn entry(key: &str, value: &str) -> StringStringEntryProto {
+    StringStringEntryProto { key: Some(key.to_string()), value: Some(value.to_string()) }
+}
+
 /// A stored tensor: little-endian raw bytes.
 pub(super) fn tensor(name: &str, tensor: &Tensor) -> TensorProto {
     fn bytes<T: Copy, const N: usize>(values: &[T], f: impl Fn(T) -> [u8; N]) -> Vec<u8> {
@@ -19,13 +50,7 @@ pub(super) fn tensor(name: &str, tensor: &Tensor) -> TensorProto {
         Data::I64(v) => bytes(v, i64::to_le_bytes),
         Data::Bool(v) => bytes(v, |b| [u8::from(b)]),
     };
-    TensorProto {
-        dims: tensor.shape().iter().map(|&d| d as i64).collect(),
-        data_type: Some(tensors::data_type(tensor.dtype())),
-        name: Some(name.to_string()),
-        raw_data: Some(raw.into()),
-        ..TensorProto::default()
-    }
+    TensorProto { raw_data: Some(raw.into()), ..tensor_head(name, tensor) }
 }
 
 /// A typed and shaped name.
@@ -55,6 +80,11 @@ pub(super) fn ints(name: &str, values: &[usize]) -> AttributeProto {
     AttributeProto { ints: values.iter().map(|&v| v as i64).collect(), ..base }
 }
 
+pub(super) fn text(name: &str, value: &str) -> AttributeProto {
+    let base = attribute(name, attribute_type::STRING);
+    AttributeProto { s: Some(value.as_bytes().to_vec().into()), ..base }
+}
+
 fn attribute(name: &str, kind: i32) -> AttributeProto {
     let name = Some(name.to_string());
     AttributeProto { name, r#type: Some(kind), ..AttributeProto::default() }
@@ -64,6 +94,8 @@ fn attribute(name: &str, kind: i32) -> AttributeProto {
 /// are stored once.
 pub(super) struct Small {
     taken: HashSet<String>,
+    /// First number not yet tried for each stem.
+    next: HashMap<String, usize>,
     names: HashMap<(i32, Vec<i64>, Vec<u8>), String>,
     pub made: Vec<TensorProto>,
 }
@@ -71,7 +103,7 @@ pub(super) struct Small {
 impl Small {
     /// `taken` are the names that must not be used.
     pub fn new(taken: HashSet<String>) -> Small {
-        Small { taken, names: HashMap::new(), made: vec![] }
+        Small { taken, next: HashMap::new(), names: HashMap::new(), made: vec![] }
     }
 
     /// Name of an initializer with this content; `stem` is used where it is new.
@@ -82,9 +114,14 @@ impl Small {
         if let Some(name) = self.names.get(&key) {
             return name.clone();
         }
-        let mut numbered = (0..).map(|i| format!("{stem}_{i}"));
-        let name = numbered.find(|n| !self.taken.contains(n)).expect("endless range");
-        self.taken.insert(name.clone());
+        let next = self.next.entry(stem.to_string()).or_insert(0);
+        let name = loop {
+            let name = format!("{stem}_{next}");
+            *next += 1;
+            if self.taken.insert(name.clone()) {
+                break name;
+            }
+        };
         self.names.insert(key, name.clone());
         self.made.push(TensorProto { name: Some(name.clone()), ..proto });
         name

@@ -23,7 +23,7 @@ mod qdq;
 mod remove_identities;
 mod remove_unused;
 mod reshapes;
-mod rewrite;
+pub(crate) mod rewrite;
 mod share;
 mod shuffles;
 mod transposes;

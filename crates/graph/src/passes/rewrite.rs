@@ -78,13 +78,13 @@ pub(super) fn redirect(graph: &mut Graph, alias: &[ValueId]) {
 }
 
 /// Names of values and of nodes that are in use, so that a pass which makes many stays linear.
-pub(super) struct Names {
+pub(crate) struct Names {
     values: HashSet<String>,
     nodes: HashSet<String>,
 }
 
 impl Names {
-    pub(super) fn new(graph: &Graph) -> Names {
+    pub(crate) fn new(graph: &Graph) -> Names {
         Names {
             values: graph.values().iter().map(|v| v.name.clone()).collect(),
             nodes: graph.nodes.iter().map(|n| n.name.clone()).collect(),
@@ -92,12 +92,12 @@ impl Names {
     }
 
     /// A value name that starts with `stem`, and is in use from here on.
-    pub(super) fn value(&mut self, stem: &str) -> String {
+    pub(crate) fn value(&mut self, stem: &str) -> String {
         fresh(&mut self.values, stem)
     }
 
     /// A node name that starts with `stem`, and is in use from here on.
-    pub(super) fn node(&mut self, stem: &str) -> String {
+    pub(crate) fn node(&mut self, stem: &str) -> String {
         fresh(&mut self.nodes, stem)
     }
 }

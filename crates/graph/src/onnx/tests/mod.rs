@@ -11,7 +11,7 @@ mod windows;
 
 use super::from_bytes;
 use super::proto::*;
-use super::write;
+use super::write::{self, text};
 use crate::{DType, Dim, Graph, GraphError, Op, Result, Shape, Tensor, interpret};
 
 /// A model under construction: one image input `x`, one output `y`.
@@ -126,15 +126,6 @@ impl Model {
 /// One operator from `x` to `y`.
 fn single(opset: i64, op: &str, attributes: &[AttributeProto]) -> Model {
     model(opset).node(op, "x", "y", attributes)
-}
-
-fn text(name: &str, value: &str) -> AttributeProto {
-    AttributeProto {
-        name: Some(name.into()),
-        s: Some(value.as_bytes().to_vec().into()),
-        r#type: Some(attribute_type::STRING),
-        ..AttributeProto::default()
-    }
 }
 
 fn signed(name: &str, values: &[i64]) -> AttributeProto {

@@ -177,11 +177,14 @@ fn symbols_are_written_as_names() {
 
 #[test]
 fn what_cannot_be_written_is_refused() {
-    let image = constant(&[0.0; 25], &[1, 1, 5, 5]);
-    let window = Window { dilations: [2, 2], ..Window::new([2, 2], [1, 1]) };
-    let pool = Op::AveragePool(Pool { window, ceil_mode: false, count_include_pad: false });
-    let text = to_bytes(&graph_of(&pool, &[image])).unwrap_err().to_string();
-    assert!(text.contains("dilated average pooling"), "{text}");
+    let bytes = Tensor::new([2, 3], vec![1u8; 6]).unwrap();
+    let mut graph = Graph::new("sum");
+    let x = graph.add_input("x", DType::U8, Shape::fixed(bytes.shape()));
+    let op = Op::CumSum { axis: 1, exclusive: false, reverse: false };
+    let y = graph.add_node("sum", op, &[Some(x)]).unwrap();
+    graph.outputs.push(y);
+    let text = to_bytes(&graph).unwrap_err().to_string();
+    assert!(text.contains("node 'sum' (CumSum)") && text.contains("not for uint8"), "{text}");
     let mut graph = single(13, "Relu", &[]).graph();
     let y = graph.outputs[0];
     graph.value_mut(y).name = "x".into();

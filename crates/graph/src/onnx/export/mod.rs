@@ -1,0 +1,91 @@
+//! From a graph to the bytes of a file that every ONNX runtime reads.
+//!
+//! Names are kept, constants are initializers in the order of the graph's values, so the same
+//! graph always gives the same bytes. Every operator is one node, but for the few that ONNX lacks
+//! (see `lower`). The file is of opset [`EXPORT_OPSET`], or of the first later one that has
+//! everything the graph uses:
+//!
+//! | opset | ONNX Runtime | needed for |
+//! | --- | --- | --- |
+//! | 18 | 1.14 | Mish; LpPool with dilations or ceil mode; Resize with antialiasing or a kept aspect ratio; Scatter of maxima or minima |
+//! | 19 | 1.15 | dilated AveragePool; Pad that wraps; Resize with symmetric positions |
+//! | 20 | 1.17 | Gelu |
+//! | 21 | 1.18 | GroupNorm |
+//!
+//! | file | concern |
+//! | --- | --- |
+//! | `lower` | operators that ONNX lacks |
+//! | `model` | the messages of a whole graph |
+//! | `node`, `form` | one node; which operator set it needs |
+//! | `arrange`, `elementwise`, `index`, `numeric`, `resize`, `window` | attributes, by family |
+//! | `encode` | messages and weights as a stream of bytes |
+//! | `file` | files, and weights beside the model |
+
+mod arrange;
+mod elementwise;
+mod encode;
+mod file;
+mod form;
+mod index;
+mod lower;
+mod model;
+mod node;
+mod numeric;
+mod resize;
+mod window;
+
+use std::path::Path;
+
+use super::EXPORT_OPSET;
+use crate::limits::MAX_FILE_BYTES;
+use crate::{Graph, GraphError, Result};
+
+/// Most bytes of weights that are stored in the model itself: what protobuf can hold, less 64 MiB
+/// for the structure of a graph.
+const MAX_INLINE_BYTES: u64 = MAX_FILE_BYTES - (1 << 26);
+
+/// Writes `graph` to `path`: to a temporary file in the same folder first, then renamed, so that
+/// `path` never holds half a model. Weights of about 2 GB and more, which a single file cannot
+/// hold, are written beside it as by [`export_external`].
+///
+/// # Errors
+/// As [`to_bytes`], or where a file cannot be written.
+pub fn export(graph: &Graph, path: &Path) -> Result<()> {
+    let weights = graph.values().iter().filter_map(|v| v.constant.as_ref());
+    match weights.map(|t| t.bytes() as u64).sum::<u64>() > MAX_INLINE_BYTES {
+        true => export_external(graph, path),
+        false => file::write(&model::model(graph, None)?, path),
+    }
+}
+
+/// As [`export`], with every tensor of 1 kB or more in a file beside the model that is called like
+/// it, with `.data` appended (`net.onnx.data`). Readers map that file into memory instead of
+/// decoding it; the two files must stay together. Both are complete, under temporary names, before
+/// either is renamed. Weights are streamed: the memory needed does not depend on their size.
+///
+/// # Errors
+/// As [`export`].
+pub fn export_external(graph: &Graph, path: &Path) -> Result<()> {
+    file::write(&model::model(graph, Some(&file::data_name(path)?))?, path)
+}
+
+/// `graph` as the bytes of an ONNX file.
+///
+/// # Errors
+/// Where the graph is invalid, has two values of one name, holds an operator with types that ONNX
+/// does not give it, or exceeds protobuf's 2 GiB.
+pub fn to_bytes(graph: &Graph) -> Result<Vec<u8>> {
+    let model = model::model(graph, None)?;
+    let size = model.len();
+    if size >= MAX_FILE_BYTES {
+        return Err(GraphError::Limit {
+            place: format!("model '{}'", graph.name),
+            what: "size in bytes",
+            value: size,
+            limit: MAX_FILE_BYTES,
+        });
+    }
+    let mut bytes = Vec::with_capacity(size as usize);
+    model.write(&mut bytes).expect("memory takes all bytes");
+    Ok(bytes)
+}

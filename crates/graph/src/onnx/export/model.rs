@@ -1,0 +1,116 @@
+//! The messages of a whole graph.
+
+use std::collections::HashSet;
+
+use super::encode::{Encoded, Stored};
+use super::form::Context;
+use super::{EXPORT_OPSET, lower, node};
+use crate::onnx::proto::*;
+use crate::onnx::write::{self, Small};
+use crate::{Graph, GraphError, Result, Tensor};
+
+/// Tensors from this size on are worth a place in the external file: ONNX Runtime reads smaller
+/// ones, such as shapes, while it loads the structure.
+const MIN_EXTERNAL_BYTES: usize = 1024;
+/// Offsets in the external file are multiples of the page size, so that readers can map it.
+const ALIGNMENT: u64 = 4096;
+
+/// `graph` as a file, with its weights in the model or in the file called `external`.
+pub(super) fn model(graph: &Graph, external: Option<&str>) -> Result<Encoded> {
+    graph.validate()?;
+    let graph = &*lower::lower(graph)?;
+    let needed = graph.nodes.iter().map(|n| node::since(graph, n)).collect::<Result<Vec<_>>>()?;
+    let opset = needed.into_iter().fold(EXPORT_OPSET, i64::max);
+    let used = used(graph);
+    let values = || graph.values().iter().zip(&used).filter(|(_, used)| **used).map(|(v, _)| v);
+    let mut taken = HashSet::new();
+    for value in values() {
+        if value.name.is_empty() || !taken.insert(value.name.clone()) {
+            return Err(GraphError::Malformed {
+                place: format!("value '{}'", value.name),
+                problem: "has no name of its own".into(),
+            });
+        }
+    }
+    let constants = values().filter_map(|v| Some((v.name.as_str(), v.constant.as_ref()?)));
+    let mut stored = stored(constants, external);
+    let mut small = Small::new(taken);
+    let mut nodes = Vec::with_capacity(graph.nodes.len());
+    for node in &graph.nodes {
+        nodes.push(node::node(&mut Context { graph, node, opset, small: &mut small })?);
+    }
+    stored.extend(small.made.into_iter().map(Stored::Whole));
+    Ok(Encoded {
+        head: ModelProto {
+            ir_version: Some(ir_version(opset)),
+            producer_name: Some("edgecut".into()),
+            producer_version: Some(env!("CARGO_PKG_VERSION").into()),
+            ..ModelProto::default()
+        },
+        nodes: GraphProto {
+            node: nodes,
+            name: Some(if graph.name.is_empty() { "graph".into() } else { graph.name.clone() }),
+            ..GraphProto::default()
+        },
+        stored,
+        interface: interface(graph),
+        tail: ModelProto {
+            opset_import: vec![OperatorSetIdProto {
+                domain: Some(String::new()),
+                version: Some(opset),
+            }],
+            metadata_props: graph.metadata.iter().map(|(k, v)| write::entry(k, v)).collect(),
+            ..ModelProto::default()
+        },
+    })
+}
+
+/// The IR version of the ONNX release that came with an operator set.
+fn ir_version(opset: i64) -> i64 {
+    match opset {
+        ..=18 => 8,
+        19 | 20 => 9,
+        _ => 10,
+    }
+}
+
+/// Which values are part of the graph's interface or of a node.
+fn used(graph: &Graph) -> Vec<bool> {
+    let mut used = vec![false; graph.values().len()];
+    let ends = graph.inputs.iter().chain(&graph.outputs);
+    let inner = graph.nodes.iter().flat_map(|n| n.inputs.iter().flatten().chain(&n.outputs));
+    ends.chain(inner).for_each(|id| used[id.index()] = true);
+    used
+}
+
+/// Constants in order, each with its place in the external file where there is one.
+fn stored<'g>(
+    constants: impl Iterator<Item = (&'g str, &'g Tensor)>,
+    external: Option<&str>,
+) -> Vec<Stored> {
+    let mut end = 0u64;
+    let one = |(name, tensor): (&str, &Tensor)| match external {
+        Some(location) if tensor.bytes() >= MIN_EXTERNAL_BYTES => {
+            let offset = end.next_multiple_of(ALIGNMENT);
+            end = offset + tensor.bytes() as u64;
+            let proto = write::external_tensor(name, tensor, location, offset);
+            Stored::Beside { proto, tensor: tensor.clone(), offset }
+        }
+        _ => Stored::Inside { proto: write::tensor_head(name, tensor), tensor: tensor.clone() },
+    };
+    constants.map(one).collect()
+}
+
+fn interface(graph: &Graph) -> GraphProto {
+    let info = |id: &crate::ValueId| {
+        let value = graph.value(*id);
+        write::value_info(&value.name, value.dtype, &value.shape)
+    };
+    let computed = graph.nodes.iter().flat_map(|n| &n.outputs);
+    GraphProto {
+        input: graph.inputs.iter().map(info).collect(),
+        output: graph.outputs.iter().map(info).collect(),
+        value_info: computed.filter(|id| !graph.is_output(**id)).map(info).collect(),
+        ..GraphProto::default()
+    }
+}
