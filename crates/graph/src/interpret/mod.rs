@@ -8,18 +8,27 @@
 
 mod arrange;
 mod conv;
+mod dispatch;
+mod element;
 mod elementwise;
+mod index;
+mod integer;
+mod lines;
 mod matmul;
+mod norm;
+mod order;
 mod pool;
 mod quantize;
 mod reduce;
+mod resize;
+mod softmax;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::{
-    DType, Dim, Graph, GraphError, Node, Op, PadMode, Reduction, Result, Shape, Tensor, ValueId,
-};
+use crate::{DType, Dim, Graph, GraphError, Node, Result, Shape, Tensor, ValueId};
+use element::Element;
+use elementwise::Broadcast;
 
 /// Runs `graph` on `inputs`, in the order of [`Graph::inputs`], and returns its outputs in the
 /// order of [`Graph::outputs`]. Symbolic extents take their size from the inputs; one name must
@@ -73,32 +82,52 @@ pub fn run_node(graph: &Graph, node: &Node, inputs: &[Option<&Tensor>]) -> Resul
             given.or_else(|| id.and_then(|id| graph.constant(id)))
         })
         .collect();
-    let (dtype, shape) = concrete_output(node, &args)?;
-    let result = apply(&Args { node, tensors: args }, dtype, &shape)?;
-    Ok(vec![Tensor::new(shape, result)?])
+    let outputs = concrete_outputs(node, &args)?;
+    let results = dispatch::compute(&Args { node, tensors: args, outputs: &outputs })?;
+    outputs.iter().zip(results).map(|((_, shape), data)| Tensor::new(&shape[..], data)).collect()
 }
 
-/// Type and shape of the output for these actual inputs: shape inference on a graph that holds
+/// Type and shape of the outputs for these actual inputs: shape inference on a graph that holds
 /// nothing but them.
-fn concrete_output(node: &Node, args: &[Option<&Tensor>]) -> Result<(DType, Vec<usize>)> {
+fn concrete_outputs(node: &Node, args: &[Option<&Tensor>]) -> Result<Vec<(DType, Vec<usize>)>> {
     let mut scratch = Graph::default();
     let inputs = args
         .iter()
         .map(|arg| arg.map(|t| scratch.add_value("", t.dtype(), Shape::fixed(t.shape()))))
         .collect();
     let stand_in = Node { name: node.name.clone(), op: node.op.clone(), inputs, outputs: vec![] };
-    let mut outputs = crate::infer::infer_node(&scratch, &stand_in)?;
-    let (dtype, shape) = outputs.swap_remove(0);
-    Ok((dtype, shape.with_symbols(1)))
+    let outputs = crate::infer::infer_node(&scratch, &stand_in)?;
+    Ok(outputs.into_iter().map(|(dtype, shape)| (dtype, shape.with_symbols(1))).collect())
 }
 
-/// The inputs of one node.
+/// The inputs of one node, checked against its operator, and what its outputs must be.
 struct Args<'a> {
     node: &'a Node,
     tensors: Vec<Option<&'a Tensor>>,
+    outputs: &'a [(DType, Vec<usize>)],
 }
 
 impl<'a> Args<'a> {
+    /// Type of the first output.
+    fn dtype(&self) -> DType {
+        self.outputs[0].0
+    }
+
+    /// Shape of the first output.
+    fn shape(&self) -> &'a [usize] {
+        &self.outputs[0].1
+    }
+
+    /// Number of elements of the first output.
+    fn len(&self) -> usize {
+        self.shape().iter().product()
+    }
+
+    /// Number of inputs.
+    fn count(&self) -> usize {
+        self.tensors.len()
+    }
+
     fn tensor(&self, index: usize) -> Result<&'a Tensor> {
         self.optional(index).ok_or_else(|| self.node.error(format!("input {index} is missing")))
     }
@@ -107,45 +136,30 @@ impl<'a> Args<'a> {
         self.tensors.get(index).copied().flatten()
     }
 
+    /// The elements of input `index`, which must be of type `T`.
+    fn elements<T: Element>(&self, index: usize) -> Result<&'a [T]> {
+        let tensor = self.tensor(index)?;
+        T::of(tensor).ok_or_else(|| self.node.error(format!("input {index} is {}", tensor.dtype())))
+    }
+
     fn f32s(&self, index: usize) -> Result<&'a [f32]> {
-        self.tensor(index)?.f32s().map_err(|e| self.node.error(format!("input {index}: {e}")))
+        self.elements(index)
     }
 
     fn optional_f32s(&self, index: usize) -> Result<Option<&'a [f32]>> {
         self.optional(index).map(|_| self.f32s(index)).transpose()
     }
-}
 
-/// Elements of the output. `out` is its shape and `dtype` its type; the inputs have been checked.
-fn apply(args: &Args, dtype: DType, out: &[usize]) -> Result<crate::Data> {
-    let x = args.tensor(0)?;
-    Ok(match &args.node.op {
-        Op::Conv(conv) => conv::conv(args, conv, out)?.into(),
-        Op::Gemm(gemm) => matmul::gemm(args, gemm, out)?.into(),
-        Op::MatMul => matmul::mat_mul(args, out)?.into(),
-        Op::BatchNorm { epsilon, .. } => elementwise::batch_norm(args, *epsilon)?.into(),
-        Op::Unary(function) => elementwise::unary(args.f32s(0)?, function).into(),
-        Op::Binary(function) => elementwise::binary(args, *function, out)?.into(),
-        Op::MaxPool(pool) => pool::max(x.shape(), args.f32s(0)?, pool, out).into(),
-        Op::AveragePool(pool) => pool::average(x.shape(), args.f32s(0)?, pool, out).into(),
-        Op::GlobalAveragePool => reduce::mean(x.shape(), args.f32s(0)?, &[2, 3]).into(),
-        Op::Reduce { kind: Reduction::Mean, axes, .. } => {
-            reduce::mean(x.shape(), args.f32s(0)?, axes).into()
-        }
-        Op::Softmax { axis } => reduce::softmax(x.shape(), args.f32s(0)?, *axis).into(),
-        Op::Concat { axis } => arrange::concat(args, dtype, *axis)?,
-        Op::Reshape { .. } | Op::Flatten { .. } | Op::Squeeze { .. } | Op::Unsqueeze { .. } => {
-            x.data().clone()
-        }
-        Op::Transpose { perm } => arrange::transpose(x, perm, out),
-        Op::Slice { cuts } => arrange::slice(x, cuts, out),
-        Op::Pad { before, mode: PadMode::Constant(value), .. } => {
-            arrange::pad(x.shape(), args.f32s(0)?, before, *value, out).into()
-        }
-        Op::Quantize { axis } => quantize::quantize(args, *axis, dtype)?,
-        Op::Dequantize { axis } => quantize::dequantize(args, *axis)?.into(),
-        _ => return Err(args.node.error("has no reference implementation yet")),
-    })
+    /// Input `index` seen as one of shape `out`.
+    fn broadcast(&self, index: usize, out: &[usize]) -> Result<Broadcast> {
+        Ok(Broadcast::new(self.tensor(index)?.shape(), out))
+    }
+
+    /// The dimensions of input `index` before the last two, seen as `out`.
+    fn outer_broadcast(&self, index: usize, out: &[usize]) -> Result<Broadcast> {
+        let shape = self.tensor(index)?.shape();
+        Ok(Broadcast::new(&shape[..shape.len() - 2], out))
+    }
 }
 
 fn check_inputs(graph: &Graph, inputs: &[Tensor]) -> Result<()> {

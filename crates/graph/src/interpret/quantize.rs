@@ -1,11 +1,12 @@
-//! Between float and 8-bit integers (ONNX QuantizeLinear and DequantizeLinear).
+//! Between float and 8-bit integers (ONNX QuantizeLinear, DequantizeLinear and
+//! DynamicQuantizeLinear).
 
 use super::Args;
 use crate::{DType, Data, Result};
 
 /// `saturate(round_half_even(x / scale) + zero_point)`, the division in float32 as ONNX Runtime
 /// does it: the integer of a tie depends on that.
-pub(super) fn quantize(args: &Args, axis: usize, dtype: DType) -> Result<Data> {
+pub(super) fn quantize(args: &Args, axis: usize) -> Result<Data> {
     let (x, scale) = (args.f32s(0)?, args.f32s(1)?);
     let zeros = args.tensor(2)?.to_i64()?;
     let channel = channels(args, axis)?;
@@ -14,14 +15,14 @@ pub(super) fn quantize(args: &Args, axis: usize, dtype: DType) -> Result<Data> {
         (v / scale[c]).round_ties_even() + zeros[c] as f32
     });
     // A float-to-integer cast saturates.
-    Ok(match dtype {
+    Ok(match args.dtype() {
         DType::U8 => steps.map(|v| v as u8).collect::<Vec<_>>().into(),
         _ => steps.map(|v| v as i8).collect::<Vec<_>>().into(),
     })
 }
 
 /// `(x - zero_point) * scale`.
-pub(super) fn dequantize(args: &Args, axis: usize) -> Result<Vec<f32>> {
+pub(super) fn dequantize(args: &Args, axis: usize) -> Result<Data> {
     let (x, scale) = (args.tensor(0)?.to_i64()?, args.f32s(1)?);
     let zeros = match args.optional(2) {
         Some(zeros) => zeros.to_i64()?,
@@ -32,7 +33,19 @@ pub(super) fn dequantize(args: &Args, axis: usize) -> Result<Vec<f32>> {
         let c = channel(i);
         (v - zeros[c]) as f32 * scale[c]
     };
-    Ok(x.iter().enumerate().map(value).collect())
+    Ok(x.iter().enumerate().map(value).collect::<Vec<_>>().into())
+}
+
+/// Quantised values, scale and zero point, by the range of the input with zero in it. All in
+/// float32, as ONNX defines it; where everything is zero the scale is 1.
+pub(super) fn dynamic_quantize(args: &Args) -> Result<Vec<Data>> {
+    let x = args.f32s(0)?;
+    let (low, high) = x.iter().fold((0f32, 0f32), |(low, high), &v| (low.min(v), high.max(v)));
+    let scale = if low == high { 1.0 } else { (high - low) / 255.0 };
+    let zero = (-low / scale).clamp(0.0, 255.0).round_ties_even();
+    let value = |&v: &f32| ((v / scale).round_ties_even() + zero) as u8;
+    let values: Vec<u8> = x.iter().map(value).collect();
+    Ok(vec![values.into(), vec![scale].into(), vec![zero as u8].into()])
 }
 
 /// Which scale each element uses: the only one, or that of its position along `axis`.
