@@ -3,27 +3,33 @@
 //! A model is data from somewhere else, so what it may read is narrow: regular files below the
 //! model's own folder, by relative paths without `..`, also after symbolic links are followed.
 //! Each file may be used for as many bytes as it has, all tensors together: otherwise a small
-//! model could load the same gigabyte a thousand times.
+//! model could load the same gigabyte a thousand times. Tensors that are the same bytes share
+//! their memory, and count once.
 
 use std::collections::HashMap;
 use std::fs::File;
-use std::io::{Read, Seek, SeekFrom};
+use std::io::{self, Read, Seek, SeekFrom};
 use std::path::{Component, Path, PathBuf};
 
 use super::proto::StringStringEntryProto;
-use crate::{GraphError, Result};
+use crate::{Data, GraphError, Result};
 
 /// Reads external tensors relative to one folder.
 pub(super) struct External {
     folder: Option<PathBuf>,
     /// Bytes of each file that may still be read.
     left: HashMap<PathBuf, u64>,
+    /// What was read so far.
+    known: HashMap<Place, Data>,
 }
+
+/// File, offset, bytes and element type of a tensor.
+type Place = (PathBuf, u64, u64, i32);
 
 impl External {
     /// No folder: every external tensor is refused.
     pub fn none() -> External {
-        External { folder: None, left: HashMap::new() }
+        External { folder: None, left: HashMap::new(), known: HashMap::new() }
     }
 
     /// Files below the folder that holds `model`.
@@ -32,17 +38,20 @@ impl External {
             Some(parent) if parent != Path::new("") => parent,
             _ => Path::new("."),
         };
-        External { folder: Some(folder.to_path_buf()), left: HashMap::new() }
+        External { folder: Some(folder.to_path_buf()), ..External::none() }
     }
 
-    /// The `needs` bytes that `entries` (location, offset, length) point to. `place` names the
-    /// tensor in errors.
+    /// The elements of type `kind` in the `needs` bytes that `entries` (location, offset, length)
+    /// point to, as `decode` reads them: straight from the file, and `None` where one is outside
+    /// the type. `place` names the tensor in errors.
     pub fn read(
         &mut self,
         entries: &[StringStringEntryProto],
+        kind: i32,
         needs: usize,
         place: &str,
-    ) -> Result<Vec<u8>> {
+        decode: impl FnOnce(&mut dyn Read) -> io::Result<Option<Data>>,
+    ) -> Result<Option<Data>> {
         let malformed = |problem: String| GraphError::Malformed { place: place.into(), problem };
         let entry = |key: &str| entries.iter().find(|e| e.key() == key).map(|e| e.value());
         let number = |key: &str, default: u64| match entry(key) {
@@ -57,6 +66,10 @@ impl External {
         }
         let location = entry("location").unwrap_or_default();
         let path = self.locate(location).map_err(malformed)?;
+        let key = (path.clone(), offset, length, kind);
+        if let Some(data) = self.known.get(&key) {
+            return Ok(Some(data.clone()));
+        }
         let io = |source| GraphError::Io { path: path.display().to_string(), source };
         let mut file = File::open(&path).map_err(io)?;
         let metadata = file.metadata().map_err(io)?;
@@ -77,9 +90,11 @@ impl External {
             limit: metadata.len(),
         })?;
         file.seek(SeekFrom::Start(offset)).map_err(io)?;
-        let mut bytes = vec![0; needs];
-        file.read_exact(&mut bytes).map_err(io)?;
-        Ok(bytes)
+        let data = decode(&mut file.take(length)).map_err(io)?;
+        if let Some(data) = &data {
+            self.known.insert(key, data.clone());
+        }
+        Ok(data)
     }
 
     fn locate(&self, location: &str) -> std::result::Result<PathBuf, String> {

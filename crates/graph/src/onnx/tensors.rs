@@ -10,6 +10,7 @@
 //! Everything is allocated from the bytes that are present, after they were compared with the
 //! declared shape, so a hostile shape costs nothing.
 
+use std::io::{self, Read};
 use std::sync::Arc;
 
 use super::external::External;
@@ -59,7 +60,8 @@ pub(super) fn tensor(proto: &TensorProto, place: &str, external: &mut External) 
     let shape = shape.map_err(|_| malformed(format!("has a negative extent: {:?}", proto.dims)))?;
     let count = checked_len(&shape, place)?;
     let data = if proto.data_location() == EXTERNAL {
-        from_raw(kind, &external.read(&proto.external_data, count * width, place)?)
+        let decode = |bytes: &mut dyn Read| from_bytes(kind, count, bytes);
+        external.read(&proto.external_data, kind, count * width, place, decode)?
     } else if let Some(raw) = &proto.raw_data {
         if raw.len() != count * width {
             let (has, needs) = (raw.len(), count * width);
@@ -95,25 +97,52 @@ fn width(kind: i32) -> Option<usize> {
 }
 
 /// Little-endian elements of a type that [`width`] knows; `None` where one does not fit int64.
-fn from_raw(kind: i32, raw: &[u8]) -> Option<Data> {
-    fn each<const N: usize, T>(raw: &[u8], f: impl Fn([u8; N]) -> T) -> impl Iterator<Item = T> {
-        raw.chunks_exact(N).map(move |c| f(c.try_into().expect("chunks of N")))
+fn from_raw(kind: i32, mut raw: &[u8]) -> Option<Data> {
+    let count = raw.len() / width(kind)?;
+    from_bytes(kind, count, &mut raw).expect("as many bytes as counted")
+}
+
+/// As [`from_raw`], from a stream of `count` elements whose bytes are known to be there.
+fn from_bytes(kind: i32, count: usize, bytes: &mut dyn Read) -> io::Result<Option<Data>> {
+    let mut fits = true;
+    let data = match kind {
+        dt::FLOAT => Data::F32(each(count, bytes, f32::from_le_bytes)?),
+        dt::FLOAT16 => Data::F32(each(count, bytes, |b| half(u16::from_le_bytes(b)))?),
+        dt::BFLOAT16 => Data::F32(each(count, bytes, |b| bfloat(u16::from_le_bytes(b)))?),
+        dt::DOUBLE => Data::F32(each(count, bytes, |b| f64::from_le_bytes(b) as f32)?),
+        dt::UINT8 => Data::U8(each(count, bytes, u8::from_le_bytes)?),
+        dt::INT8 => Data::I8(each(count, bytes, i8::from_le_bytes)?),
+        dt::BOOL => Data::Bool(each(count, bytes, |[b]| b != 0)?),
+        dt::INT16 => Data::I32(each(count, bytes, |b| i16::from_le_bytes(b).into())?),
+        dt::UINT16 => Data::I32(each(count, bytes, |b| u16::from_le_bytes(b).into())?),
+        dt::INT32 => Data::I32(each(count, bytes, i32::from_le_bytes)?),
+        dt::UINT32 => Data::I64(each(count, bytes, |b| u32::from_le_bytes(b).into())?),
+        dt::INT64 => Data::I64(each(count, bytes, i64::from_le_bytes)?),
+        _ => Data::I64(each(count, bytes, |b| {
+            let value = i64::try_from(u64::from_le_bytes(b));
+            fits &= value.is_ok();
+            value.unwrap_or_default()
+        })?),
+    };
+    Ok(fits.then_some(data))
+}
+
+/// Elements of `N` bytes each, converted on their way into the tensor's own memory.
+fn each<const N: usize, T: Copy + Default>(
+    count: usize,
+    bytes: &mut dyn Read,
+    mut convert: impl FnMut([u8; N]) -> T,
+) -> io::Result<Arc<[T]>> {
+    const CHUNK: usize = 1 << 14;
+    let mut elements: Arc<[T]> = std::iter::repeat_n(T::default(), count).collect();
+    let slots = Arc::get_mut(&mut elements).expect("not shared yet");
+    let mut buffer = vec![[0u8; N]; count.min(CHUNK)];
+    for chunk in slots.chunks_mut(CHUNK) {
+        let part = &mut buffer[..chunk.len()];
+        bytes.read_exact(part.as_flattened_mut())?;
+        chunk.iter_mut().zip(part).for_each(|(slot, &mut bytes)| *slot = convert(bytes));
     }
-    Some(match kind {
-        dt::FLOAT => Data::F32(each(raw, f32::from_le_bytes).collect()),
-        dt::FLOAT16 => Data::F32(each(raw, |b| half(u16::from_le_bytes(b))).collect()),
-        dt::BFLOAT16 => Data::F32(each(raw, |b| bfloat(u16::from_le_bytes(b))).collect()),
-        dt::DOUBLE => Data::F32(each(raw, |b| f64::from_le_bytes(b) as f32).collect()),
-        dt::UINT8 => Data::U8(raw.into()),
-        dt::INT8 => Data::I8(raw.iter().map(|&b| b as i8).collect()),
-        dt::BOOL => Data::Bool(raw.iter().map(|&b| b != 0).collect()),
-        dt::INT16 => Data::I32(each(raw, |b| i16::from_le_bytes(b).into()).collect()),
-        dt::UINT16 => Data::I32(each(raw, |b| u16::from_le_bytes(b).into()).collect()),
-        dt::INT32 => Data::I32(each(raw, i32::from_le_bytes).collect()),
-        dt::UINT32 => Data::I64(each(raw, |b| u32::from_le_bytes(b).into()).collect()),
-        dt::INT64 => Data::I64(each(raw, i64::from_le_bytes).collect()),
-        _ => signed(each(raw, u64::from_le_bytes))?,
-    })
+    Ok(elements)
 }
 
 /// Elements of the typed fields; `None` where one is outside its type's range, or the field is
@@ -171,11 +200,6 @@ fn next_number(bytes: &mut std::slice::Iter<u8>) -> Option<u64> {
         }
     }
     None
-}
-
-fn signed(values: impl Iterator<Item = u64>) -> Option<Data> {
-    let values: Option<Vec<i64>> = values.map(|v| i64::try_from(v).ok()).collect();
-    values.map(Data::from)
 }
 
 /// IEEE 754 binary16 to binary32, exact.

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use super::super::{export, import, to_bytes};
+use super::super::{export, export_external, import, to_bytes};
 use super::*;
 
 fn entry(key: &str, value: &str) -> StringStringEntryProto {
@@ -68,9 +68,12 @@ fn external_data_is_read_beside_the_model_only() {
         let text = read(&folder, first(), entries).unwrap_err().to_string();
         assert!(text.contains(part) && text.contains("m.onnx"), "{text}");
     }
-    // Each byte once: two tensors of the file's whole size do not both fit.
-    fs::write(folder.join("sub/w.bin"), &bytes[..16]).unwrap();
-    let error = read(&folder, first(), first()).unwrap_err();
+    // Each byte once: two tensors of more than the file's whole size share it or do not fit.
+    fs::write(folder.join("sub/w.bin"), &bytes[..24]).unwrap();
+    let graph = read(&folder, first(), first()).unwrap();
+    let stored = |node: usize| graph.constant(graph.nodes[node].inputs[1].unwrap()).unwrap();
+    assert_eq!(stored(0).f32s().unwrap().as_ptr(), stored(1).f32s().unwrap().as_ptr());
+    let error = read(&folder, first(), at("sub/w.bin", "8")).unwrap_err();
     assert!(matches!(error.root(), GraphError::Limit { .. }), "{error}");
     let text = from_bytes("memory", &external([first(), first()])).unwrap_err().to_string();
     assert!(text.contains("from its path"), "{text}");
@@ -107,4 +110,48 @@ fn export_replaces_a_file_and_leaves_nothing_else() {
     let text = import(&nowhere).unwrap_err().to_string();
     assert!(text.contains("none/net.onnx") && text.contains("No such file"), "{text}");
     assert!(import(folder.path()).is_err());
+}
+
+#[test]
+fn weights_beside_the_model_come_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("net.onnx");
+    let values: Vec<f32> = (0..300).map(|i| i as f32).collect();
+    let model = model(13).fixed(&[2, 300]).stored("large", constant(&values, &[300]));
+    let bytes = Tensor::new([2, 300], vec![7u8; 600]).unwrap();
+    let model = model.stored("bytes", Tensor::vector((0..1500).map(|i| i as u8).collect()));
+    let model = model.stored("small", bytes).output("bytes").output("small");
+    let graph = model.node("Add", "x large", "y", &[]).graph();
+    export_external(&graph, &path).unwrap();
+    let proto = ModelProto::decode(fs::read(&path).unwrap().as_slice()).unwrap();
+    let stored: Vec<(String, Vec<&str>)> = proto
+        .graph
+        .as_ref()
+        .unwrap()
+        .initializer
+        .iter()
+        .map(|t| (t.name().to_string(), t.external_data.iter().map(|e| e.value()).collect()))
+        .collect();
+    assert_eq!(
+        stored,
+        [
+            ("large".to_string(), vec!["net.onnx.data", "0", "1200"]),
+            ("bytes".to_string(), vec!["net.onnx.data", "4096", "1500"]),
+            ("small".to_string(), vec![]),
+        ]
+    );
+    assert_eq!(fs::metadata(folder.path().join("net.onnx.data")).unwrap().len(), 4096 + 1500);
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2, "no temporary file is left");
+    let again = import(&path).unwrap();
+    assert_eq!(to_bytes(&again).unwrap(), to_bytes(&graph).unwrap());
+}
+
+#[test]
+fn streamed_bytes_are_those_of_the_messages() {
+    let values: Vec<f32> = (0..40_000).map(|i| i as f32).collect();
+    let model = model(13).fixed(&[40_000]).stored("large", constant(&values, &[40_000]));
+    let mut graph = model.node("Add", "x large", "y", &[]).graph();
+    graph.metadata.insert("key".into(), "value".into());
+    let bytes = to_bytes(&graph).unwrap();
+    assert_eq!(ModelProto::decode(bytes.as_slice()).unwrap().encode_to_vec(), bytes);
 }
