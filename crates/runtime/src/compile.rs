@@ -1,7 +1,7 @@
 //! From a graph to a plan, ahead of time.
 
 use edgecut_graph::infer::infer_node;
-use edgecut_graph::{Graph, GraphError, Node, Shape, ValueId, passes};
+use edgecut_graph::{Graph, Node, Shape, ValueId, checked_len, passes};
 use edgecut_kernels::Isa;
 use edgecut_kernels::arena::Span;
 
@@ -28,13 +28,18 @@ impl Default for CompileOptions {
 
 /// Compiles `graph`: folds BatchNorm and constants, fuses, packs weights, plans memory.
 ///
-/// The graph is not changed. Dimensions without a fixed size take `options.batch`.
+/// The graph is not changed. Dimensions without a fixed size take `options.batch`; for models whose
+/// inputs have several of them there is [`Model`](crate::Model).
 ///
 /// # Errors
-/// Where the graph is not valid, or the buffers would need more than
-/// [`MAX_ARENA_BYTES`].
+/// Where the graph is not valid, or the buffers would need more than [`MAX_ARENA_BYTES`].
 pub fn compile(graph: &Graph, options: &CompileOptions) -> Result<Plan> {
-    let mut graph = specialise(graph, options.batch)?;
+    let shapes = graph.inputs.iter().map(|&i| graph.value(i).shape.with_symbols(options.batch));
+    compile_fixed(specialise(graph, &shapes.collect::<Vec<_>>())?, options.isa)
+}
+
+/// Compiles a graph whose shapes are all fixed.
+pub(crate) fn compile_fixed(mut graph: Graph, isa: Isa) -> Result<Plan> {
     passes::fold_batch_norm(&mut graph)?;
     graph.remove_unused();
     let mut lowered = lower(&graph)?;
@@ -46,7 +51,7 @@ pub fn compile(graph: &Graph, options: &CompileOptions) -> Result<Plan> {
     let (inputs, outputs) =
         (ports(&graph.inputs, &lowered.inputs), ports(&graph.outputs, &lowered.outputs));
     let (steps, infos) = lowered.steps.into_iter().map(|e| (e.step, e.info)).unzip();
-    Ok(Plan { steps, infos, places, inputs, outputs, arena_bytes, isa: options.isa })
+    Ok(Plan { steps, infos, places, inputs, outputs, arena_bytes, isa })
 }
 
 fn port(graph: &Graph, id: ValueId, slot: Slot) -> Port {
@@ -54,13 +59,13 @@ fn port(graph: &Graph, id: ValueId, slot: Slot) -> Port {
     Port { name: value.name.clone(), dtype: value.dtype, shape: value.shape.with_symbols(1), slot }
 }
 
-/// A copy whose shapes are all fixed: symbols become `batch`.
-fn specialise(graph: &Graph, batch: usize) -> Result<Graph> {
+/// A copy whose inputs have these shapes, one each, and all other values those that follow.
+pub(crate) fn specialise(graph: &Graph, shapes: &[Vec<usize>]) -> Result<Graph> {
     graph.validate()?;
     let mut graph = graph.clone();
-    for input in graph.inputs.clone() {
-        let fixed = graph.value(input).shape.with_symbols(batch);
-        graph.value_mut(input).shape = Shape::fixed(&fixed);
+    for (input, shape) in graph.inputs.clone().into_iter().zip(shapes) {
+        checked_len(shape, &graph.value(input).name)?;
+        graph.value_mut(input).shape = Shape::fixed(shape);
     }
     let nodes: Vec<Node> = std::mem::take(&mut graph.nodes);
     for node in &nodes {
@@ -70,10 +75,6 @@ fn specialise(graph: &Graph, batch: usize) -> Result<Graph> {
     }
     graph.nodes = nodes;
     graph.remove_unused();
-    for value in graph.values() {
-        // The batch may have pushed values beyond the limit on elements.
-        value.shape.len_with(batch, &value.name)?;
-    }
     Ok(graph)
 }
 
@@ -99,7 +100,7 @@ fn place(lowered: &mut Lowered) -> Result<(Vec<Place>, usize)> {
     owners.iter().zip(offsets).for_each(|(&i, offset)| offset_of[i] = offset);
     let places =
         lowered.buffers.iter_mut().enumerate().map(|(i, buffer)| match buffer.constant.take() {
-            Some(constant) => Place::Constant(constant),
+            Some(constant) => Place::Constant(constant.into()),
             None => Place::Arena(Span { offset: offset_of[shared[i]], bytes: buffer.bytes }),
         });
     Ok((places.collect(), total))
@@ -141,19 +142,4 @@ fn in_place(
     let ends_here = lives[x_owner].last == index && free(x_owner) && free(x.index());
     let fits = lowered.buffers[x_owner].bytes == lowered.buffers[y.index()].bytes;
     (ends_here && fits && !lowered.buffers[y.index()].pinned).then_some((x_owner, y.index()))
-}
-
-/// The error for a graph whose inputs cannot take another batch.
-pub(crate) fn check_batch(graph: &Graph, batch: usize) -> Result<()> {
-    for &input in &graph.inputs {
-        let value = graph.value(input);
-        let first = value.shape.dims().first().ok_or_else(|| GraphError::Shape {
-            place: format!("input '{}'", value.name),
-            problem: "has no batch dimension".into(),
-        })?;
-        if let Some(fixed) = first.fixed().filter(|&fixed| fixed != batch) {
-            return Err(RuntimeError::Batch { fixed, asked: batch });
-        }
-    }
-    Ok(())
 }

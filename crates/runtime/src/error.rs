@@ -1,6 +1,6 @@
 //! What can go wrong between a graph and its results.
 
-use edgecut_graph::{DType, GraphError};
+use edgecut_graph::{DType, GraphError, Shape};
 
 /// An error of the runtime.
 #[derive(Debug, thiserror::Error)]
@@ -58,6 +58,26 @@ pub enum RuntimeError {
         found: DType,
         /// The type asked for.
         expected: DType,
+    },
+    /// A shape does not fit what the model declares for an input.
+    #[error("input '{name}' is declared {declared}{known}, cannot be {given:?}")]
+    Shape {
+        /// Name of the input.
+        name: String,
+        /// The extents that the model declares.
+        declared: Shape,
+        /// The symbols that earlier inputs have fixed, in words.
+        known: String,
+        /// The extents given.
+        given: Vec<usize>,
+    },
+    /// A batch is not enough to know an input's shape.
+    #[error("input '{name}' is declared {declared}: more than its batch is open, give its shape")]
+    OpenShape {
+        /// Name of the input.
+        name: String,
+        /// The extents that the model declares.
+        declared: Shape,
     },
     /// The model's batch is fixed and another was asked for.
     #[error("the model's batch is fixed to {fixed}, asked for {asked}")]

@@ -34,14 +34,16 @@ mod layout;
 mod lower;
 mod memory;
 mod model;
+mod model_plans;
 mod plan;
 mod profile;
 mod session;
+mod share;
 mod step;
 
 pub use compile::{CompileOptions, compile};
 pub use error::{Result, RuntimeError};
-pub use model::Model;
+pub use model::{Input, MAX_PLANS, Model};
 pub use plan::{Plan, Port, StepInfo};
 pub use profile::{Profile, StepProfile};
 pub use session::Session;

@@ -1,12 +1,14 @@
 //! What compilation produces: steps with everything decided, and where their data lies.
 
 use std::fmt;
+use std::sync::Arc;
 
 use edgecut_graph::{DType, Data, Tensor};
 use edgecut_kernels::Isa;
 use edgecut_kernels::arena::{Plain, Span};
 
 use crate::layout;
+use crate::share::SharedWeights;
 use crate::step::Step;
 
 /// Index of a buffer or constant of a plan.
@@ -21,7 +23,7 @@ impl Slot {
 
 /// Elements that are known at compile time and read like a buffer. int8 is stored as uint8 with
 /// its sign bit flipped, as everywhere inside a plan; bool as 0 and 1.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Constant {
     F32(Vec<f32>),
     U8(Vec<u8>),
@@ -127,7 +129,7 @@ pub(crate) struct Emitted {
 #[derive(Debug)]
 pub(crate) enum Place {
     Arena(Span),
-    Constant(Constant),
+    Constant(Arc<Constant>),
 }
 
 /// What a step does and how much, for reports.
@@ -216,6 +218,17 @@ impl Plan {
     /// Multiply-accumulate operations of one run.
     pub fn macs(&self) -> u64 {
         self.infos.iter().map(|s| s.macs).sum()
+    }
+
+    /// Replaces weights and constants that `known` holds already by those.
+    pub(crate) fn share_weights(&mut self, known: &mut SharedWeights) {
+        for place in &mut self.places {
+            if let Place::Constant(constant) = place {
+                let bytes = constant.bytes();
+                known.constants.share(bytes, constant);
+            }
+        }
+        self.steps.iter_mut().for_each(|step| step.share_weights(known));
     }
 
     pub(crate) fn place(&self, slot: Slot) -> &Place {

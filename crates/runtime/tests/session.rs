@@ -7,8 +7,8 @@ use std::sync::Arc;
 use common::same_bits;
 use edgecut_graph::{Builder, DType, Graph, Op, Shape, Tensor, Window, interpret};
 use edgecut_kernels::Pool;
-use edgecut_runtime::{CompileOptions, Model, RuntimeError, Session, compile};
-use edgecut_testkit::random_inputs;
+use edgecut_runtime::{CompileOptions, MAX_PLANS, Model, RuntimeError, Session, compile};
+use edgecut_testkit::{random_inputs, random_tensor};
 
 fn net(batch: edgecut_graph::Dim) -> Graph {
     let mut b = Builder::new("net", 3);
@@ -56,6 +56,67 @@ fn batches_have_plans_of_their_own_and_the_same_results() {
     let fixed = Model::new(net(2.into()), Arc::new(Pool::new(1)));
     assert_eq!(fixed.fixed_batch(), Some(2));
     assert!(matches!(fixed.session(1), Err(RuntimeError::Batch { fixed: 2, asked: 1 })));
+}
+
+/// `concat(relu(a), b)` of images of any size.
+fn open_net() -> Graph {
+    let mut b = Builder::new("open", 1);
+    let x = b.input("a", ["n".into(), 3.into(), "h".into(), "w".into()]);
+    let y = b.input("b", ["n".into(), 2.into(), "h".into(), "w".into()]);
+    let x = b.relu(x).unwrap();
+    let z = b.concat(&[x, y], 1).unwrap();
+    b.finish(&[z]).unwrap()
+}
+
+#[test]
+fn shapes_have_plans_of_their_own() {
+    let bytes = edgecut_graph::onnx::to_bytes(&open_net()).unwrap();
+    let template = edgecut_graph::onnx::Template::from_bytes("open", &bytes).unwrap();
+    let pool = Arc::new(Pool::new(2));
+    for model in [Model::new(open_net(), pool.clone()), Model::from_template(template, pool)] {
+        for [n, h, w] in [[1, 4, 6], [2, 3, 5], [1, 4, 6], [0, 3, 5], [1, 1, 1]] {
+            let inputs = [random_tensor(&[n, 3, h, w], 1), random_tensor(&[n, 2, h, w], 2)];
+            let expected = interpret::run(&open_net(), &inputs).unwrap();
+            assert_eq!(model.infer(&inputs).unwrap(), expected);
+        }
+        assert_eq!(model.plan_count(), 4);
+        let shapes = |h: usize| [vec![1, 3, h, 6], vec![1, 2, h, 6]];
+        let first = model.plan_for(&shapes(4)).unwrap();
+        assert!(Arc::ptr_eq(&first, &model.plan_for(&shapes(4)).unwrap()));
+        for h in 10..10 + MAX_PLANS {
+            model.plan_for(&shapes(h)).unwrap();
+        }
+        assert_eq!(model.plan_count(), MAX_PLANS);
+        assert!(!Arc::ptr_eq(&first, &model.plan_for(&shapes(4)).unwrap()), "pushed out");
+        let refusal = |shapes: &[Vec<usize>]| model.plan_for(shapes).unwrap_err().to_string();
+        assert_eq!(
+            refusal(&[vec![1, 3, 4, 6], vec![1, 2, 4, 7]]),
+            "input 'b' is declared [n, 2, h, w] (n = 1, h = 4, w = 6), cannot be [1, 2, 4, 7]"
+        );
+        assert!(refusal(&[vec![1, 4, 4, 6], vec![1, 2, 4, 6]]).starts_with("input 'a'"));
+        assert!(refusal(&[vec![1, 3, 4], vec![1, 2, 4, 6]]).starts_with("input 'a'"));
+        assert!(matches!(model.plan_for(&[]), Err(RuntimeError::InputCount { .. })));
+        assert!(matches!(model.plan(1), Err(RuntimeError::OpenShape { .. })));
+        assert!(
+            model.plan_for(&[vec![1, 3, 1 << 20, 1 << 20], vec![1, 2, 1 << 20, 1 << 20]]).is_err()
+        );
+    }
+}
+
+#[test]
+fn threads_that_ask_for_one_shape_get_one_plan() {
+    let model = Model::new(net("n".into()), Arc::new(Pool::new(1)));
+    let plans: Vec<_> = std::thread::scope(|scope| {
+        let ask = |batch| {
+            let model = &model;
+            scope.spawn(move || model.plan(batch).unwrap())
+        };
+        let threads: Vec<_> = [1, 2, 1, 2, 1, 2].map(ask).into_iter().collect();
+        threads.into_iter().map(|t| t.join().unwrap()).collect()
+    });
+    for i in 2..6 {
+        assert!(Arc::ptr_eq(&plans[i], &plans[i % 2]));
+    }
 }
 
 #[test]

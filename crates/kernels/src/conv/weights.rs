@@ -4,7 +4,7 @@ use super::ConvShape;
 use crate::gemm::PackedB;
 
 /// One packed matrix per group; buffers are kept when weights are packed again.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct ConvWeights {
     groups: Vec<PackedB>,
 }

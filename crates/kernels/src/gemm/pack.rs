@@ -8,7 +8,7 @@ const PANEL: usize = 2 * LANES;
 
 /// A `[k, n]` matrix in panels of 32 columns, each `[k, 32]` and contiguous; the last panel is 16
 /// wide if that is enough, and filled up with zeros.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct PackedB {
     k: usize,
     n: usize,

@@ -14,7 +14,7 @@ use crate::conv::ConvShape;
 use crate::{Ctx, Isa, Level};
 
 /// Weights of a depthwise convolution, and the row of zero points that stands for padding.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct DepthwiseWeights {
     taps: usize,
     channels: usize,

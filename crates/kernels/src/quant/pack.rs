@@ -12,7 +12,7 @@ pub(super) const GROUP: usize = 4;
 pub(super) const GROUP_BYTES: usize = COLUMNS * GROUP;
 
 /// A packed matrix `[k, n]` of s8 weights, with the sum of each column.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct PackedWeights {
     k: usize,
     n: usize,

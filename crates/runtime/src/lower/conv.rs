@@ -27,10 +27,10 @@ impl Lowering<'_> {
         // For a depthwise convolution the matrix is `[kh * kw, c]`.
         let weights = conv_matrix(&shape, weights.f32s()?);
         let (step, kind) = if shape.is_depthwise() && shape.groups > 1 {
-            let step = step::Depthwise { x, y, shape, weights, tail };
+            let step = step::Depthwise { x, y, shape, weights: weights.into(), tail };
             (Step::Depthwise(Box::new(step)), "depthwise")
         } else {
-            let weights = ConvWeights::pack(&shape, &weights);
+            let weights = ConvWeights::pack(&shape, &weights).into();
             let step = step::Conv { x, y, shape, weights, tail };
             (Step::Conv(Box::new(step)), if shape.is_pointwise() { "pointwise" } else { "conv" })
         };

@@ -75,7 +75,7 @@ impl Lowering<'_> {
         };
         let Some(weights) = self.constant(product.weights)? else { return Ok(false) };
         let scaled: Vec<f32> = weights.f32s()?.iter().map(|w| w * product.alpha).collect();
-        let weights = PackedB::pack(product.k, product.n, &product.matrix(&scaled));
+        let weights = PackedB::pack(product.k, product.n, &product.matrix(&scaled)).into();
         let x = self.stored(product.x)?;
         let ahead = self.ahead(node.output(), true);
         let (tail, mut reads) = self.tail(bias, ahead.residual, ahead.clamp)?;

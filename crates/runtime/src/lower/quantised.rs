@@ -110,7 +110,7 @@ impl Lowering<'_> {
                 DepthwiseWeights::new(shape.kh * shape.kw, shape.cout, &matrix, affine.zero_point);
             let requant =
                 Requant::new(affine, &weights.scales, taps.sums(), Some(&bias), to, clamp);
-            let step = QuantDepthwise { x, y, shape, weights: taps, requant };
+            let step = QuantDepthwise { x, y, shape, weights: taps.into(), requant };
             (Step::QuantDepthwise(Box::new(step)), "depthwise.int8")
         } else {
             let columns = shape.cout_per_group();
@@ -120,7 +120,7 @@ impl Lowering<'_> {
             let sums: Vec<i32> = packed.iter().flat_map(|p| p.sums().iter().copied()).collect();
             let output = output(affine, &weights.scales, &sums, &bias, to);
             let zero_point = affine.zero_point;
-            let step = QuantConv { x, y, shape, zero_point, weights: packed, output };
+            let step = QuantConv { x, y, shape, zero_point, weights: packed.into(), output };
             let kind = if shape.is_pointwise() { "pointwise.int8" } else { "conv.int8" };
             (Step::QuantConv(Box::new(step)), kind)
         };
@@ -156,7 +156,7 @@ impl Lowering<'_> {
         let to = ahead.map(|a| (a.affine, a.clamp));
         let output = output(affine, &weights.scales, packed.sums(), &bias, to);
         let macs = product.rows * product.k * product.n;
-        let step = QuantLinear { x, y, rows: product.rows, weights: packed, output };
+        let step = QuantLinear { x, y, rows: product.rows, weights: packed.into(), output };
         let effects = Effects::new("linear.int8", &[x], &[y]).macs(macs);
         self.emit(node, Step::QuantLinear(Box::new(step)), effects);
         Ok(true)

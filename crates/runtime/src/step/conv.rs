@@ -1,5 +1,7 @@
 //! Convolutions and matrix products in float32, with what follows them.
 
+use std::sync::Arc;
+
 use edgecut_kernels::conv::ConvWeights;
 use edgecut_kernels::gemm::{PackedB, gemm};
 use edgecut_kernels::{ConvShape, Epilogue, conv, depthwise};
@@ -37,7 +39,7 @@ pub(crate) struct Conv {
     pub x: Slot,
     pub y: Slot,
     pub shape: ConvShape,
-    pub weights: ConvWeights,
+    pub weights: Arc<ConvWeights>,
     pub tail: Tail,
 }
 
@@ -63,7 +65,7 @@ pub(crate) struct Depthwise {
     pub x: Slot,
     pub y: Slot,
     pub shape: ConvShape,
-    pub weights: Vec<f32>,
+    pub weights: Arc<Vec<f32>>,
     pub tail: Tail,
 }
 
@@ -84,7 +86,7 @@ pub(crate) struct Linear {
     pub x: Slot,
     pub y: Slot,
     pub rows: usize,
-    pub weights: PackedB,
+    pub weights: Arc<PackedB>,
     pub tail: Tail,
 }
 

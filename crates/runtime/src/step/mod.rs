@@ -27,6 +27,7 @@ pub(crate) use reference::{Reference, Source};
 
 use crate::Result;
 use crate::plan::{Element, Place, Slot};
+use crate::share::SharedWeights;
 
 /// One kernel call.
 pub(crate) enum Step {
@@ -95,6 +96,20 @@ impl Step {
             Step::ChannelAffine(step) => step.weight_bytes(),
             Step::Reference(step) => step.weight_bytes(),
             _ => 0,
+        }
+    }
+
+    /// Replaces weights that `known` holds already by those.
+    pub fn share_weights(&mut self, known: &mut SharedWeights) {
+        let bytes = self.weight_bytes();
+        match self {
+            Step::Conv(step) => known.convolutions.share(bytes, &mut step.weights),
+            Step::Depthwise(step) => known.depthwise.share(bytes, &mut step.weights),
+            Step::Linear(step) => known.matrices.share(bytes, &mut step.weights),
+            Step::QuantConv(step) => known.quant_convolutions.share(bytes, &mut step.weights),
+            Step::QuantDepthwise(step) => known.quant_depthwise.share(bytes, &mut step.weights),
+            Step::QuantLinear(step) => known.quant_matrices.share(bytes, &mut step.weights),
+            _ => {}
         }
     }
 

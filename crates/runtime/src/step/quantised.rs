@@ -1,5 +1,7 @@
 //! Steps on 8-bit data: integers in, integer sums, one rounding out.
 
+use std::sync::Arc;
+
 use edgecut_kernels::quant::{
     self, Addend, Affine, DepthwiseWeights, Dequant, Output, PackedWeights, Requant,
 };
@@ -39,7 +41,7 @@ pub(crate) struct QuantConv {
     pub shape: ConvShape,
     pub zero_point: u8,
     /// One matrix a group.
-    pub weights: Vec<PackedWeights>,
+    pub weights: Arc<Vec<PackedWeights>>,
     pub output: QuantOutput,
 }
 
@@ -65,7 +67,7 @@ pub(crate) struct QuantDepthwise {
     pub x: Slot,
     pub y: Slot,
     pub shape: ConvShape,
-    pub weights: DepthwiseWeights,
+    pub weights: Arc<DepthwiseWeights>,
     pub requant: Requant,
 }
 
@@ -85,7 +87,7 @@ pub(crate) struct QuantLinear {
     pub x: Slot,
     pub y: Slot,
     pub rows: usize,
-    pub weights: PackedWeights,
+    pub weights: Arc<PackedWeights>,
     pub output: QuantOutput,
 }
 
