@@ -2,64 +2,71 @@
 
 use edgecut_graph::Graph;
 
-use crate::{MobileNetV2, ZooError};
-
-/// What a caller may choose; `None` takes the architecture's own value.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Options {
-    /// Width multiplier.
-    pub width: Option<f32>,
-    /// Height and width of the input in pixels.
-    pub resolution: Option<usize>,
-    /// Number of classes.
-    pub classes: Option<usize>,
-    /// Channels of the input.
-    pub in_channels: Option<usize>,
-    /// Seed of the weights.
-    pub seed: u64,
-}
+use crate::entries::ALL;
+use crate::{Options, Settings, ZooError};
 
 /// An entry of [`list`].
 #[derive(Clone, Copy, Debug)]
 pub struct Architecture {
     /// Name for [`build`].
     pub name: &'static str,
-    /// One line on what it is and for which images.
+    /// One line on what it is.
     pub summary: &'static str,
-    make: fn(&Options) -> Result<Graph, ZooError>,
+    /// Authors and year of the paper.
+    pub paper: &'static str,
+    /// The paper's number at arXiv.
+    pub arxiv: &'static str,
+    /// Channels, height and width of the paper's input.
+    pub input: [usize; 3],
+    /// Number of classes.
+    pub classes: usize,
+    make: fn(&Settings) -> Result<Graph, ZooError>,
 }
 
-const ALL: &[Architecture] = &[
-    Architecture {
-        name: "mobilenet-v2",
-        summary: "MobileNetV2 (Sandler et al. 2018), 3x224x224, 1000 classes",
-        make: |options| MobileNetV2::imagenet().with(options).build(),
-    },
-    Architecture {
-        name: "mobilenet-v2-s32",
-        summary: "MobileNetV2 with early strides removed, 3x32x32, 10 classes",
-        make: |options| MobileNetV2::small_image().with(options).build(),
-    },
-    Architecture {
-        name: "mobilenet-v2-s28",
-        summary: "compact MobileNetV2, 1x28x28, 10 classes, about 5 M multiply-adds",
-        make: |options| MobileNetV2::tiny_image().with(options).build(),
-    },
-];
+impl Architecture {
+    /// The graph with fresh weights. Fails where an option is out of range.
+    pub fn build(&self, options: &Options) -> Result<Graph, ZooError> {
+        (self.make)(&Settings::new(self.name, self.input, self.classes).with(options))
+    }
+}
+
+/// What the architectures of one paper have in common.
+pub(crate) struct Family {
+    pub summary: &'static str,
+    pub paper: &'static str,
+    pub arxiv: &'static str,
+}
+
+impl Family {
+    /// A member called `name` for `task`: its input and number of classes.
+    pub const fn named(
+        &self,
+        name: &'static str,
+        task: ([usize; 3], usize),
+        make: fn(&Settings) -> Result<Graph, ZooError>,
+    ) -> Architecture {
+        let (input, classes) = task;
+        let Family { summary, paper, arxiv } = *self;
+        Architecture { name, summary, paper, arxiv, input, classes, make }
+    }
+}
 
 /// All architectures.
 pub fn list() -> &'static [Architecture] {
     ALL
 }
 
-/// Builds the architecture called `name`. Underscores and capitals are accepted. Fails, with the
-/// nearest known name, where there is none, and where an option is out of range.
-pub fn build(name: &str, options: &Options) -> Result<Graph, ZooError> {
+/// The architecture called `name`. Underscores and capitals are accepted. Fails, with the nearest
+/// known name, where there is none.
+pub fn find(name: &str) -> Result<&'static Architecture, ZooError> {
     let wanted = name.trim().to_lowercase().replace('_', "-");
-    match ALL.iter().find(|a| a.name == wanted) {
-        Some(architecture) => (architecture.make)(options),
-        None => Err(unknown(name, &wanted)),
-    }
+    ALL.iter().find(|a| a.name == wanted).ok_or_else(|| unknown(name, &wanted))
+}
+
+/// Builds the architecture called `name` (see [`find`]). Fails where there is none, and where an
+/// option is out of range.
+pub fn build(name: &str, options: &Options) -> Result<Graph, ZooError> {
+    find(name)?.build(options)
 }
 
 fn unknown(name: &str, wanted: &str) -> ZooError {

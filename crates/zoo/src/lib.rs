@@ -12,11 +12,37 @@
 
 mod catalogue;
 mod channels;
+mod ds_cnn;
+mod efficientnet_lite;
+mod entries;
+mod init;
+mod layers;
+mod mobilenet_v1;
 mod mobilenet_v2;
+mod mobilenet_v3;
+mod mobilenet_v3_minimal;
+mod resnet;
+mod resnet_cifar;
+mod separable;
+mod settings;
+mod shufflenet_v1;
+mod shufflenet_v2;
+mod squeezenet;
+pub mod state_dict;
 
-pub use catalogue::{Architecture, Options, build, list};
+pub use catalogue::{Architecture, build, find, list};
 pub use channels::make_divisible;
+pub use ds_cnn::DsCnn;
+pub use efficientnet_lite::EfficientNetLite;
+pub use mobilenet_v1::MobileNetV1;
 pub use mobilenet_v2::{MobileNetV2, Stage};
+pub use mobilenet_v3::MobileNetV3;
+pub use resnet::ResNet;
+pub use resnet_cifar::ResNetCifar;
+pub use settings::{Options, Settings};
+pub use shufflenet_v1::ShuffleNetV1;
+pub use shufflenet_v2::ShuffleNetV2;
+pub use squeezenet::{SqueezeNet, SqueezeNetVersion};
 
 /// Why a network could not be built.
 #[derive(Debug, thiserror::Error)]
@@ -49,19 +75,4 @@ pub enum ZooError {
 
 fn suggest(similar: &Option<&'static str>) -> String {
     similar.map_or(String::new(), |name| format!(" (did you mean '{name}'?)"))
-}
-
-/// Placeholder until the reader lands.
-#[allow(missing_docs)]
-pub mod state_dict {
-    pub struct Loaded {
-        pub assigned: Vec<String>,
-        pub unused: Vec<String>,
-    }
-    pub fn read(_: &std::path::Path) -> Result<(), String> {
-        Err("not yet".into())
-    }
-    pub fn load(_: &mut edgecut_graph::Graph, _: &()) -> Result<Loaded, String> {
-        Err("not yet".into())
-    }
 }

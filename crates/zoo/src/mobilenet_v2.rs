@@ -10,7 +10,8 @@
 use edgecut_graph::{Builder, Dim, Graph, ValueId, Window};
 
 use crate::channels::scale;
-use crate::{Options, ZooError};
+use crate::settings::{in_range, out_of_range};
+use crate::{Settings, ZooError};
 
 /// Blocks of one output width: a row `t, c, n, s` of the paper's Table 2.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -109,14 +110,11 @@ impl MobileNetV2 {
         }
     }
 
-    /// This network with what `options` sets.
-    pub fn with(mut self, options: &Options) -> MobileNetV2 {
-        self.width = options.width.unwrap_or(self.width);
-        self.resolution = options.resolution.unwrap_or(self.resolution);
-        self.classes = options.classes.unwrap_or(self.classes);
-        self.in_channels = options.in_channels.unwrap_or(self.in_channels);
-        self.seed = options.seed;
-        self
+    /// This network for the task of square `settings`.
+    pub(crate) fn with(self, settings: &Settings) -> MobileNetV2 {
+        let [in_channels, resolution, _] = settings.input;
+        let Settings { name, width, classes, seed, .. } = settings.clone();
+        MobileNetV2 { name, width, resolution, classes, in_channels, seed, ..self }
     }
 
     /// The graph with fresh weights, a function of the fields alone.
@@ -143,35 +141,23 @@ impl MobileNetV2 {
 
     /// Bounds what a recipe can ask for: about 200 million weights at the extremes of width.
     fn check(&self) -> Result<(), ZooError> {
-        let range = |field, value: usize, most: usize| match value {
-            v if (1..=most).contains(&v) => Ok(()),
-            v => out_of_range(field, v, format!("1 to {most}")),
-        };
         if !(0.05..=4.0).contains(&self.width) {
-            return out_of_range("width", self.width, "0.05 to 4".into());
+            return out_of_range("width", self.width, "0.05 to 4");
         }
-        range("resolution", self.resolution, 4096)?;
-        range("classes", self.classes, 100_000)?;
-        range("in_channels", self.in_channels, 1024)?;
-        range("stem_channels", self.stem_channels, 4096)?;
-        range("stem_stride", self.stem_stride, 16)?;
-        range("head_channels", self.head_channels, 65_536)?;
+        in_range("resolution", self.resolution, 4096)?;
+        in_range("classes", self.classes, 100_000)?;
+        in_range("in_channels", self.in_channels, 1024)?;
+        in_range("stem_channels", self.stem_channels, 4096)?;
+        in_range("stem_stride", self.stem_stride, 16)?;
+        in_range("head_channels", self.head_channels, 65_536)?;
         for stage in &self.stages {
-            range("stage expansion", stage.expansion, 64)?;
-            range("stage channels", stage.channels, 4096)?;
-            range("stage blocks", stage.blocks, 256)?;
-            range("stage stride", stage.stride, 16)?;
+            in_range("stage expansion", stage.expansion, 64)?;
+            in_range("stage channels", stage.channels, 4096)?;
+            in_range("stage blocks", stage.blocks, 256)?;
+            in_range("stage stride", stage.stride, 16)?;
         }
-        range("number of stages", self.stages.len(), 64)
+        in_range("number of stages", self.stages.len(), 64)
     }
-}
-
-fn out_of_range<T>(
-    field: &'static str,
-    value: impl ToString,
-    allowed: String,
-) -> Result<T, ZooError> {
-    Err(ZooError::OutOfRange { field, value: value.to_string(), allowed })
 }
 
 fn stages(rows: &[(usize, usize, usize, usize)]) -> Vec<Stage> {

@@ -23,15 +23,14 @@ impl MobileNetV3 {
         let (mut net, x) = settings.start(style)?;
         let stem = Filter::square(scale(16, settings.width), 3, 2);
         let mut x = net.conv_norm(x, ["conv_stem", "bn1"], stem, Act::Relu)?;
-        // Blocks of one width make a stage of timm's, so that its index goes up with the channels.
+        // Blocks of one width in the paper make a stage of timm's; the index counts within it.
         let (mut stage, mut index, mut last) = (0, 0, None);
-        for row in self.rows(settings.width) {
-            (stage, index) = match last {
+        for (paper, row) in self.rows(1.0).iter().zip(self.rows(settings.width)) {
+            (stage, index) = match last.replace(paper.channels) {
                 None => (0, 0),
-                Some(hidden) if hidden == row.channels => (stage, index + 1),
+                Some(channels) if channels == paper.channels => (stage, index + 1),
                 Some(_) => (stage + 1, 0),
             };
-            last = Some(row.channels);
             let (name, channels) = (format!("blocks.{stage}.{index}"), row.channels);
             let block = Block { channels, kernel: 3, stride: row.stride, act: Act::Relu };
             let y = match row.hidden == net.channels(x)? {

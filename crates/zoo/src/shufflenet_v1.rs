@@ -37,7 +37,8 @@ impl ShuffleNetV1 {
         let Some(&(_, channels)) = CHANNELS.iter().find(|(groups, _)| *groups == g) else {
             return out_of_range("groups", g, "1, 2, 3, 4 or 8");
         };
-        let scaled = |c: usize, divisor| make_divisible(c as f64 * decimal(settings.width), divisor);
+        let scaled =
+            |c: usize, divisor| make_divisible(c as f64 * decimal(settings.width), divisor);
         let (mut net, x) = settings.start(Style::TORCH)?;
         // What a unit of stride 2 adds to its input's channels must be a multiple of g as well.
         let stem = scaled(24, if g == 3 { 12 } else { g.max(4) });
@@ -46,7 +47,8 @@ impl ShuffleNetV1 {
         let stages = UNITS.iter().zip([channels, channels * 2, channels * 4]).enumerate();
         for (stage, (&units, channels)) in stages {
             // The multiplier may leave fewer channels than the stem has.
-            let channels = scaled(channels, 4 * g).max(net.channels(x)?.next_multiple_of(4 * g) + 4 * g);
+            let channels =
+                scaled(channels, 4 * g).max(net.channels(x)?.next_multiple_of(4 * g) + 4 * g);
             for unit in 0..units {
                 let name = format!("stage{}.{unit}", stage + 2);
                 let first = if (stage, unit) == (0, 0) { 1 } else { g };

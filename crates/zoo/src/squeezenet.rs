@@ -10,7 +10,7 @@ use edgecut_graph::{Graph, Op, Pool, Result, ValueId, Window};
 
 use crate::channels::scale;
 use crate::init::Init;
-use crate::layers::{Act, Filter, Net, Padding, Style};
+use crate::layers::{Filter, Net, Padding, Style};
 use crate::{Settings, ZooError};
 
 /// A SqueezeNet to be built.

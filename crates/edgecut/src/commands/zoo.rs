@@ -51,6 +51,8 @@ pub struct Args {
 struct Row {
     name: &'static str,
     summary: &'static str,
+    paper: &'static str,
+    arxiv: &'static str,
     input: String,
     parameters: u64,
     macs: u64,
@@ -77,6 +79,8 @@ fn row(architecture: &Architecture, graph: &Graph) -> Result<Row> {
     Ok(Row {
         name: architecture.name,
         summary: architecture.summary,
+        paper: architecture.paper,
+        arxiv: architecture.arxiv,
         input: input.map_or_else(String::new, |dims| {
             crate::inspect::summary::extents(dims.get(1..).unwrap_or_default())
         }),
@@ -95,7 +99,9 @@ fn all(global: &Global) -> Result<()> {
         return files::print_json(&rows);
     }
     files::print(&table(&rows));
-    files::print("batch 1, float; peak is of live activations, node by node");
+    files::print(
+        "batch 1, float; MACs are multiply-adds, peak is of live activations, node by node",
+    );
     Ok(())
 }
 
@@ -105,13 +111,13 @@ fn table(rows: &[Row]) -> String {
             r.name.to_string(),
             r.input.clone(),
             term::count(r.parameters),
-            term::count(r.macs),
+            term::short_count(r.macs),
             term::bytes(r.peak_activation_bytes),
-            r.summary.to_string(),
+            format!("arXiv:{}", r.arxiv),
         ]
     };
     let rows: Vec<Vec<String>> = rows.iter().map(line).collect();
-    let header = ["name", "input", "parameters", "multiply-adds", "peak", "what"];
+    let header = ["name", "input", "parameters", "MACs", "peak", "paper"];
     term::table(&header, &[2, 3, 4], &rows)
 }
 
@@ -126,11 +132,8 @@ fn one(args: &Args, name: &str, global: &Global) -> Result<()> {
         in_channels: args.in_channels,
         seed: args.seed,
     };
-    let mut graph = edgecut_zoo::build(name, &options)?;
-    let wanted = name.trim().to_lowercase().replace('_', "-");
-    let architecture = edgecut_zoo::list().iter().find(|a| a.name == wanted);
-    let architecture =
-        architecture.ok_or_else(|| Failure::input(format!("unknown architecture '{name}'")))?;
+    let architecture = edgecut_zoo::find(name)?;
+    let mut graph = architecture.build(&options)?;
     let loaded = match &args.weights {
         Some(path) => {
             let weights =
@@ -151,6 +154,7 @@ fn one(args: &Args, name: &str, global: &Global) -> Result<()> {
         return files::print_json(&row);
     }
     files::print(&table(std::slice::from_ref(&row)));
+    files::print(&format!("{}; {}", row.summary, row.paper));
     if let (Some(loaded), Some(path)) = (&loaded, &args.weights) {
         let (used, unused) = (loaded.assigned.len(), loaded.unused.len());
         files::print(&format!("{used} tensors from {}, {unused} unused", path.display()));

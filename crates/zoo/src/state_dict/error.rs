@@ -32,11 +32,13 @@ pub enum StateDictError {
         global: String,
     },
     /// Names or shapes of the tensors are not those of the graph. Nothing was assigned.
-    #[error("the weights do not fit {graph}: {problems}")]
+    #[error("{file} does not fit {graph}: {problems}")]
     Mismatch {
+        /// Path or name as the caller gave it.
+        file: String,
         /// Name of the graph.
         graph: String,
-        /// The first few tensors that are missing or differ, and how many more there are.
+        /// The first few tensors of each kind of problem, and how many more there are.
         problems: String,
     },
 }
@@ -52,11 +54,29 @@ pub(super) enum Fault {
 }
 
 impl Fault {
+    /// With the name of the tensor that it is about.
+    pub fn of_tensor(self, name: &str) -> Fault {
+        match self {
+            Fault::Malformed(problem) => {
+                Fault::Malformed(format!("tensor '{}' {problem}", shown(name)))
+            }
+            refused => refused,
+        }
+    }
+
     pub fn in_file(self, file: &str) -> StateDictError {
         let file = file.to_string();
         match self {
             Fault::Malformed(problem) => StateDictError::Malformed { file, problem },
             Fault::Refused(global) => StateDictError::Refused { file, global },
+        }
+    }
+}
+
+impl std::fmt::Display for Fault {
+    fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
+        match self {
+            Fault::Malformed(text) | Fault::Refused(text) => f.write_str(text),
         }
     }
 }
@@ -69,7 +89,8 @@ pub(super) fn malformed<T>(problem: impl Into<String>) -> std::result::Result<T,
 /// `text` as it may stand in a message: short, and without control characters.
 pub(super) fn shown(text: &str) -> String {
     const MOST: usize = 80;
-    let mut out: String = text.chars().take(MOST).map(|c| if c.is_control() { '?' } else { c }).collect();
+    let mut out: String =
+        text.chars().take(MOST).map(|c| if c.is_control() { '?' } else { c }).collect();
     if text.chars().nth(MOST).is_some() {
         out.push_str("...");
     }

@@ -22,8 +22,23 @@ pub(super) enum Global {
 
 /// Element types as torch names them; they appear as values beside tensors.
 const DTYPES: [&str; 17] = [
-    "float16", "float32", "float64", "half", "float", "double", "bfloat16", "uint8", "int8",
-    "int16", "int32", "int64", "short", "int", "long", "bool", "complex64",
+    "float16",
+    "float32",
+    "float64",
+    "half",
+    "float",
+    "double",
+    "bfloat16",
+    "uint8",
+    "int8",
+    "int16",
+    "int32",
+    "int64",
+    "short",
+    "int",
+    "long",
+    "bool",
+    "complex64",
 ];
 
 impl Global {

@@ -67,6 +67,11 @@ impl Kind {
         }
     }
 
+    /// Whether tensors of this type become float32.
+    pub fn is_float(self) -> bool {
+        matches!(self, Kind::F16 | Kind::BF16 | Kind::F32 | Kind::F64)
+    }
+
     /// Bytes of an element in memory.
     fn loaded_bytes(self) -> usize {
         match self {
@@ -89,7 +94,12 @@ pub(super) struct View {
 
 impl View {
     /// A view with these extents and strides, in elements, outermost first.
-    pub fn new(kind: Kind, offset: usize, extents: &[usize], strides: &[usize]) -> Result<View, Fault> {
+    pub fn new(
+        kind: Kind,
+        offset: usize,
+        extents: &[usize],
+        strides: &[usize],
+    ) -> Result<View, Fault> {
         if extents.len() > MAX_RANK || extents.len() != strides.len() {
             return malformed(format!(
                 "a tensor has {} extents and {} strides; at most {MAX_RANK} are supported",
@@ -97,8 +107,13 @@ impl View {
                 strides.len()
             ));
         }
-        let mut view =
-            View { kind, offset, rank: extents.len(), extents: [0; MAX_RANK], strides: [0; MAX_RANK] };
+        let mut view = View {
+            kind,
+            offset,
+            rank: extents.len(),
+            extents: [0; MAX_RANK],
+            strides: [0; MAX_RANK],
+        };
         view.extents[..extents.len()].copy_from_slice(extents);
         view.strides[..strides.len()].copy_from_slice(strides);
         Ok(view)
@@ -135,9 +150,11 @@ impl View {
         if self.extents().contains(&0) {
             return Some(self.offset);
         }
-        let last = self.extents().iter().zip(&self.strides).try_fold(self.offset, |at, (&d, &s)| {
-            at.checked_add((d - 1).checked_mul(s)?)
-        })?;
+        let last = self
+            .extents()
+            .iter()
+            .zip(&self.strides)
+            .try_fold(self.offset, |at, (&d, &s)| at.checked_add((d - 1).checked_mul(s)?))?;
         last.checked_add(1)
     }
 
@@ -150,26 +167,34 @@ impl View {
         })
     }
 
+    /// Fails where the elements exceed the limits, or a storage of `bytes`.
+    pub fn check(&self, bytes: usize) -> Result<(), Fault> {
+        self.len()?;
+        match self.reach() {
+            Some(reach) if reach <= bytes / self.kind.bytes() => Ok(()),
+            _ => malformed(format!("{:?} reaches beyond its storage", self.extents())),
+        }
+    }
+
     /// The tensor over `storage`, little-endian elements of this kind.
     pub fn tensor(&self, storage: &[u8]) -> Result<Tensor, Fault> {
+        self.check(storage.len())?;
         let len = self.len()?;
-        if self.reach().is_none_or(|n| n > storage.len() / self.kind.bytes()) {
-            return malformed(format!("a tensor {:?} reaches beyond its storage", self.extents()));
-        }
-        let data = match self.kind {
-            Kind::F16 => Data::F32(self.gather(len, storage, |b| half(u16::from_le_bytes(b)))),
-            Kind::BF16 => Data::F32(
-                self.gather(len, storage, |b| f32::from_bits(u32::from(u16::from_le_bytes(b)) << 16)),
-            ),
-            Kind::F32 => Data::F32(self.gather(len, storage, f32::from_le_bytes)),
-            Kind::F64 => Data::F32(self.gather(len, storage, |b| f64::from_le_bytes(b) as f32)),
-            Kind::U8 => Data::U8(self.gather(len, storage, |[b]| b)),
-            Kind::I8 => Data::I8(self.gather(len, storage, i8::from_le_bytes)),
-            Kind::I16 => Data::I32(self.gather(len, storage, |b| i16::from_le_bytes(b).into())),
-            Kind::I32 => Data::I32(self.gather(len, storage, i32::from_le_bytes)),
-            Kind::I64 => Data::I64(self.gather(len, storage, i64::from_le_bytes)),
-            Kind::Bool => Data::Bool(self.gather(len, storage, |[b]| b != 0)),
-        };
+        let data =
+            match self.kind {
+                Kind::F16 => Data::F32(self.gather(len, storage, |b| half(u16::from_le_bytes(b)))),
+                Kind::BF16 => Data::F32(self.gather(len, storage, |b| {
+                    f32::from_bits(u32::from(u16::from_le_bytes(b)) << 16)
+                })),
+                Kind::F32 => Data::F32(self.gather(len, storage, f32::from_le_bytes)),
+                Kind::F64 => Data::F32(self.gather(len, storage, |b| f64::from_le_bytes(b) as f32)),
+                Kind::U8 => Data::U8(self.gather(len, storage, |[b]| b)),
+                Kind::I8 => Data::I8(self.gather(len, storage, i8::from_le_bytes)),
+                Kind::I16 => Data::I32(self.gather(len, storage, |b| i16::from_le_bytes(b).into())),
+                Kind::I32 => Data::I32(self.gather(len, storage, i32::from_le_bytes)),
+                Kind::I64 => Data::I64(self.gather(len, storage, i64::from_le_bytes)),
+                Kind::Bool => Data::Bool(self.gather(len, storage, |[b]| b != 0)),
+            };
         Tensor::new(self.extents(), data).or_else(|e| malformed(e.to_string()))
     }
 
