@@ -8,6 +8,7 @@ mod compare;
 mod generate;
 mod locate;
 mod npy;
+mod operators;
 mod python;
 
 pub use compare::{assert_close, max_abs_diff, relative_error};
@@ -17,6 +18,7 @@ pub use generate::{
 };
 pub use locate::{shared_data, workspace_root};
 pub use npy::{read_npy, write_npy};
+pub use operators::{Case, Family};
 pub use python::Python;
 
 /// Says on standard output that a test did not run, and what it needs.
