@@ -4,6 +4,7 @@
 //! Everything generated is a function of a seed, so that a failing case is named by a number. A
 //! test that needs something the machine lacks calls [`skip`] and returns.
 
+mod catalogue;
 mod compare;
 mod generate;
 mod locate;
@@ -11,6 +12,7 @@ mod npy;
 mod operators;
 mod python;
 
+pub use catalogue::{OperatorCase, operator_cases};
 pub use compare::{assert_close, max_abs_diff, relative_error};
 pub use generate::{
     ALL_LAYERS, Layer, random_graph, random_graph_of, random_inputs, random_tensor,

@@ -1,4 +1,4 @@
-//! Operators that ONNX lacks, spelled in those that it has.
+//! Operators that ONNX lacks, and what its readers disagree about, spelled in what all of them have.
 //!
 //! Every rewrite here is exact: the graph that comes out computes the same bits. So what is
 //! imported again is the same function without anything to recognise; that the spelled-out form
@@ -8,8 +8,8 @@ use std::borrow::Cow;
 
 use crate::passes::rewrite::Names;
 use crate::{
-    Binary, Coordinates, Cut, DType, Dim, Graph, Node, Op, Reduction, ReshapeDim, Resize,
-    ResizeMode, Result, Shape, Tensor, Unary, ValueId,
+    Binary, Coordinates, Cut, DType, Dim, Graph, Node, Op, Pool, Reduction, ReshapeDim, Resize,
+    ResizeMode, Result, Shape, Tensor, Unary, ValueId, Window,
 };
 
 /// `graph` itself, or its like without operators that ONNX lacks.
@@ -58,6 +58,16 @@ impl Lowering {
             // ONNX has both for signed types only.
             Op::Unary(Unary::Relu) if is(0, DType::U8) => Some(Lowering::Copy),
             Op::Unary(Unary::Neg) if is(0, DType::U8) => Some(Lowering::Negate),
+            Op::MaxPool(pool) => {
+                Some(Lowering::Op(Op::MaxPool(plain_ceil(&value(0)?.shape, pool)?)))
+            }
+            Op::AveragePool(pool) => {
+                Some(Lowering::Op(Op::AveragePool(plain_ceil(&value(0)?.shape, pool)?)))
+            }
+            Op::LpPool { pool, p } => {
+                let pool = plain_ceil(&value(0)?.shape, pool)?;
+                Some(Lowering::Op(Op::LpPool { pool, p: *p }))
+            }
             Op::ChannelShuffle { groups } => Some(Lowering::Shuffle(*groups)),
             Op::Slice { cuts } => slice(&value(0)?.shape, cuts),
             Op::Squeeze { axes } | Op::Unsqueeze { axes } if axes.is_empty() => {
@@ -83,6 +93,36 @@ impl Lowering {
             _ => None,
         }
     }
+}
+
+/// The same pool without the case that some readers round up and others do not: a last window that
+/// would begin behind the input, which does not count. `None` where `pool` has no such case.
+fn plain_ceil(shape: &Shape, pool: &Pool) -> Option<Pool> {
+    if !pool.ceil_mode {
+        return None;
+    }
+    let Window { kernel, strides, dilations, pads } = pool.window;
+    let mut window = pool.window;
+    let mut grows = false;
+    for i in 0..2 {
+        let size = shape.dims()[2 + i].fixed()?;
+        let extent = |ceil| {
+            let pads = (pads[i], pads[i + 2]);
+            crate::infer::window_extent(size, kernel[i], strides[i], dilations[i], pads, ceil)
+        };
+        let left = (size + pads[i] + pads[i + 2] - dilations[i] * (kernel[i] - 1) - 1) % strides[i];
+        if extent(true) != extent(false) {
+            grows = true;
+        } else {
+            // No window reads the last `left` rows, so padding among them may go.
+            window.pads[i + 2] -= left.min(pads[i + 2]);
+        }
+    }
+    let plain = match grows {
+        true => Pool { window, ..*pool },
+        false => Pool { ceil_mode: false, ..*pool },
+    };
+    (plain != *pool).then_some(plain)
 }
 
 /// Cuts that change something, in the one form that import gives them.
