@@ -12,7 +12,7 @@
 //! | [`interpret`] | a plain reference implementation of every operator |
 //! | [`cost`] | parameters, multiply-adds, peak activation memory |
 //! | [`onnx`] | import and export |
-//! | [`tflite`] | import of TensorFlow Lite |
+//! | [`tflite`] | import and export of TensorFlow Lite |
 //! | [`model`] | opening a model of either format |
 //! | [`passes`] | rewrites that keep the function |
 

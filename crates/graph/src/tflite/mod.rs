@@ -1,4 +1,4 @@
-//! TensorFlow Lite: import of schema version 3, float, int8 and uint8.
+//! TensorFlow Lite: import and export of schema version 3, float, int8 and uint8.
 //!
 //! Import translates NHWC into the graph's NCHW: weights, axes and shapes are permuted, and a
 //! Transpose appears only where an operator mixes pixels and channels (Reshape of an image).
@@ -19,6 +19,7 @@
 //! | `values` | tensors as values of the graph, in the layout a reader needs |
 //! | `import`, `node` | one operator after another |
 //! | `operators`, `ops_*` | one mapping for each operator |
+//! | `write` | the way back |
 //!
 //! # Memory
 //!
@@ -38,10 +39,7 @@ mod ops_window;
 mod schema;
 mod tensors;
 mod values;
+mod write;
 
 pub use import::{from_bytes, import};
-
-/// Placeholder until the writer lands.
-pub fn export(_: &crate::Graph, path: &std::path::Path) -> crate::Result<()> {
-    crate::onnx::from_bytes(&path.display().to_string(), b"").map(|_| ())
-}
+pub use write::{export, to_bytes};

@@ -10,7 +10,7 @@ use crate::{
 
 /// Zeros before and after one dimension of `size` under padding SAME: the output has
 /// `ceil(size / stride)` elements, and an odd number of zeros has the extra one behind.
-fn same(size: usize, kernel: usize, stride: usize, dilation: usize) -> (usize, usize) {
+pub(super) fn same(size: usize, kernel: usize, stride: usize, dilation: usize) -> (usize, usize) {
     let reach = dilation.saturating_mul(kernel.saturating_sub(1)).saturating_add(1);
     let last = size.div_ceil(stride).saturating_sub(1).saturating_mul(stride);
     let total = last.saturating_add(reach).saturating_sub(size);

@@ -90,6 +90,40 @@ pub(super) mod kind {
     pub const INT8: u8 = 9;
 }
 
+/// Members of the union of options, by the table that each is.
+pub(super) mod options {
+    pub const CONV: u8 = 1;
+    pub const DEPTHWISE: u8 = 2;
+    pub const POOL: u8 = 5;
+    pub const FULLY_CONNECTED: u8 = 8;
+    pub const SOFTMAX: u8 = 9;
+    pub const CONCATENATION: u8 = 10;
+    pub const ADD: u8 = 11;
+    pub const L2_NORM: u8 = 12;
+    pub const LOCAL_RESPONSE: u8 = 13;
+    pub const RESIZE_BILINEAR: u8 = 15;
+    pub const SPACE_TO_DEPTH: u8 = 19;
+    pub const MUL: u8 = 21;
+    pub const GATHER: u8 = 23;
+    pub const REDUCER: u8 = 27;
+    pub const SUB: u8 = 28;
+    pub const DIV: u8 = 29;
+    pub const SQUEEZE: u8 = 30;
+    pub const STRIDED_SLICE: u8 = 32;
+    pub const CAST: u8 = 37;
+    pub const ARG_MAX: u8 = 40;
+    pub const TRANSPOSE_CONV: u8 = 49;
+    pub const ARG_MIN: u8 = 57;
+    pub const ONE_HOT: u8 = 61;
+    pub const RESIZE_NEAREST: u8 = 74;
+    pub const LEAKY_RELU: u8 = 75;
+    pub const MIRROR_PAD: u8 = 77;
+    pub const DEPTH_TO_SPACE: u8 = 94;
+    pub const BATCH_MATMUL: u8 = 101;
+    pub const CUMSUM: u8 = 102;
+    pub const GELU: u8 = 116;
+}
+
 /// Names of element types, by number.
 const KINDS: [&str; 19] = [
     "float32",
@@ -134,6 +168,11 @@ pub(super) fn dtype(kind: u8) -> Option<DType> {
 /// Name of a builtin operator.
 pub(super) fn builtin_name(code: i32) -> &'static str {
     usize::try_from(code).ok().and_then(|i| BUILTINS.get(i)).copied().unwrap_or("UNKNOWN")
+}
+
+/// Code of a builtin operator.
+pub(super) fn builtin_code(name: &str) -> i32 {
+    BUILTINS.iter().position(|b| *b == name).map_or(-1, |code| code as i32)
 }
 
 /// Names of builtin operators, by code.

@@ -6,10 +6,12 @@ use super::flat::Numbers;
 use super::schema::{self, Model, kind};
 use crate::interpret::run_node;
 use crate::limits::MAX_RANK;
-use crate::{DType, Data, Dim, Graph, GraphError, Node, Op, Result, Shape, Tensor, checked_len};
+use crate::{
+    Cut, DType, Data, Dim, Graph, GraphError, Node, Op, Result, Shape, Tensor, checked_len,
+};
 
 /// Scales and zero points, as the file stores them.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Quant {
     /// One, or one for each extent of `axis`.
     pub scales: Vec<f32>,
@@ -189,9 +191,17 @@ pub(super) fn integers(dtype: DType, shape: Vec<usize>, values: &[i64]) -> Resul
     Tensor::new(shape, data)
 }
 
+/// A part of `tensor` along one dimension.
+pub(super) fn cut(tensor: &Tensor, cut: Cut) -> Result<Tensor> {
+    apply(Op::Slice { cuts: vec![cut] }, tensor)
+}
+
 /// `tensor` with its dimensions permuted: dimension i of the result is `perm[i]` of `tensor`.
 pub(super) fn permuted(tensor: &Tensor, perm: &[usize]) -> Result<Tensor> {
-    let op = Op::Transpose { perm: perm.to_vec() };
+    apply(Op::Transpose { perm: perm.to_vec() }, tensor)
+}
+
+fn apply(op: Op, tensor: &Tensor) -> Result<Tensor> {
     let node = Node { name: "constant".into(), op, inputs: vec![], outputs: vec![] };
     let mut results = run_node(&Graph::default(), &node, &[Some(tensor)])?;
     results.pop().ok_or_else(|| node.error("has no result"))
