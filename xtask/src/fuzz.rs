@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::Command;
 
 /// Targets, each a file in `fuzz/targets` with its seeds in `fuzz/corpus`.
-pub const TARGETS: [&str; 3] = ["onnx", "tflite", "execute"];
+pub const TARGETS: [&str; 4] = ["onnx", "tflite", "state_dict", "execute"];
 
 /// Largest input that is tried, in bytes: structure matters, not weights.
 const MAX_INPUT: usize = 1 << 16;
