@@ -19,8 +19,8 @@ pub(super) fn log_softmax(args: &Args, axis: usize) -> Result<Data> {
     along(args, axis, |values| {
         let largest = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
         let sum: f64 = values.iter().map(|v| libm::exp(v - largest)).sum();
-        let shift = largest + libm::log(sum);
-        values.iter_mut().for_each(|v| *v -= shift);
+        let logarithm = libm::log(sum);
+        values.iter_mut().for_each(|v| *v = *v - largest - logarithm);
     })
 }
 

@@ -3,10 +3,13 @@
 mod arrange;
 mod elementwise;
 mod graph;
+mod index;
 mod norm;
+mod order;
 mod product;
 mod quantize;
 mod reduce;
+mod resize;
 mod window;
 
 use super::*;
@@ -33,4 +36,15 @@ pub fn expect(op: Op, inputs: &[&Tensor], shape: &[usize], values: &[f32]) {
     let result = apply(op, inputs).unwrap();
     assert_eq!(result.shape(), shape, "{name}");
     assert_eq!(result.f32s().unwrap(), values, "{name}");
+}
+
+/// As [`expect`] for results of any type.
+pub fn expect_any(op: Op, inputs: &[&Tensor], shape: &[usize], values: impl Into<Data>) {
+    let name = op.name();
+    assert_eq!(apply(op, inputs).unwrap(), tensor(shape, values), "{name}");
+}
+
+/// The message of an operator that must fail.
+pub fn failure(op: Op, inputs: &[&Tensor]) -> String {
+    apply(op, inputs).unwrap_err().to_string()
 }

@@ -19,3 +19,14 @@ fn matrix_products() {
         (&[2, 1, 2][..], &[10.0, 13.0, 28.0, 40.0][..])
     );
 }
+
+#[test]
+fn integers_less_their_zero_points() {
+    let a = tensor(&[2, 2], vec![3u8, 5, 255, 0]);
+    let b = tensor(&[2, 2], vec![-1i8, 2, 3, -128]);
+    expect_any(Op::MatMulInteger, &[&a, &b], &[2, 2], vec![12i32, -634, -255, 510]);
+    // One zero point for each row of a, and for each column of b.
+    let (rows, columns) = (Tensor::vector(vec![3u8, 0]), Tensor::vector(vec![-1i8, 2]));
+    let expected = vec![8i32, 2 * -130, 0, 0];
+    expect_any(Op::MatMulInteger, &[&a, &b, &rows, &columns], &[2, 2], expected);
+}

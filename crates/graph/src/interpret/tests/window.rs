@@ -104,3 +104,44 @@ fn a_window_of_padding_only_is_defined() {
     expect(Op::AveragePool(pool), &[&x], &[1, 1, 3, 1], &[0.0; 3]);
     expect(Op::MaxPool(pool), &[&x], &[1, 1, 3, 1], &[f32::NEG_INFINITY; 3]);
 }
+
+#[test]
+fn transposed_convolution_spreads_pixels() {
+    let x = tensor(&[1, 1, 1, 2], vec![1f32, 2.0]);
+    let w = tensor(&[1, 2, 1, 3], vec![1f32, 10.0, 100.0, 0.0, 0.0, 1.0]);
+    let bias = Tensor::vector(vec![0f32, 0.5]);
+    let op = |window, output_padding| {
+        Op::ConvTranspose(ConvTranspose { window, groups: 1, output_padding })
+    };
+    let window = Window::new([1, 3], [1, 2]);
+    let spread = [1.0, 10.0, 102.0, 20.0, 200.0, 0.5, 0.5, 1.5, 0.5, 2.5];
+    expect(op(window, [0, 0]), &[&x, &w, &bias], &[1, 2, 1, 5], &spread);
+    // Pads cut; output padding adds what only the bias reaches.
+    let cut = Window { pads: [0, 1, 0, 0], ..window };
+    let expected = [10.0, 102.0, 20.0, 200.0, 0.0, 0.5, 1.5, 0.5, 2.5, 0.5];
+    expect(op(cut, [0, 1]), &[&x, &w, &bias], &[1, 2, 1, 5], &expected);
+}
+
+#[test]
+fn convolution_of_integers_pads_with_the_zero_point() {
+    let x = tensor(&[1, 1, 1, 3], vec![10u8, 11, 12]);
+    let w = tensor(&[2, 1, 1, 3], vec![1i8, 2, 3, 5, 5, 5]);
+    let window = Window { pads: [0, 1, 0, 1], ..Window::new([1, 3], [1, 1]) };
+    let op = Op::ConvInteger(Conv { window, groups: 1 });
+    let (zero, zeros) = (tensor(&[], vec![10u8]), Tensor::vector(vec![0i8, 4]));
+    // The input is 0, 1, 2; the second map counts all taps once.
+    let expected = vec![3i32, 8, 5, 1, 3, 3];
+    expect_any(op, &[&x, &w, &zero, &zeros], &[1, 2, 1, 3], expected);
+}
+
+#[test]
+fn pools_of_bytes_and_of_powers() {
+    let window = Window { pads: [0, 0, 0, 1], ..Window::new([1, 2], [1, 1]) };
+    let pool = Pool { window, ceil_mode: false, count_include_pad: false };
+    let x = tensor(&[1, 1, 1, 3], vec![-5i8, -3, -7]);
+    expect_any(Op::MaxPool(pool), &[&x], &[1, 1, 1, 3], vec![-3i8, -3, -7]);
+    let x = tensor(&[1, 1, 1, 3], vec![3f32, -4.0, 0.0]);
+    expect(Op::LpPool { pool, p: 2 }, &[&x], &[1, 1, 1, 3], &[5.0, 4.0, 0.0]);
+    expect(Op::LpPool { pool, p: 1 }, &[&x], &[1, 1, 1, 3], &[7.0, 4.0, 0.0]);
+    expect(Op::LpPool { pool, p: 3 }, &[&x], &[1, 1, 1, 3], &[91f32.cbrt(), 4.0, 0.0]);
+}
