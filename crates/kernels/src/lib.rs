@@ -17,9 +17,13 @@ pub mod counting;
 pub mod depthwise;
 pub mod elementwise;
 pub mod gemm;
+pub mod layer_norm;
 pub mod layout;
+pub mod matmul;
 pub mod pool2d;
 pub mod quant;
+pub mod reduce;
+pub mod resample;
 pub mod softmax;
 
 mod ctx;

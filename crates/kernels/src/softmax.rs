@@ -3,6 +3,10 @@
 //!
 //! Sums run in 16 interleaved lanes which are added in order, on every instruction set.
 
+mod along;
+
+pub use along::softmax_along;
+
 use crate::Ctx;
 use crate::exp::{exp, ln};
 use crate::simd::{LANES, simd_fn};

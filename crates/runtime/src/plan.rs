@@ -35,10 +35,18 @@ impl Constant {
     /// The elements of `tensor` in physical order.
     pub fn physical(tensor: &Tensor) -> Constant {
         let shape = tensor.shape();
-        let (order, strides) = (layout::order(shape.len()), row_major_strides(shape));
+        let (order, strides) = (layout::order(shape.len()), layout::row_major_strides(shape));
         let dims: Vec<usize> = order.iter().map(|&a| shape[a]).collect();
         let strides: Vec<usize> = order.iter().map(|&a| strides[a]).collect();
-        let places = places(dims, strides);
+        Constant::picked(tensor, places(dims, strides))
+    }
+
+    /// The elements of `tensor` as they are.
+    pub fn row_major(tensor: &Tensor) -> Constant {
+        Constant::picked(tensor, 0..tensor.len())
+    }
+
+    fn picked(tensor: &Tensor, places: impl Iterator<Item = usize>) -> Constant {
         match tensor.data() {
             Data::F32(d) => Constant::F32(places.map(|i| d[i]).collect()),
             Data::U8(d) => Constant::U8(places.map(|i| d[i]).collect()),
@@ -46,6 +54,18 @@ impl Constant {
             Data::Bool(d) => Constant::U8(places.map(|i| d[i].into()).collect()),
             Data::I32(d) => Constant::I32(places.map(|i| d[i]).collect()),
             Data::I64(d) => Constant::I64(places.map(|i| d[i]).collect()),
+        }
+    }
+
+    /// One element: the number nearest to `value`, as buffers of this type hold it.
+    pub fn number(dtype: DType, value: f32) -> Constant {
+        match dtype {
+            DType::F32 => Constant::F32(vec![value]),
+            DType::U8 => Constant::U8(vec![value as u8]),
+            DType::I8 => Constant::U8(vec![flip(value as i8)]),
+            DType::Bool => Constant::U8(vec![u8::from(value != 0.0)]),
+            DType::I32 => Constant::I32(vec![value as i32]),
+            DType::I64 => Constant::I64(vec![value as i64]),
         }
     }
 
@@ -62,15 +82,6 @@ impl Constant {
 /// int8 as a plan stores it.
 pub(crate) fn flip(x: i8) -> u8 {
     x as u8 ^ 0x80
-}
-
-/// The strides of a row-major tensor.
-fn row_major_strides(shape: &[usize]) -> Vec<usize> {
-    let mut strides = vec![1; shape.len()];
-    for i in (1..shape.len()).rev() {
-        strides[i - 1] = strides[i] * shape[i];
-    }
-    strides
 }
 
 /// The position of every element of `dims`, in order, when dimension i has stride `strides[i]`.

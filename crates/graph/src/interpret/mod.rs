@@ -29,6 +29,7 @@ use std::sync::Arc;
 use crate::{DType, Dim, Graph, GraphError, Node, Result, Shape, Tensor, ValueId};
 use element::Element;
 use elementwise::Broadcast;
+pub use resize::{Taps, nearest, taps};
 
 /// Runs `graph` on `inputs`, in the order of [`Graph::inputs`], and returns its outputs in the
 /// order of [`Graph::outputs`]. Symbolic extents take their size from the inputs; one name must

@@ -5,10 +5,12 @@ use std::sync::Arc;
 use edgecut_graph::{Binary, Node, Tensor, Unary, ValueId, interpret};
 use edgecut_kernels::elementwise::Walk;
 
+use super::order::{self, Found};
 use super::state::View;
 use super::{Effects, Lowering, count};
-use crate::step::{self, Broadcast, ChannelAffine, Elementwise, Softmax, Step};
-use crate::{Result, layout};
+use crate::Result;
+use crate::plan::Slot;
+use crate::step::{self, Broadcast, ChannelAffine, Elementwise, Step};
 
 impl Lowering<'_> {
     /// A function of single elements over 8-bit data and single numbers only changes the table.
@@ -48,8 +50,8 @@ impl Lowering<'_> {
 
     /// A function of one value.
     pub(super) fn unary(&mut self, node: &Node, function: Unary) -> Result<bool> {
-        let x = self.stored(node.input(0)?)?;
-        let y = self.produce(node.output());
+        let Found { slot: x, row_major } = self.found(node.input(0)?)?;
+        let y = self.produce_as(node.output(), row_major);
         let step = Step::Elementwise(Elementwise { x, y, function: step::unary(function) });
         self.emit(node, step, Effects::new("elementwise", &[x], &[y]).in_place(x, y));
         Ok(true)
@@ -62,25 +64,41 @@ impl Lowering<'_> {
         let (a, b) = (node.input(0)?, node.input(1)?);
         let ahead = self.ahead(node.output(), false);
         let shape = self.shape(node.output());
-        let (a_steps, b_steps) = (self.steps_along(a, &shape), self.steps_along(b, &shape));
-        let walk = Walk::new(&layout::physical(&shape), &a_steps, &b_steps);
-        let (a, b) = (self.stored(a)?, self.stored(b)?);
+        let order = self.common_order(&[a, b], &shape);
+        let dims: Vec<usize> =
+            order::order(shape.len(), order).into_iter().map(|axis| shape[axis]).collect();
+        let (a_steps, b_steps) =
+            (self.steps_along(a, &shape, order), self.steps_along(b, &shape, order));
+        let walk = Walk::new(&dims, &a_steps, &b_steps);
+        let (a, b) = (self.stored_as(a, order)?, self.stored_as(b, order)?);
         self.take(&ahead.taken);
-        let y = self.produce(ahead.out);
+        let y = self.produce_as(ahead.out, order);
         let step = Step::Broadcast(Broadcast { op, a, b, y, clamp: ahead.clamp, walk });
         self.emit(node, step, Effects::new("elementwise", &[a, b], &[y]));
         Ok(true)
     }
 
-    /// How far `value` moves along each physical dimension of a result that it broadcasts to.
-    fn steps_along(&self, value: ValueId, result: &[usize]) -> Vec<usize> {
+    /// Whether a function of these values is best computed in row-major order: one of the result's
+    /// shape is there in that order only, and none in the other.
+    fn common_order(&self, values: &[ValueId], shape: &[usize]) -> bool {
+        let full = values.iter().filter(|&&v| self.shape(v) == shape && !self.is_constant(v));
+        let row_major: Vec<bool> = full.map(|&v| self.is_row_major_only(v)).collect();
+        !row_major.is_empty() && row_major.iter().all(|&only| only)
+    }
+
+    fn stored_as(&mut self, value: ValueId, row_major: bool) -> Result<Slot> {
+        if row_major { self.stored_row_major(value) } else { self.stored(value) }
+    }
+
+    /// How far `value` moves along each dimension in memory of a result that it broadcasts to.
+    fn steps_along(&self, value: ValueId, result: &[usize], row_major: bool) -> Vec<usize> {
         let shape = self.shape(value);
-        let (missing, strides) = (result.len() - shape.len(), layout::strides(&shape));
+        let (missing, strides) = (result.len() - shape.len(), order::strides(&shape, row_major));
         let step = |axis: usize| match axis.checked_sub(missing) {
             Some(own) if shape[own] > 1 => strides[own],
             _ => 0,
         };
-        layout::order(result.len()).into_iter().map(step).collect()
+        order::order(result.len(), row_major).into_iter().map(step).collect()
     }
 
     /// A BatchNorm that no convolution has absorbed, over values whose channels are innermost.
@@ -109,21 +127,6 @@ impl Lowering<'_> {
             clamp: ahead.clamp,
         };
         self.emit(node, Step::ChannelAffine(step), Effects::new("batch_norm", &[x], &[y]));
-        Ok(true)
-    }
-
-    /// Softmax along the innermost dimension.
-    pub(super) fn softmax(&mut self, node: &Node, axis: usize) -> Result<bool> {
-        let shape = self.shape(node.output());
-        let columns = shape[axis];
-        let inside = &layout::physical(&shape)[layout::axis(shape.len(), axis)..];
-        if inside.iter().product::<usize>() != columns {
-            return Ok(false);
-        }
-        let x = self.stored(node.input(0)?)?;
-        let y = self.produce(node.output());
-        let step = Step::Softmax(Softmax { x, y, columns });
-        self.emit(node, step, Effects::new("softmax", &[x], &[y]));
         Ok(true)
     }
 }

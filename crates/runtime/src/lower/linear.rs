@@ -5,6 +5,7 @@ use edgecut_kernels::gemm::PackedB;
 
 use super::weights::transposed;
 use super::{Effects, Lowering, count};
+use crate::plan::places;
 use crate::step::{self, Step};
 use crate::{Result, layout};
 
@@ -19,6 +20,8 @@ pub(super) struct Product {
     pub transposed: bool,
     pub alpha: f32,
     pub beta: f32,
+    /// Whether physical order and row-major order of x and of the result are the same.
+    pub dense: bool,
 }
 
 impl Product {
@@ -34,8 +37,7 @@ impl Product {
 }
 
 impl Lowering<'_> {
-    /// The product that a Gemm or MatMul is, where its rows are dense and its right side is a
-    /// constant matrix.
+    /// The product that a Gemm or MatMul is, where its right side is a constant matrix.
     pub(super) fn product(&self, node: &Node) -> Result<Option<Product>> {
         let (x, weights) = (node.input(0)?, node.input(1)?);
         let (x_shape, w_shape) = (self.shape(x), self.shape(weights));
@@ -45,7 +47,7 @@ impl Lowering<'_> {
         };
         let dense =
             layout::is_row_major(&x_shape) && layout::is_row_major(&self.shape(node.output()));
-        if gemm.trans_a || w_shape.len() != 2 || !dense || !self.is_constant(weights) {
+        if gemm.trans_a || w_shape.len() != 2 || !self.is_constant(weights) {
             return Ok(None);
         }
         let k = x_shape[x_shape.len() - 1];
@@ -58,6 +60,7 @@ impl Lowering<'_> {
             transposed: gemm.trans_b,
             alpha: gemm.alpha,
             beta: gemm.beta,
+            dense,
         }))
     }
 
@@ -76,18 +79,73 @@ impl Lowering<'_> {
         let Some(weights) = self.constant(product.weights)? else { return Ok(false) };
         let scaled: Vec<f32> = weights.f32s()?.iter().map(|w| w * product.alpha).collect();
         let weights = PackedB::pack(product.k, product.n, &product.matrix(&scaled)).into();
-        let x = self.stored(product.x)?;
-        let ahead = self.ahead(node.output(), true);
+        let x = self.stored_row_major(product.x)?;
+        // A residual has the physical order.
+        let ahead = self.ahead(node.output(), product.dense);
         let (tail, mut reads) = self.tail(bias, ahead.residual, ahead.clamp)?;
         reads.push(x);
         self.take(&ahead.taken);
-        let y = self.produce(ahead.out);
+        let y = self.produce_as(ahead.out, true);
         let macs = product.rows * product.k * product.n;
         let step = step::Linear { x, y, rows: product.rows, weights, tail };
         let effects = Effects::new("linear", &reads, &[y]).macs(macs);
         self.emit(node, Step::Linear(Box::new(step)), effects);
         Ok(true)
     }
+}
+
+impl Lowering<'_> {
+    /// A product of two computed matrices, or of many pairs of them.
+    pub(super) fn matmul(&mut self, node: &Node) -> Result<bool> {
+        let plain = Gemm { alpha: 1.0, beta: 1.0, trans_a: false, trans_b: false };
+        let without_addend = node.inputs.get(2).copied().flatten().is_none();
+        let fits = match node.op {
+            Op::Gemm(gemm) => without_addend && Gemm { beta: 1.0, ..gemm } == plain,
+            _ => true,
+        };
+        if !fits {
+            return Ok(false);
+        }
+        let (a, b) = (node.input(0)?, node.input(1)?);
+        let (mut a_shape, mut b_shape) = (self.shape(a), self.shape(b));
+        // A vector is a row on the left and a column on the right.
+        if a_shape.len() == 1 {
+            a_shape.insert(0, 1);
+        }
+        if b_shape.len() == 1 {
+            b_shape.push(1);
+        }
+        let (a_batch, [m, k]) = split_matrix(&a_shape);
+        let (b_batch, [_, n]) = split_matrix(&b_shape);
+        let starts = matrix_starts(a_batch, b_batch, [m * k, k * n]);
+        let macs = starts[0].len() * m * k * n;
+        let (a, b) = (self.stored_row_major(a)?, self.stored_row_major(b)?);
+        let y = self.produce_as(node.output(), true);
+        let step = step::MatMul { a, b, y, extents: [m, k, n], starts };
+        let effects = Effects::new("matmul", &[a, b], &[y]).macs(macs);
+        self.emit(node, Step::MatMul(Box::new(step)), effects);
+        Ok(true)
+    }
+}
+
+/// The last two extents of a shape, and those before them.
+fn split_matrix(shape: &[usize]) -> (&[usize], [usize; 2]) {
+    let (batch, matrix) = shape.split_at(shape.len() - 2);
+    (batch, [matrix[0], matrix[1]])
+}
+
+/// Where the matrices of `sizes` elements begin, for each pair that broadcasting of the batch
+/// dimensions `a` and `b` makes.
+fn matrix_starts(a: &[usize], b: &[usize], sizes: [usize; 2]) -> [Vec<usize>; 2] {
+    let rank = a.len().max(b.len());
+    let padded = |dims: &[usize]| [vec![1; rank - dims.len()], dims.to_vec()].concat();
+    let (a, b) = (padded(a), padded(b));
+    let extents: Vec<usize> = a.iter().zip(&b).map(|(a, b)| *a.max(b)).collect();
+    [(a, sizes[0]), (b, sizes[1])].map(|(dims, size)| {
+        let mut steps = layout::row_major_strides(&dims);
+        steps.iter_mut().zip(&dims).for_each(|(s, &d)| *s = if d == 1 { 0 } else { *s * size });
+        places(extents.clone(), steps).collect()
+    })
 }
 
 /// The value that `addend` adds to each of `n` columns, where it is the same for all rows.

@@ -10,21 +10,27 @@
 //! | `state` | what is known of each value: constant, buffer, or view of 8-bit data |
 //! | `tail` | the nodes that a convolution takes along |
 //! | `conv`, `linear` | convolutions and matrix products in float |
-//! | `elementwise`, `pool`, `shape` | the other float operators |
+//! | `order` | values in channels-last or row-major order |
+//! | `elementwise`, `pool`, `rows`, `window` | the other float operators |
+//! | `shape`, `take` | operators that move elements |
 //! | `quantised` | integer steps out of Dequantize - operator - Quantize |
 
 mod conv;
 mod elementwise;
 mod fold;
 mod linear;
+mod order;
 mod pool;
 mod quantised;
+mod rows;
 mod shape;
 mod state;
 mod tail;
+mod take;
 mod weights;
+mod window;
 
-use edgecut_graph::{DType, Graph, Node, Op, PadMode, Reduction, ValueId};
+use edgecut_graph::{DType, Graph, Node, Op, Reduction, ValueId};
 
 use crate::plan::{Buffer, Emitted, Slot, StepInfo};
 use crate::step::{Reference, Source, Step};
@@ -125,16 +131,7 @@ impl<'g> Lowering<'g> {
 
     fn outputs(&mut self) -> Result<()> {
         for &output in &self.graph.outputs {
-            let shape = self.shape(output);
-            let slot = match self.held[output.index()].row_major {
-                Some(slot) => slot,
-                None => {
-                    let slot = self.stored(output)?;
-                    let name = self.graph.value(output).name.clone();
-                    self.row_major(&name, slot, self.graph.value(output).dtype, &shape)
-                }
-            };
-            self.held[output.index()].row_major = Some(slot);
+            let slot = self.stored_row_major(output)?;
             self.out.buffers[slot.index()].pinned = true;
             self.out.outputs.push(slot);
         }
@@ -177,6 +174,14 @@ impl<'g> Lowering<'g> {
             }
             Op::Transpose { perm } => self.transpose(node, perm),
             Op::Slice { cuts } => self.slice(node, cuts),
+            Op::Expand { .. } => self.expand(node),
+            Op::Tile { repeats } => self.tile(node, repeats),
+            Op::Gather { axis } => self.gather_constant(node, *axis),
+            Op::Pad { before, mode, .. } => self.pad(node, before, *mode),
+            Op::Resize(resize) => self.nearest(node, resize),
+            Op::ChannelShuffle { groups } => self.channel_shuffle(node, *groups),
+            Op::DepthToSpace { block, order } => self.depth_to_space(node, *block, *order),
+            Op::SpaceToDepth { block } => self.space_to_depth(node, *block),
             _ => Ok(false),
         }
     }
@@ -187,7 +192,10 @@ impl<'g> Lowering<'g> {
         let node = &self.graph.nodes[index];
         match &node.op {
             Op::Conv(conv) => Ok(self.quantised_conv(index, conv)? || self.conv(index, conv)?),
-            Op::Gemm(_) | Op::MatMul => Ok(self.quantised_linear(index)? || self.linear(index)?),
+            Op::ConvTranspose(conv) => self.conv_transpose(node, conv),
+            Op::Gemm(_) | Op::MatMul => {
+                Ok(self.quantised_linear(index)? || self.linear(index)? || self.matmul(node)?)
+            }
             Op::Quantize { .. } => self.quantize(node),
             Op::Dequantize { .. } => self.dequantize(node),
             Op::BatchNorm { epsilon, .. } => self.batch_norm(node, *epsilon),
@@ -198,14 +206,15 @@ impl<'g> Lowering<'g> {
             Op::MaxPool(pool) => self.max_pool(node, pool),
             Op::AveragePool(pool) => self.average_pool(index, pool),
             Op::GlobalAveragePool => self.global_average(index),
-            Op::Reduce { kind: Reduction::Mean, axes, .. } => {
-                let spatial = axes == &[2, 3] && self.graph.value(node.input(0)?).shape.rank() == 4;
-                Ok(spatial && self.global_average(index)?)
+            Op::Reduce { kind, axes, .. } => {
+                let rank = self.graph.value(node.input(0)?).shape.rank();
+                let spatial = *kind == Reduction::Mean && axes == &[2, 3] && rank == 4;
+                Ok(spatial && self.global_average(index)? || self.reduce(node, *kind, axes)?)
             }
-            Op::Pad { before, mode: PadMode::Constant(value), .. } => {
-                self.pad(node, before, *value)
-            }
-            Op::Softmax { axis } => self.softmax(node, *axis),
+            Op::Resize(resize) => self.resample(node, resize),
+            Op::LayerNorm { epsilon, .. } => self.layer_norm(node, *epsilon),
+            Op::Softmax { axis } => self.softmax(node, *axis, false),
+            Op::LogSoftmax { axis } => self.softmax(node, *axis, true),
             _ => Ok(false),
         }
     }

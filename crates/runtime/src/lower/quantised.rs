@@ -132,7 +132,8 @@ impl Lowering<'_> {
     pub(super) fn quantised_linear(&mut self, index: usize) -> Result<bool> {
         let node = &self.graph.nodes[index];
         let Some(product) = self.product(node)? else { return Ok(false) };
-        let plain = product.alpha == 1.0 && product.beta == 1.0 && product.k <= MAX_K;
+        let plain =
+            product.dense && product.alpha == 1.0 && product.beta == 1.0 && product.k <= MAX_K;
         let addend = node.inputs.get(2).copied().flatten().map(|v| self.shape(v));
         let per_column =
             addend.is_none_or(|s| s.iter().product::<usize>() == 1 || s.last() == Some(&product.n));

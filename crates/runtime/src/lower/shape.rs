@@ -1,88 +1,62 @@
-//! Operators that only move elements: reshape, transpose, slice, concat, pad.
+//! Operators that only move elements: reshape, transpose, slice, concat.
 //!
 //! Over 8-bit data they move the bytes, and the result is again a view of 8-bit data.
 
-use std::sync::Arc;
-
 use edgecut_graph::{Cut, DType, Node};
 
+use super::order::Found;
 use super::state::{View, codes};
 use super::{Effects, Lowering, count};
 use crate::plan::Slot;
-use crate::step::{Concat, Fill, Lookup, Move, Pad, Step};
+use crate::step::{Concat, Lookup, Step};
 use crate::{Result, layout};
 
 impl Lowering<'_> {
     /// Reshape, Flatten, Squeeze, Unsqueeze: another shape over the same row-major order. Free
-    /// where neither side is an image with several channels and pixels.
+    /// unless an image with several channels and pixels must change its order for it.
     pub(super) fn reshape(&mut self, node: &Node) -> Result<bool> {
         let (x, y) = (node.input(0)?, node.output());
         let (from, to) = (self.shape(x), self.shape(y));
-        if let Some(row_major) = self.held[x.index()].row_major {
-            let slot = self.channels_last(&node.name, row_major, self.dtype(x), &to);
-            self.held[y.index()].slot = Some(slot);
-            return Ok(true);
+        if let Some(view) = self.held[x.index()].view.clone() {
+            let slot = if from == to {
+                view.slot
+            } else {
+                let slot = self.row_major(&node.name, view.slot, DType::U8, &from);
+                self.channels_last(&node.name, slot, DType::U8, &to)
+            };
+            self.held[y.index()].view = Some(View { slot, ..view });
+        } else if from == to {
+            let found = self.found(x)?;
+            self.hold(y, found);
+        } else {
+            let slot = self.stored_row_major(x)?;
+            self.hold(y, Found { slot, row_major: true });
         }
-        self.rearrange(node, |lowering, slot, dtype| {
-            if from == to {
-                return slot;
-            }
-            let slot = lowering.row_major(&node.name, slot, dtype, &from);
-            lowering.channels_last(&node.name, slot, dtype, &to)
-        })
+        Ok(true)
     }
 
     pub(super) fn transpose(&mut self, node: &Node, perm: &[usize]) -> Result<bool> {
-        let strides = layout::strides(&self.shape(node.input(0)?));
-        let strides: Vec<usize> = perm.iter().map(|&p| strides[p]).collect();
-        self.gather(node, 0, &strides)
+        self.gather(node, |steps| (0, perm.iter().map(|&p| steps[p]).collect()))
     }
 
     pub(super) fn slice(&mut self, node: &Node, cuts: &[Cut]) -> Result<bool> {
-        let mut strides = layout::strides(&self.shape(node.input(0)?));
-        let start = cuts.iter().map(|cut| cut.start * strides[cut.axis]).sum();
-        cuts.iter().for_each(|cut| strides[cut.axis] *= cut.step);
-        self.gather(node, start, &strides)
-    }
-
-    /// A result whose element steps through the input by `strides` (for each logical dimension of
-    /// the result) from `start`.
-    fn gather(&mut self, node: &Node, start: usize, strides: &[usize]) -> Result<bool> {
-        let shape = self.shape(node.output());
-        let order = layout::order(shape.len());
-        let dims: Vec<usize> = order.iter().map(|&a| shape[a]).collect();
-        let strides: Vec<usize> = order.iter().map(|&a| strides[a]).collect();
-        let len = count(&shape);
-        self.rearrange(node, |lowering, x, dtype| {
-            if start == 0
-                && lowering.out.buffers[x.index()].bytes == len * dtype.bytes()
-                && is_dense(&dims, &strides)
-            {
-                return x;
-            }
-            let y = lowering.buffer(dtype, len);
-            let step = Step::Move(Move::gather(x, y, dtype, start, &dims, &strides));
-            lowering.emit(node, step, Effects::new("move", &[x], &[y]));
-            y
+        self.gather(node, |steps| {
+            // A cut of one element may state any step: it does not matter then.
+            let start = cuts.iter().map(|cut| cut.start * steps[cut.axis]).sum();
+            let mut steps = steps.to_vec();
+            cuts.iter().for_each(|cut| steps[cut.axis] = steps[cut.axis].saturating_mul(cut.step));
+            (start, steps)
         })
     }
 
-    /// Applies a move of elements to what holds the node's input: the bytes of a view, or the
-    /// elements themselves.
-    fn rearrange(
-        &mut self,
-        node: &Node,
-        apply: impl Fn(&mut Self, Slot, DType) -> Slot,
-    ) -> Result<bool> {
-        let (x, y) = (node.input(0)?, node.output());
-        if let Some(view) = self.held[x.index()].view.clone() {
-            let slot = apply(self, view.slot, DType::U8);
-            self.held[y.index()].view = Some(View { slot, ..view });
-        } else {
-            let slot = self.stored(x)?;
-            self.held[y.index()].slot = Some(apply(self, slot, self.dtype(x)));
-        }
-        Ok(true)
+    /// Dimensions of extent 1, repeated: a step of 0.
+    pub(super) fn expand(&mut self, node: &Node) -> Result<bool> {
+        let (from, to) = (self.shape(node.input(0)?), self.shape(node.output()));
+        self.gather(node, |steps| {
+            let own = |axis: usize| axis.checked_sub(to.len() - from.len());
+            let step = |axis: usize| own(axis).filter(|&a| from[a] != 1).map_or(0, |a| steps[a]);
+            (0, (0..to.len()).map(step).collect())
+        })
     }
 
     /// Values side by side. 8-bit data stays 8-bit where all of it means the same, or where the
@@ -149,37 +123,4 @@ impl Lowering<'_> {
         self.emit(node, step, effects);
         y
     }
-
-    /// Constant padding; over 8-bit data where some code stands for the constant.
-    pub(super) fn pad(&mut self, node: &Node, before: &[usize], value: f32) -> Result<bool> {
-        let (x, y) = (node.input(0)?, node.output());
-        let (from, to) = (self.shape(x), self.shape(y));
-        let order = layout::order(before.len());
-        let before = order.iter().map(|&a| before[a]).collect();
-        let view = self.held[x.index()].view.clone();
-        let code = view.as_ref().and_then(|v| v.table.iter().position(|&t| t == value));
-        let (x, slot, fill) = match (view, code) {
-            (Some(view), Some(code)) => {
-                let slot = self.buffer(DType::U8, count(&to));
-                let table = Arc::clone(&view.table);
-                self.held[y.index()].view = Some(View { slot, table, affine: view.affine });
-                (view.slot, slot, Fill::Byte(code as u8))
-            }
-            _ => (self.stored(x)?, self.produce(y), Fill::Float(value)),
-        };
-        let (x_dims, y_dims) = (layout::physical(&from), layout::physical(&to));
-        let step = Step::Pad(Pad { x, y: slot, fill, x_dims, y_dims, before });
-        self.emit(node, step, Effects::new("pad", &[x], &[slot]));
-        Ok(true)
-    }
-}
-
-/// Whether `strides` are those of a dense tensor of extents `dims`.
-fn is_dense(dims: &[usize], strides: &[usize]) -> bool {
-    let mut expected = 1;
-    dims.iter().zip(strides).rev().all(|(&dim, &stride)| {
-        let fits = dim == 1 || stride == expected;
-        expected *= dim;
-        fits
-    })
 }

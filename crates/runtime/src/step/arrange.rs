@@ -1,5 +1,4 @@
-//! Steps that move elements without computing: layout conversion, transposition, slicing,
-//! concatenation, padding.
+//! Steps that move whole tensors: layout conversion, transposition, slicing, concatenation.
 
 use edgecut_graph::DType;
 use edgecut_kernels::{Pool, layout};
@@ -196,59 +195,5 @@ impl Concat {
             });
             column += len;
         }
-    }
-}
-
-/// A dense tensor inside a larger one that is filled with one value.
-pub(crate) struct Pad {
-    pub x: Slot,
-    pub y: Slot,
-    pub fill: Fill,
-    /// Extents of x and y in physical order, and the elements added before each dimension.
-    pub x_dims: Vec<usize>,
-    pub y_dims: Vec<usize>,
-    pub before: Vec<usize>,
-}
-
-/// What surrounds a padded tensor.
-pub(crate) enum Fill {
-    Float(f32),
-    Byte(u8),
-}
-
-impl Pad {
-    pub fn run(&self, env: &mut Env) {
-        match self.fill {
-            Fill::Float(value) => self.typed::<f32>(env, value),
-            Fill::Byte(value) => self.typed::<u8>(env, value),
-        }
-    }
-
-    fn typed<T: Element>(&self, env: &mut Env, value: T) {
-        let (x, y) = (env.read::<T>(self.x), env.write::<T>(self.y));
-        y.fill(value);
-        copy_inside(x, y, &self.x_dims, &self.y_dims, &self.before);
-    }
-}
-
-fn copy_inside<T: Copy>(
-    x: &[T],
-    y: &mut [T],
-    x_dims: &[usize],
-    y_dims: &[usize],
-    before: &[usize],
-) {
-    let [first, rest @ ..] = x_dims else {
-        y[0] = x[0];
-        return;
-    };
-    if rest.is_empty() {
-        y[before[0]..before[0] + first].copy_from_slice(x);
-        return;
-    }
-    let (x_step, y_step): (usize, usize) = (rest.iter().product(), y_dims[1..].iter().product());
-    for (i, x) in x.chunks_exact(x_step).enumerate() {
-        let y = &mut y[(before[0] + i) * y_step..][..y_step];
-        copy_inside(x, y, rest, &y_dims[1..], &before[1..]);
     }
 }

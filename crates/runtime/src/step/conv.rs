@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use edgecut_kernels::conv::ConvWeights;
 use edgecut_kernels::gemm::{PackedB, gemm};
+use edgecut_kernels::matmul::matmul;
 use edgecut_kernels::{ConvShape, Epilogue, conv, depthwise};
 
 use crate::plan::Slot;
@@ -100,5 +101,28 @@ impl Linear {
         let (k, n) = (self.weights.k(), self.weights.n());
         let epilogue = self.tail.epilogue(env, n);
         gemm(env.ctx, self.rows, x, k, &self.weights, y, n, &epilogue);
+    }
+}
+
+/// Products of pairs of matrices that are both computed, row-major.
+pub(crate) struct MatMul {
+    pub a: Slot,
+    pub b: Slot,
+    pub y: Slot,
+    /// Rows of the result, length of the sums, columns.
+    pub extents: [usize; 3],
+    /// Where the left and right matrix of each product begin.
+    pub starts: [Vec<usize>; 2],
+}
+
+impl MatMul {
+    pub fn weight_bytes(&self) -> usize {
+        self.starts.iter().map(|starts| size_of_val(&starts[..])).sum()
+    }
+
+    pub fn run(&self, env: &mut Env) {
+        let (a, b, y) = (env.read(self.a), env.read(self.b), env.write(self.y));
+        let [a_starts, b_starts] = &self.starts;
+        matmul(env.ctx, self.extents, (a, a_starts), (b, b_starts), y);
     }
 }

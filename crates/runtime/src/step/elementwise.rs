@@ -2,7 +2,6 @@
 
 use edgecut_graph as graph;
 use edgecut_kernels::elementwise::{self, Binary, Unary, Walk};
-use edgecut_kernels::softmax;
 
 use crate::plan::Slot;
 use crate::step::Env;
@@ -85,19 +84,6 @@ impl Elementwise {
         } else {
             elementwise::unary(env.ctx, self.function, env.read(self.x), env.write(self.y));
         }
-    }
-}
-
-/// exp(x) / sum(exp(x)) over rows of `columns` elements.
-pub(crate) struct Softmax {
-    pub x: Slot,
-    pub y: Slot,
-    pub columns: usize,
-}
-
-impl Softmax {
-    pub fn run(&self, env: &mut Env) {
-        softmax::softmax(env.ctx, self.columns, env.read(self.x), env.write(self.y));
     }
 }
 

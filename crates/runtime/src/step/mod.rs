@@ -11,19 +11,25 @@ mod lookup;
 mod pool;
 mod quantised;
 mod reference;
+mod rows;
+mod take;
+mod window;
 
 use edgecut_kernels::Ctx;
 use edgecut_kernels::arena::{Span, Views};
 
-pub(crate) use arrange::{Concat, Convert, Fill, Move, Pad};
-pub(crate) use conv::{Conv, Depthwise, Linear, Tail};
-pub(crate) use elementwise::{Broadcast, ChannelAffine, Elementwise, Softmax, binary, unary};
+pub(crate) use arrange::{Concat, Convert, Move};
+pub(crate) use conv::{Conv, Depthwise, Linear, MatMul, Tail};
+pub(crate) use elementwise::{Broadcast, ChannelAffine, Elementwise, binary, unary};
 pub(crate) use lookup::Lookup;
 pub(crate) use pool::{GlobalAverage, Pool, PoolKind};
 pub(crate) use quantised::{
     Average, QuantAdd, QuantAverage, QuantConv, QuantDepthwise, QuantLinear, QuantOutput, Quantize,
 };
 pub(crate) use reference::{Reference, Source};
+pub(crate) use rows::{LayerNorm, Reduce, Softmax};
+pub(crate) use take::{NOWHERE, Take};
+pub(crate) use window::{ConvTranspose, Resample};
 
 use crate::Result;
 use crate::plan::{Element, Place, Slot};
@@ -44,7 +50,12 @@ pub(crate) enum Step {
     Move(Move),
     Convert(Convert),
     Concat(Concat),
-    Pad(Pad),
+    Take(Box<Take>),
+    ConvTranspose(Box<ConvTranspose>),
+    MatMul(Box<MatMul>),
+    Resample(Box<Resample>),
+    Reduce(Reduce),
+    LayerNorm(Box<LayerNorm>),
     Pool(Pool),
     GlobalAverage(GlobalAverage),
     Elementwise(Elementwise),
@@ -71,7 +82,12 @@ impl Step {
             Step::Move(step) => step.run(env),
             Step::Convert(step) => step.run(env),
             Step::Concat(step) => step.run(env),
-            Step::Pad(step) => step.run(env),
+            Step::Take(step) => step.run(env),
+            Step::ConvTranspose(step) => step.run(env),
+            Step::MatMul(step) => step.run(env),
+            Step::Resample(step) => step.run(env),
+            Step::Reduce(step) => step.run(env),
+            Step::LayerNorm(step) => step.run(env),
             Step::Pool(step) => step.run(env),
             Step::GlobalAverage(step) => step.run(env),
             Step::Elementwise(step) => step.run(env),
@@ -93,6 +109,11 @@ impl Step {
             Step::QuantDepthwise(step) => step.weight_bytes(),
             Step::QuantLinear(step) => step.weight_bytes(),
             Step::Lookup(step) => step.bytes(),
+            Step::Take(step) => step.weight_bytes(),
+            Step::ConvTranspose(step) => step.weight_bytes(),
+            Step::MatMul(step) => step.weight_bytes(),
+            Step::Resample(step) => step.weight_bytes(),
+            Step::LayerNorm(step) => step.weight_bytes(),
             Step::ChannelAffine(step) => step.weight_bytes(),
             Step::Reference(step) => step.weight_bytes(),
             _ => 0,
@@ -104,6 +125,7 @@ impl Step {
         let bytes = self.weight_bytes();
         match self {
             Step::Conv(step) => known.convolutions.share(bytes, &mut step.weights),
+            Step::ConvTranspose(step) => known.convolutions.share(bytes, &mut step.weights),
             Step::Depthwise(step) => known.depthwise.share(bytes, &mut step.weights),
             Step::Linear(step) => known.matrices.share(bytes, &mut step.weights),
             Step::QuantConv(step) => known.quant_convolutions.share(bytes, &mut step.weights),
@@ -118,6 +140,7 @@ impl Step {
         match self {
             Step::Conv(step) => step.scratch_bytes(threads),
             Step::QuantConv(step) => step.scratch_bytes(threads),
+            Step::ConvTranspose(step) => step.scratch_bytes(threads),
             _ => 0,
         }
     }

@@ -5,7 +5,8 @@ mod taps;
 use super::Args;
 use super::element::{Element, for_any};
 use crate::{Coordinates, Data, Resize, ResizeMode, Result};
-use taps::{Taps, nearest, outside, taps};
+use taps::outside;
+pub use taps::{Taps, nearest, taps};
 
 /// Resamples along the dimensions that `resize` lists.
 pub(super) fn resize(args: &Args, resize: &Resize) -> Result<Data> {

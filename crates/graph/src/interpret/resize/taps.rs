@@ -3,7 +3,7 @@
 use crate::{Coordinates, Nearest, Resize, ResizeAxis, ResizeMode};
 
 /// Positions in the input and their weights, for one element of the output.
-pub(super) type Taps = Vec<(usize, f64)>;
+pub type Taps = Vec<(usize, f64)>;
 
 /// The positions of a dimension of `size` elements that output elements correspond to.
 struct Positions {
@@ -54,7 +54,7 @@ impl Positions {
 }
 
 /// The nearest position to each element of the output; ends repeat.
-pub(super) fn nearest(
+pub fn nearest(
     axis: &ResizeAxis,
     size: usize,
     coordinates: Coordinates,
@@ -87,7 +87,7 @@ pub(super) fn outside(axis: &ResizeAxis, size: usize) -> Vec<bool> {
 ///
 /// An input element counts by the filter's value at its distance. Antialiasing widens the filter
 /// by the factor of shrinking and normalises its sum.
-pub(super) fn taps(axis: &ResizeAxis, size: usize, resize: &Resize) -> impl Fn(usize) -> Taps {
+pub fn taps(axis: &ResizeAxis, size: usize, resize: &Resize) -> impl Fn(usize) -> Taps {
     let positions = Positions::new(axis, size, resize.coordinates);
     let scale = match resize.coordinates {
         Coordinates::CropAndResize => f64::from(axis.scale),

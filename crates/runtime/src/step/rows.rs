@@ -1,0 +1,59 @@
+//! Steps that join the elements along one dimension: reductions, softmax, normalisation.
+
+use edgecut_kernels::layer_norm::layer_norm;
+use edgecut_kernels::reduce::{Reduction, reduce};
+use edgecut_kernels::softmax::softmax_along;
+
+use crate::plan::Slot;
+use crate::step::Env;
+
+/// `[outer, len, inner]` to `[outer, inner]`.
+pub(crate) struct Reduce {
+    pub x: Slot,
+    pub y: Slot,
+    pub kind: Reduction,
+    pub len: usize,
+    pub inner: usize,
+}
+
+impl Reduce {
+    pub fn run(&self, env: &mut Env) {
+        reduce(env.ctx, self.kind, self.len, self.inner, env.read(self.x), env.write(self.y));
+    }
+}
+
+/// exp(x) / sum(exp(x)) along the middle of `[outer, len, inner]`, or its logarithm.
+pub(crate) struct Softmax {
+    pub x: Slot,
+    pub y: Slot,
+    pub len: usize,
+    pub inner: usize,
+    pub log: bool,
+}
+
+impl Softmax {
+    pub fn run(&self, env: &mut Env) {
+        let (x, y) = (env.read(self.x), env.write(self.y));
+        softmax_along(env.ctx, self.len, self.inner, self.log, x, y);
+    }
+}
+
+/// Rows of the length of `scale`, normalised.
+pub(crate) struct LayerNorm {
+    pub x: Slot,
+    pub y: Slot,
+    pub epsilon: f32,
+    pub scale: Vec<f32>,
+    pub bias: Option<Vec<f32>>,
+}
+
+impl LayerNorm {
+    pub fn weight_bytes(&self) -> usize {
+        4 * (self.scale.len() + self.bias.as_ref().map_or(0, Vec::len))
+    }
+
+    pub fn run(&self, env: &mut Env) {
+        let (x, y) = (env.read(self.x), env.write(self.y));
+        layer_norm(env.ctx, self.epsilon, &self.scale, self.bias.as_deref(), x, y);
+    }
+}
