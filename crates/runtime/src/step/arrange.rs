@@ -60,11 +60,9 @@ impl Strided {
             for row in y.chunks_exact_mut(len) {
                 let x = &x[at.place..];
                 match stride {
+                    0 => row.fill(x[0]),
                     1 => row.copy_from_slice(&x[..len]),
-                    _ => row
-                        .iter_mut()
-                        .zip(x.iter().step_by(stride.max(1)))
-                        .for_each(|(y, x)| *y = *x),
+                    _ => row.iter_mut().zip(x.iter().step_by(stride)).for_each(|(y, x)| *y = *x),
                 }
                 at.advance(self);
             }
