@@ -5,10 +5,10 @@ use std::path::Path;
 
 use super::attributes::Attributes;
 use super::external::External;
+use super::items::Items;
 use super::node::{Meaning, NodeIn};
 use super::order::label;
 use super::proto::*;
-use super::shapes::Items;
 use super::template::{Declared, Template};
 use super::{MAX_OPSET, MIN_OPSET, operators, shapes, tensors};
 use crate::limits::{MAX_FILE_BYTES, MAX_FOLDED_ELEMENTS, MAX_NODES, MAX_VALUES};
@@ -92,8 +92,8 @@ pub(super) enum Slot {
 pub(super) struct Importer {
     pub graph: Graph,
     pub slots: HashMap<String, Slot>,
-    values: Names,
-    nodes: Names,
+    pub(super) values: Names,
+    pub(super) nodes: Names,
     /// Elements read and made by constant folding so far.
     folded: usize,
 }
@@ -142,9 +142,6 @@ impl Importer {
         view.attributes = view.attribute(Attributes::new(&node.attribute))?;
         if opsets.functions.contains(&(node.domain().into(), node.op_type().into())) {
             return Err(view.unsupported("it is a function of the model: inline it (onnx.inliner)"));
-        }
-        if !matches!(domain, "" | "com.microsoft") {
-            return Err(view.unsupported(operators::list()));
         }
         if node.output.first().is_none_or(|o| o.is_empty()) {
             return Err(view.malformed("has no first output"));
@@ -219,33 +216,8 @@ impl Importer {
         Ok(id)
     }
 
-    /// Adds an operator that stands for a part of `node`, and returns its result.
-    pub fn part(
-        &mut self,
-        node: &NodeIn,
-        part: &str,
-        op: Op,
-        inputs: Vec<Option<ValueId>>,
-    ) -> Result<ValueId> {
-        let name = format!("{}_{part}", stem(&node.name));
-        let (name, output) = (self.nodes.fresh(&name), self.values.fresh(&name));
-        self.push(Node { name, op, inputs, outputs: vec![] }, output)
-    }
-
-    /// Adds an intermediate node of one output, under fresh names made from those of `node` and
-    /// `suffix`, and returns its result.
-    pub fn emit(
-        &mut self,
-        node: &NodeIn,
-        suffix: &str,
-        op: Op,
-        inputs: &[Option<ValueId>],
-    ) -> Result<ValueId> {
-        self.part(node, suffix, op, inputs.to_vec())
-    }
-
     /// Adds a node of one output, or its result where that is constant.
-    fn push(&mut self, node: Node, output: String) -> Result<ValueId> {
+    pub(super) fn push(&mut self, node: Node, output: String) -> Result<ValueId> {
         let (name, op) = (node.name.clone(), node.op.name());
         match self.push_all(node, &[output])?[..] {
             [id] => Ok(id),
@@ -256,6 +228,9 @@ impl Importer {
     /// Adds a node, or its results where they are constant. Outputs without a name in `names` get
     /// a fresh one.
     fn push_all(&mut self, mut node: Node, names: &[String]) -> Result<Vec<ValueId>> {
+        while node.inputs.last().is_some_and(Option::is_none) {
+            node.inputs.pop();
+        }
         let types = crate::infer::infer_node(&self.graph, &node)?;
         let mut names: Vec<Option<String>> =
             names.iter().map(|n| (!n.is_empty()).then(|| n.clone())).collect();
@@ -419,21 +394,21 @@ impl Importer {
 
 /// The beginning of a name, for names made from it: one long name in the file must not become a
 /// hundred thousand.
-fn stem(name: &str) -> &str {
+pub(super) fn stem(name: &str) -> &str {
     name.char_indices().nth(64).map_or(name, |(end, _)| &name[..end])
 }
 
 /// Names in use. Numbers continue where the last search for a stem ended, so that a hundred
 /// thousand nodes without a name cost as many steps, not their square.
 #[derive(Default)]
-struct Names {
+pub(super) struct Names {
     taken: HashSet<String>,
     next: HashMap<String, usize>,
 }
 
 impl Names {
     /// `stem`, or it with the first free number. Taken from now on.
-    fn fresh(&mut self, stem: &str) -> String {
+    pub fn fresh(&mut self, stem: &str) -> String {
         let mut name = stem.to_string();
         while !self.taken.insert(name.clone()) {
             let next = self.next.entry(stem.to_string()).or_insert(0);

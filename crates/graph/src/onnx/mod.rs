@@ -1,4 +1,4 @@
-//! ONNX: import of opsets 7 to 25, export of opset 17 or what a graph needs.
+//! ONNX: import of opsets 6 to 25, export of opset 17 or what a graph needs.
 //!
 //! Import reads what the operator set of the file says and writes what the graph means: padding
 //! becomes explicit, small constant inputs become attributes, Identity, Dropout and Constant
@@ -15,7 +15,8 @@
 //! | `order` | topological order, unique names |
 //! | `tensors`, `external` | stored tensors, and those in other files |
 //! | `attributes`, `node` | what an operator's mapping sees |
-//! | `operators`, `ops_*` | one mapping for each operator |
+//! | `operators` | one mapping for each operator, by family |
+//! | `parts` | nodes that become several |
 //! | `shapes` | evaluation of shape computations |
 //! | `export`, `write` | the way back, and pieces of messages |
 //!
@@ -40,13 +41,11 @@ mod attributes;
 mod export;
 mod external;
 mod import;
+mod items;
 mod node;
 mod operators;
-mod ops_math;
-mod ops_quantize;
-mod ops_shape;
-mod ops_window;
 mod order;
+mod parts;
 #[doc(hidden)]
 pub mod proto;
 mod scan;
@@ -59,11 +58,11 @@ mod write;
 
 pub use export::{export, export_external, to_bytes};
 pub use import::{from_bytes, import};
-pub use operators::SUPPORTED;
+pub use operators::{supported, supported_microsoft};
 pub use template::{Declared, Template};
 
 /// Oldest operator set that is read.
-pub const MIN_OPSET: i64 = 7;
+pub const MIN_OPSET: i64 = 6;
 /// Newest operator set that is read.
 pub const MAX_OPSET: i64 = 25;
 /// Operator set that is written: readable by ONNX Runtime 1.12 (2022) and later. A graph with an

@@ -2,9 +2,10 @@
 
 use super::attributes::Attributes;
 use super::import::{Importer, Slot};
-use super::proto::NodeProto;
-use super::shapes::Items;
-use crate::{DType, Dim, GraphError, Op, Result, Shape, Tensor, ValueId};
+use super::items::Items;
+use super::proto::{NodeProto, data_type};
+use super::tensors;
+use crate::{DType, GraphError, Op, Result, Shape, Tensor, ValueId};
 
 /// One node of the file, being imported.
 pub(super) struct NodeIn<'a> {
@@ -65,6 +66,14 @@ impl<'a> NodeIn<'a> {
         Ok(self.attribute(taken)?.unwrap_or(default))
     }
 
+    /// An integer attribute that is not negative, or its default.
+    pub fn count(&mut self, name: &str, default: i64) -> Result<usize> {
+        let value = self.int(name, default)?;
+        usize::try_from(value).map_err(|_| {
+            self.malformed(format!("attribute '{name}' is {value}, must not be negative"))
+        })
+    }
+
     /// A yes-or-no attribute or its default.
     pub fn flag(&mut self, name: &str, default: bool) -> Result<bool> {
         let taken = self.attributes.flag(name, default);
@@ -92,6 +101,20 @@ impl<'a> NodeIn<'a> {
     /// Name of input `index`, where the node has it.
     pub fn input(&self, index: usize) -> Option<&'a str> {
         self.proto.input.get(index).map(String::as_str).filter(|name| !name.is_empty())
+    }
+
+    /// Whether output `index` has a name, which something may read.
+    pub fn has_output(&self, index: usize) -> bool {
+        self.proto.output.get(index).is_some_and(|name| !name.is_empty())
+    }
+
+    /// The graph's element type for the value `kind` of attribute `name`.
+    pub fn element_type(&self, name: &str, kind: i64) -> Result<DType> {
+        let known = i32::try_from(kind).ok().and_then(tensors::dtype);
+        known.ok_or_else(|| {
+            let kind = i32::try_from(kind).map_or_else(|_| kind.to_string(), data_type::name);
+            self.unsupported(format!("attribute '{name}' asks for {kind}, no type of edgecut"))
+        })
     }
 
     /// The value at input `index`.
@@ -150,6 +173,14 @@ impl<'a> NodeIn<'a> {
         }
     }
 
+    /// The single integer at input `index`, known at import.
+    pub fn constant_int(&self, importer: &Importer, index: usize) -> Result<i64> {
+        match self.constant_ints(importer, index)?.as_deref() {
+            Some(&[value]) => Ok(value),
+            _ => Err(self.malformed(format!("input {index} must be one integer"))),
+        }
+    }
+
     /// The single number at input `index`, known at import; `None` where the input is absent.
     pub fn constant_float(&self, importer: &mut Importer, index: usize) -> Result<Option<f32>> {
         let Some(id) = self.optional(importer, index)? else { return Ok(None) };
@@ -196,17 +227,6 @@ impl<'a> NodeIn<'a> {
     /// Shape of a value.
     pub fn shape(&self, importer: &Importer, id: ValueId) -> Shape {
         importer.graph.value(id).shape.clone()
-    }
-
-    /// The two spatial extents of an image value, which must be fixed where `needed`.
-    pub fn image_size(&self, importer: &Importer, id: ValueId) -> Result<[Option<usize>; 2]> {
-        match importer.graph.value(id).shape.dims() {
-            [_, _, h, w] => Ok([Dim::fixed(h), Dim::fixed(w)]),
-            dims => Err(self.unsupported(format!(
-                "its input has {} dimensions; only images [n, c, h, w] are supported",
-                dims.len()
-            ))),
-        }
     }
 
     /// Element type of a value.

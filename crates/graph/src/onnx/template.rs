@@ -14,7 +14,7 @@ use super::external::External;
 use super::import::{Importer, Opsets, check_size, limit, malformed};
 use super::order::order;
 use super::proto::*;
-use super::{SUPPORTED, scan, tensors};
+use super::{scan, supported, tensors};
 use crate::limits::{MAX_FILE_BYTES, MAX_NODES, MAX_RANK, MAX_VALUES};
 use crate::{DType, Dim, Graph, GraphError, Result, Shape, Tensor};
 
@@ -207,9 +207,7 @@ fn needs_shape(inputs: &[Declared], source: GraphError) -> GraphError {
     };
     let about_shapes = match &source {
         GraphError::Node { .. } | GraphError::Shape { .. } => true,
-        GraphError::Unsupported { op, .. } => {
-            SUPPORTED.iter().any(|known| known.trim_end_matches('*') == op)
-        }
+        GraphError::Unsupported { op, .. } => supported().contains(&op.as_str()),
         _ => false,
     };
     // An unknown batch is what graphs are made for: it is the cause only where a number is missing.

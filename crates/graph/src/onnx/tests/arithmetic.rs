@@ -18,7 +18,9 @@ fn clip_bounds_are_attributes_then_inputs() {
     assert_eq!(single(13, "Clip", &[]).ops(), clip(f32::NEG_INFINITY, f32::INFINITY));
     // Where bounds are inputs, the attribute of old is an error rather than ignored.
     single(13, "Clip", &[float("min", 0.0)]).unsupported("attribute 'min'");
-    model(13).node("Clip", "x x", "y", &[]).unsupported("constant number");
+    // A bound that the model computes.
+    let bounds = model(13).node("ReduceMax", "x", "top", &[]).node("Clip", "x _ top", "y", &[]);
+    assert_eq!(bounds.ops()[1], Op::Binary(Binary::Min));
 }
 
 #[test]

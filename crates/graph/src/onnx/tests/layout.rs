@@ -20,8 +20,17 @@ fn pads_are_an_attribute_then_an_input() {
     let some = base(18).ints("p", &[1, 2, 3, 0]).ints("a", &[-2, 3]);
     assert_eq!(some.node("Pad", "x p v a", "y", &[]).ops(), expected);
     let reflect = base(13).ints("p", &pads).node("Pad", "x p", "y", &[text("mode", "reflect")]);
-    reflect.unsupported("reflect");
-    base(13).ints("p", &[-1; 8]).node("Pad", "x p", "y", &[]).unsupported("negative");
+    let [Op::Pad { mode: crate::PadMode::Reflect, .. }] = reflect.ops()[..] else {
+        panic!("reflect");
+    };
+    let cut = base(13).ints("p", &[0, 0, -1, -1, 0, 0, 2, -1]).node("Pad", "x p", "y", &[]);
+    let graph = cut.graph();
+    assert_eq!(shape_of(&graph), "[batch, 2, 5, 2]");
+    assert_eq!(graph.nodes.iter().map(|n| n.op.name()).collect::<Vec<_>>(), ["Slice", "Pad"]);
+    let most = base(13).ints("p", &[0, 0, -3, 0, 0, 0, -2, 0]).node("Pad", "x p", "y", &[]);
+    most.malformed("leave nothing");
+    let mirrored = base(13).ints("p", &[0, 0, -1, 0, 0, 0, 1, 0]);
+    mirrored.node("Pad", "x p", "y", &[text("mode", "edge")]).unsupported("negative");
     base(13).ints("p", &[1; 6]).node("Pad", "x p", "y", &[]).malformed("6 pads for 4");
 }
 
@@ -42,7 +51,11 @@ fn slices_are_clamped_and_ordered() {
     assert_eq!(all, [Op::Slice { cuts: vec![cut(2, 2, 2, 1)] }]);
     let old = single(9, "Slice", &[ints("starts", &[1]), ints("ends", &[2]), ints("axes", &[1])]);
     assert_eq!(old.ops(), [Op::Slice { cuts: vec![cut(1, 1, 1, 1)] }]);
-    model_of(&[3], &[0], &[3], &[-1]).unsupported("step -1");
+    // Backwards: 3, 2, 1, as a Gather.
+    let back = model_of(&[3, -1], &[0, i64::MIN], &[3, 2], &[-1, -3]).graph();
+    assert_eq!(shape_of(&back), "[batch, 2, 2, 3]");
+    assert_eq!(back.nodes[0].op, Op::Gather { axis: 3 });
+    model_of(&[3], &[0], &[3], &[0]).malformed("step is 0");
     model_of(&[0, 0], &[1], &[1, 2], &[1, 1]).malformed("different lengths");
 }
 

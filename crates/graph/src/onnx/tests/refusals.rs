@@ -5,14 +5,13 @@ use super::*;
 
 #[test]
 fn an_unknown_operator_is_named_with_its_set() {
-    let mut model = single(13, "Einsum", &[]);
+    let mut model = single(13, "Unique", &[]);
     model.graph.node[0].name = Some("mix".into());
     let text = model.error().to_string();
-    for part in ["model: node 'mix'", "operator Einsum", "opset 13", "Conv", "GlobalAveragePool"] {
+    for part in ["model: node 'mix'", "operator Unique", "opset 13", "Conv", "GlobalAveragePool"] {
         assert!(text.contains(part), "{text}");
     }
-    single(13, "Gather", &[]).unsupported("must be shapes");
-    let mut proto = single(13, "QLinearAdd", &[]).proto();
+    let mut proto = single(13, "QLinearWhere", &[]).proto();
     proto.graph.as_mut().unwrap().node[0].domain = Some("com.microsoft".into());
     let set = |domain: &str, version| OperatorSetIdProto {
         domain: Some(domain.into()),
@@ -39,12 +38,12 @@ fn functions_of_the_model_are_refused_where_they_are_called() {
 
 #[test]
 fn operator_sets_have_bounds() {
-    for opset in [7, 25] {
+    for opset in [6, 25] {
         single(opset, "Relu", &[]).graph();
     }
-    for opset in [-1, 0, 6, 26] {
+    for opset in [-1, 0, 5, 26] {
         let text = single(opset, "Relu", &[]).error().to_string();
-        assert!(text.contains(&format!("opset {opset}; 7 to 25")), "{text}");
+        assert!(text.contains(&format!("opset {opset}; 6 to 25")), "{text}");
     }
 }
 
@@ -109,7 +108,7 @@ fn inputs_and_outputs_must_be_dense_tensors() {
     model.malformed("is declared int64, but computed as float32");
     let huge = single(13, "Relu", &[]).fixed(&[1 << 20, 1 << 20]);
     assert!(matches!(huge.error().root(), GraphError::Limit { .. }));
-    single(13, "Relu", &[]).input("x", DType::I64, Shape::fixed(&[2])).error();
+    single(13, "Sigmoid", &[]).input("x", DType::I64, Shape::fixed(&[2])).error();
 }
 
 #[test]

@@ -77,16 +77,34 @@ fn pooling_keeps_its_modes() {
 
 #[test]
 fn other_dimensions_and_outputs_are_refused() {
-    let weight = Tensor::zeros([3, 2, 3]).unwrap();
-    let line = model(13).fixed(&[1, 2, 9]).stored("w", weight);
-    line.node("Conv", "x w", "y", &[]).unsupported("3 dimensions");
+    let weight = Tensor::zeros([3, 2, 3, 3]).unwrap();
+    let line = model(13).fixed(&[1, 2, 9]).stored("w", weight.clone());
+    line.node("Conv", "x w", "y", &[]).malformed("different numbers of dimensions");
+    let volume = model(13).fixed(&[1, 2, 4, 4, 4]).stored("w", weight);
+    volume.node("Conv", "x w", "y", &[]).unsupported("5 dimensions");
     let kernel = ints("kernel_shape", &[2, 2]);
     let model = model(13).node("MaxPool", "x", "p indices", std::slice::from_ref(&kernel));
     model.node("Relu", "indices", "y", &[]).unsupported("additional output");
     single(13, "MaxPool", &[]).malformed("kernel_shape");
-    single(13, "MaxPool", &[ints("kernel_shape", &[2])]).unsupported("two spatial dimensions");
+    single(13, "MaxPool", &[ints("kernel_shape", &[2])]).malformed("2 spatial dimensions");
     let negative = signed("pads", &[0, 0, -1, 0]);
     single(13, "MaxPool", &[kernel, negative]).unsupported("outside 0 to");
+}
+
+#[test]
+fn lines_are_images_of_one_row() {
+    let weight = constant(&[1.0, 2.0, 4.0], &[1, 1, 3]);
+    let line = model(13).fixed(&[1, 1, 5]).stored("w", weight);
+    let strides = ints("strides", &[2]);
+    let graph = line.node("Conv", "x w", "y", &[strides, ints("pads", &[1, 1])]).graph();
+    let window = Window { strides: [1, 2], pads: [0, 1, 0, 1], ..Window::new([1, 3], [1, 1]) };
+    assert_eq!(graph.nodes[1].op, Op::Conv(Conv { window, groups: 1 }));
+    let y = run(&graph, &[1, 1, 5], &[1.0, 2.0, 3.0, 4.0, 5.0]);
+    assert_eq!((y.shape(), y.f32s().unwrap()), (&[1, 1, 3][..], &[10.0, 24.0, 14.0][..]));
+    let graph =
+        model(13).fixed(&[1, 1, 4]).node("MaxPool", "x", "y", &[ints("kernel_shape", &[2])]);
+    let y = run(&graph.graph(), &[1, 1, 4], &[1.0, 3.0, 2.0, 0.0]);
+    assert_eq!(y.f32s().unwrap(), [3.0, 3.0, 2.0]);
 }
 
 #[test]
