@@ -4,19 +4,7 @@ use edgecut_graph::interpret::run;
 use edgecut_graph::rng::Rng;
 use edgecut_graph::tflite::{from_bytes, to_bytes};
 use edgecut_graph::{Graph, Tensor};
-use edgecut_testkit::{Python, assert_close, random_graph, random_inputs, shared_data};
-
-const LITERT: &str = include_str!("peers/litert_run.py");
-
-/// What LiteRT computes with the file.
-fn litert(python: &Python, kernels: &str, bytes: &[u8], inputs: &[Tensor]) -> Vec<Tensor> {
-    let names: Vec<String> = (0..inputs.len()).map(|i| format!("x{i}")).collect();
-    let model = Tensor::vector(bytes.to_vec());
-    let mut given = vec![("model", &model)];
-    given.extend(names.iter().map(String::as_str).zip(inputs));
-    let results = python.run(LITERT, &[kernels], &given).unwrap_or_else(|e| panic!("{e}"));
-    (0..results.len()).map(|i| results[&format!("y{i}")].clone()).collect()
-}
+use edgecut_testkit::{Kernels, LiteRt, assert_close, random_graph, random_inputs, shared_data};
 
 fn random_image(graph: &Graph) -> Tensor {
     let shape = graph.value(graph.inputs[0]).shape.with_symbols(1);
@@ -43,14 +31,14 @@ fn round_trip(file: &str) {
     assert_eq!(again.metadata, graph.metadata);
     let x = vec![random_image(&graph)];
     assert!(run(&graph, &x).unwrap() == run(&again, &x).unwrap(), "{file}");
-    let Some(python) = Python::with(&["ai_edge_litert"]) else { return };
-    for kernels in ["reference", "default"] {
-        let theirs = litert(&python, kernels, &original, &x);
-        let ours = litert(&python, kernels, &written, &x);
+    let Some(litert) = LiteRt::find() else { return };
+    for kernels in [Kernels::Reference, Kernels::Default] {
+        let theirs = litert.run(kernels, &original, &x).unwrap();
+        let ours = litert.run(kernels, &written, &x).unwrap();
         // XNNPACK takes more of the operators of one file than of the other.
-        let allowed = if kernels == "reference" { 0 } else { 4 };
+        let allowed = if matches!(kernels, Kernels::Reference) { 0 } else { 4 };
         let step = largest_step(&ours[0], &theirs[0]);
-        assert!(step <= allowed, "{file}, {kernels}: {step}");
+        assert!(step <= allowed, "{file}, {kernels:?}: {step}");
     }
 }
 
@@ -67,7 +55,7 @@ fn mobilenet_v2_is_written_as_it_was_read() {
 /// Float networks of every kind of layer.
 #[test]
 fn float_networks_agree_with_litert() {
-    let python = Python::with(&["ai_edge_litert"]);
+    let litert = LiteRt::find();
     for seed in 0..24 {
         let graph = random_graph(seed);
         let written = to_bytes(&graph).unwrap_or_else(|e| panic!("{seed}: {e}"));
@@ -77,11 +65,11 @@ fn float_networks_agree_with_litert() {
         for (a, b) in run(&again, &inputs).unwrap().iter().zip(&own) {
             assert_close(a, b, 1e-6, &format!("seed {seed}, read again"));
         }
-        let Some(python) = &python else { continue };
-        for kernels in ["reference", "default"] {
-            let theirs = litert(python, kernels, &written, &inputs);
+        let Some(litert) = &litert else { continue };
+        for kernels in [Kernels::Reference, Kernels::Default] {
+            let theirs = litert.run(kernels, &written, &inputs).unwrap();
             for (a, b) in theirs.iter().zip(&own) {
-                assert_close(a, b, 1e-5, &format!("seed {seed}, {kernels}"));
+                assert_close(a, b, 1e-5, &format!("seed {seed}, {kernels:?}"));
             }
         }
     }

@@ -7,6 +7,7 @@
 mod catalogue;
 mod compare;
 mod generate;
+mod litert;
 mod locate;
 mod npy;
 mod operators;
@@ -18,6 +19,7 @@ pub use generate::{
     ALL_LAYERS, Layer, random_graph, random_graph_of, random_inputs, random_tensor,
     randomise_statistics,
 };
+pub use litert::{IntegerSteps, Kernels, LiteRt, integer_steps};
 pub use locate::{shared_data, workspace_root};
 pub use npy::{read_npy, write_npy};
 pub use operators::{Case, Family};

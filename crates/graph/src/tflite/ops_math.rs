@@ -28,6 +28,15 @@ pub(super) fn unary(im: &mut Importer, op: &OpIn, functions: &[Op]) -> Result<()
     im.set(op, op.output(0)?, value)
 }
 
+/// Floats of a stored tensor are made where they are read, so that weights stay integers.
+pub(super) fn dequantize(im: &mut Importer, op: &OpIn) -> Result<()> {
+    let (input, output) = (op.input(0)?, op.output(0)?);
+    if !im.is_computed(input) && im.is_stored(input)? {
+        return im.set_dequantised(op, output, input);
+    }
+    unary(im, op, &[])
+}
+
 /// The inputs at 0 and 1 so that NumPy's broadcasting of the results means that of the file.
 fn operands(im: &mut Importer, op: &OpIn) -> Result<[ValueId; 2]> {
     let both = [im.operand(op.input(0)?)?, im.operand(op.input(1)?)?];

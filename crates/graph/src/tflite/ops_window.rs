@@ -46,9 +46,15 @@ fn steps(op: &OpIn, stride: usize, dilation: Option<usize>) -> Result<Window> {
     Ok(window)
 }
 
-/// Input `input` is a stored tensor; it is returned as an operand with its dimensions permuted.
+/// The operand at `input` with its dimensions permuted, in a constant where the file stores it.
 fn weight(im: &mut Importer, op: &OpIn, input: usize, perm: &[usize]) -> Result<ValueId> {
-    let (info, mut tensor) = im.constant(op, input)?;
+    let Some((info, mut tensor)) = im.stored(op.input(input)?)? else {
+        let native = im.native(op.input(input)?)?;
+        if im.rank(native) != perm.len() {
+            return Err(op.malformed(format!("weight needs {} dimensions", perm.len())));
+        }
+        return im.reordered(native, perm);
+    };
     if tensor.rank() != perm.len() {
         let shape = tensor.shape();
         return Err(op.malformed(format!("weight is {shape:?}, needs {} dimensions", perm.len())));

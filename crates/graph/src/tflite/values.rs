@@ -25,6 +25,8 @@ pub(super) struct Importer<'a> {
     pub model: &'a Model<'a>,
     pub graph: Graph,
     slots: HashMap<usize, Slot>,
+    /// Stored tensors that a DEQUANTIZE makes floats of, by its result.
+    dequantised: HashMap<usize, usize>,
     names: Names,
     /// Bytes of constants that may still be made.
     budget: u64,
@@ -55,6 +57,7 @@ impl<'a> Importer<'a> {
             model,
             graph: Graph::new(title),
             slots: HashMap::new(),
+            dequantised: HashMap::new(),
             names: Names::default(),
             budget,
             budget_limit: budget,
@@ -110,8 +113,18 @@ impl<'a> Importer<'a> {
         self.slots.entry(index).or_default()
     }
 
-    /// The tensor's data, type and parameters where the file stores it.
+    /// Tensor `index` is stored tensor `source` as floats: how files keep weights in few bytes.
+    pub fn set_dequantised(&mut self, op: &OpIn, index: usize, source: usize) -> Result<()> {
+        let taken = self.slots.contains_key(&index) || self.dequantised.contains_key(&source);
+        if taken || self.dequantised.insert(index, source).is_some() || index == source {
+            return Err(op.malformed("its result is computed twice"));
+        }
+        Ok(())
+    }
+
+    /// The tensor's data, type and parameters where the file stores it, over a DEQUANTIZE.
     pub fn stored(&mut self, index: usize) -> Result<Option<(Info, Tensor)>> {
+        let index = self.dequantised.get(&index).copied().unwrap_or(index);
         let info = Info::read(self.model, index)?;
         let bytes = info.bytes(self.model)?;
         if bytes.is_empty() {
@@ -120,6 +133,16 @@ impl<'a> Importer<'a> {
         self.spend(2 * bytes.len() + 256, &info.name)?;
         let tensor = info.tensor(bytes)?;
         Ok(Some((info, tensor)))
+    }
+
+    /// Whether an operator computed the tensor, or it is an input.
+    pub fn is_computed(&self, index: usize) -> bool {
+        self.slots.contains_key(&index) || self.dequantised.contains_key(&index)
+    }
+
+    /// Whether the file stores the tensor's elements.
+    pub fn is_stored(&self, index: usize) -> Result<bool> {
+        Ok(!Info::read(self.model, index)?.bytes(self.model)?.is_empty())
     }
 
     /// A stored tensor; an error that names the operator where it is computed.
@@ -163,6 +186,11 @@ impl<'a> Importer<'a> {
             let info = Info::read(self.model, index)?;
             let id =
                 self.add_constant(&info.name, integers(info.dtype, info.shape.clone(), &ints)?)?;
+            self.slot(index).canonical = Some(id);
+            return Ok(id);
+        }
+        if let Some(source) = self.dequantised.get(&index).copied() {
+            let id = self.operand(source)?;
             self.slot(index).canonical = Some(id);
             return Ok(id);
         }

@@ -20,10 +20,16 @@ def main():
         experimental_op_resolver_type=litert.OpResolverType.BUILTIN_REF,
         experimental_preserve_all_tensors=True,
     )
-    runner.allocate_tensors()
+    inputs = []
     for i, entry in enumerate(runner.get_input_details()):
         x = np.load(f"x{i}.npy")
-        runner.set_tensor(entry["index"], x.transpose(0, 2, 3, 1) if x.ndim == 4 else x)
+        x = x.transpose(0, 2, 3, 1) if x.ndim == 4 else x
+        if list(entry["shape"]) != list(x.shape):
+            runner.resize_tensor_input(entry["index"], x.shape, strict=True)
+        inputs.append((entry["index"], x))
+    runner.allocate_tensors()
+    for index, x in inputs:
+        runner.set_tensor(index, x)
     runner.invoke()
     names = []
     for entry in runner.get_tensor_details():
