@@ -6,6 +6,7 @@
 
 mod catalogue;
 mod compare;
+mod compose;
 mod generate;
 mod litert;
 mod locate;
@@ -15,6 +16,7 @@ mod python;
 
 pub use catalogue::{OperatorCase, operator_cases};
 pub use compare::{assert_close, max_abs_diff, relative_error};
+pub use compose::random_chain;
 pub use generate::{
     ALL_LAYERS, Layer, random_graph, random_graph_of, random_inputs, random_tensor,
     randomise_statistics,

@@ -58,8 +58,6 @@ fn shapes(table: &mut Table) {
     ] {
         table.one(what, Op::Reshape { dims }, normal(&[2, 4, 6, 5], 111));
     }
-    let nothing = normal(&[0, 3], 112);
-    table.one("of nothing", Op::Reshape { dims: vec![Fixed(3), Fixed(0)] }, nothing);
     table.one("to a scalar", Op::Reshape { dims: vec![] }, normal(&[1, 1], 113));
     for axis in [0, 1, 2, 4] {
         table.one(&format!("axis {axis}"), Op::Flatten { axis }, normal(&[2, 3, 4, 5], 114));

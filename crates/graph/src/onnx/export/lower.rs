@@ -69,11 +69,13 @@ impl Lowering {
                 Some(Lowering::Op(Op::LpPool { pool, p: *p }))
             }
             Op::ChannelShuffle { groups } => Some(Lowering::Shuffle(*groups)),
+            // Readers drop both, and the names with them.
+            Op::Cast { to } if is(0, *to) => Some(Lowering::Copy),
             Op::Slice { cuts } => slice(&value(0)?.shape, cuts),
             Op::Squeeze { axes } | Op::Unsqueeze { axes } if axes.is_empty() => {
                 Some(Lowering::Copy)
             }
-            Op::Resize(resize) if resize.axes.is_empty() => Some(Lowering::Copy),
+            Op::Resize(resize) if keeps(&value(0)?.shape, resize) => Some(Lowering::Copy),
             Op::Resize(resize)
                 if resize.coordinates == Coordinates::TfHalfPixelForNearest
                     && matches!(resize.mode, ResizeMode::Nearest(_)) =>
@@ -123,6 +125,18 @@ fn plain_ceil(shape: &Shape, pool: &Pool) -> Option<Pool> {
         false => Pool { ceil_mode: false, ..*pool },
     };
     (plain != *pool).then_some(plain)
+}
+
+/// Whether every position is that of an element, the own one.
+fn keeps(shape: &Shape, resize: &Resize) -> bool {
+    let moves = matches!(
+        resize.coordinates,
+        Coordinates::CropAndResize | Coordinates::TfHalfPixelForNearest
+    );
+    resize
+        .axes
+        .iter()
+        .all(|axis| !moves && axis.scale == 1.0 && shape.dims()[axis.axis] == Dim::Fixed(axis.len))
 }
 
 /// Cuts that change something, in the one form that import gives them.

@@ -50,8 +50,8 @@ pub(super) fn gemm(ctx: &Context, gemm: &Gemm) -> Form {
         .int("transB", gemm.trans_b)
 }
 
-/// With one scale for the tensor any axis means the same; that of a scalar has none.
+/// With one scale for the tensor no axis matters.
 pub(super) fn quantise(ctx: &Context, axis: usize) -> Result<Form> {
-    let rank = ctx.shape(0)?.rank();
-    Ok(ctx.plain().int("axis", if axis < rank { axis } else { 0 }))
+    let single = ctx.shape(1)?.dims().iter().all(|dim| dim.fixed() == Some(1));
+    Ok(ctx.plain().int("axis", if single { 0 } else { axis }))
 }

@@ -15,6 +15,8 @@ enum Target {
     Scales(Vec<f32>),
     /// Extents; `None` keeps a symbol.
     Sizes(Vec<Option<usize>>),
+    /// One scale for all axes; extents are rounded, halves up.
+    Common(f64),
 }
 
 /// Scales are an attribute up to opset 8, an input from 9 on.
@@ -165,6 +167,7 @@ fn target(im: &mut Importer, node: &NodeIn, shape: &Shape, axes: &[usize]) -> Re
     let count = match &target {
         Target::Scales(scales) => scales.len(),
         Target::Sizes(sizes) => sizes.len(),
+        Target::Common(_) => axes.len(),
     };
     if count != axes.len() {
         return Err(node.malformed(format!("{count} scales or sizes for {} axes", axes.len())));
@@ -196,13 +199,7 @@ fn keep_aspect_ratio(
         let wanted = size.unwrap_or(own) as f64 / own.max(1) as f64;
         scale = Some(scale.map_or(wanted, |scale| join(scale, wanted)));
     }
-    let scale = scale.unwrap_or(1.0);
-    let sizes = axes.iter().map(|&axis| {
-        let own = shape.extent(axis, &node.name)? as f64;
-        // Halves up.
-        Ok(Some(((own * scale + 0.5).floor() as usize).min(MAX_ELEMENTS)))
-    });
-    Ok(Target::Sizes(sizes.collect::<Result<_>>()?))
+    Ok(Target::Common(scale.unwrap_or(1.0)))
 }
 
 /// Starts of all axes, then ends, as parts of the extent.
@@ -229,6 +226,7 @@ fn resize_axis(
     let unchanged = match target {
         Target::Scales(scales) => scales[index] == 1.0,
         Target::Sizes(sizes) => sizes[index].is_none(),
+        Target::Common(scale) => *scale == 1.0,
     };
     if unchanged && matches!(dim, Dim::Symbol(_)) {
         return Ok(None);
@@ -246,6 +244,9 @@ fn resize_axis(
         Target::Sizes(sizes) => {
             let len = sizes[index].unwrap_or(size);
             (len, len as f32 / size.max(1) as f32)
+        }
+        Target::Common(scale) => {
+            (((size as f64 * scale + 0.5).floor() as usize).min(MAX_ELEMENTS), *scale as f32)
         }
     };
     Ok(Some(ResizeAxis { axis, len, scale, region }))
