@@ -5,7 +5,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::{Graph, Node, Op, Result, ValueId};
+use crate::{Binary, DType, Graph, Node, Op, Result, ValueId};
 
 /// Cost of a graph.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
@@ -82,19 +82,21 @@ pub fn cost(graph: &Graph, batch: usize) -> Result<Cost> {
     })
 }
 
-/// Multiply-adds of one node: for each element of the output, the length of its dot product.
+/// Multiply-adds of one node: for each element of the output, the length of its dot product; for
+/// each element of the input of a transposed convolution, the number of elements it is spread to.
 fn macs(graph: &Graph, node: &Node, batch: usize) -> Result<u64> {
     let extents = |index| -> Result<Vec<usize>> {
         Ok(graph.value(node.input(index)?).shape.with_symbols(batch))
     };
-    let depth = match &node.op {
-        Op::Conv(_) => extents(1)?[1..].iter().product(),
-        Op::Gemm(gemm) => extents(0)?[usize::from(!gemm.trans_a)],
-        Op::MatMul => extents(0)?.last().copied().unwrap_or(1),
+    let (each, depth) = match &node.op {
+        Op::Conv(_) | Op::ConvInteger(_) => (node.output(), extents(1)?[1..].iter().product()),
+        Op::ConvTranspose(_) => (node.input(0)?, extents(1)?[1..].iter().product()),
+        Op::Gemm(gemm) => (node.output(), extents(0)?[usize::from(!gemm.trans_a)]),
+        Op::MatMul | Op::MatMulInteger => (node.output(), extents(0)?.last().copied().unwrap_or(1)),
         _ => return Ok(0),
     };
-    let outputs = graph.value(node.output()).shape.len_with(batch, &node.name)?;
-    Ok((outputs as u64).saturating_mul(depth as u64))
+    let count = graph.value(each).shape.len_with(batch, &node.name)?;
+    Ok((count as u64).saturating_mul(depth as u64))
 }
 
 /// Finds the stored tensors that are parameters, through what a quantised or rearranged weight
@@ -111,19 +113,28 @@ impl<'a> Stored<'a> {
 
     /// Parameters among the inputs of `node`: stored operands of products, of sums and
     /// multiplications (a bias or scale that a file keeps as a node of its own; single numbers
-    /// are not learnt and do not count), and BatchNorm's scale and bias.
+    /// are not learnt and do not count), scales and biases of normalisations, slopes of PRelu, and
+    /// tables whose rows Gather looks up. Positions and masks are not learnt.
     fn parameters(&self, node: &Node) -> Vec<ValueId> {
         let (first, last, least) = match node.op {
-            Op::Conv(_) | Op::Gemm(_) | Op::MatMul => (0, 2, 1),
-            Op::BatchNorm { .. } => (1, 2, 1),
+            Op::Conv(_) | Op::ConvTranspose(_) | Op::Gemm(_) | Op::MatMul => (0, 2, 1),
+            Op::ConvInteger(_) | Op::MatMulInteger => (0, 1, 1),
+            Op::BatchNorm { .. }
+            | Op::LayerNorm { .. }
+            | Op::InstanceNorm { .. }
+            | Op::GroupNorm { .. } => (1, 2, 1),
+            Op::Binary(Binary::PRelu) => (1, 1, 1),
             Op::Binary(_) => (0, 1, 2),
+            Op::Gather { .. } => (0, 0, 2),
             _ => return vec![],
         };
+        let learnt = |id: &ValueId| {
+            self.graph.constant(*id).is_some_and(|t| {
+                t.len() >= least && !matches!(t.dtype(), DType::I64 | DType::Bool)
+            })
+        };
         let inputs = node.inputs.iter().take(last + 1).skip(first).flatten();
-        inputs
-            .filter_map(|&id| self.origin(id))
-            .filter(|&id| self.graph.constant(id).is_some_and(|t| t.len() >= least))
-            .collect()
+        inputs.filter_map(|&id| self.origin(id)).filter(learnt).collect()
     }
 
     fn origin(&self, mut id: ValueId) -> Option<ValueId> {
@@ -132,6 +143,7 @@ impl<'a> Stored<'a> {
             match node.op {
                 Op::Quantize { .. }
                 | Op::Dequantize { .. }
+                | Op::Cast { .. }
                 | Op::Transpose { .. }
                 | Op::Reshape { .. }
                 | Op::Squeeze { .. }
@@ -199,7 +211,7 @@ fn depends_on_input(graph: &Graph) -> Vec<bool> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Builder, Tensor, Window};
+    use crate::{Builder, Conv, ConvTranspose, Tensor, Window};
 
     #[test]
     fn counts_of_a_hand_made_network() {
@@ -236,11 +248,56 @@ mod tests {
         let bias = b.constant("bias", Tensor::vector(vec![0f32; 3]));
         let y = b.add(y, bias).unwrap();
         // A single number is a constant of the formula, not a parameter.
-        let y = b.apply("half", Op::Binary(crate::Binary::Mul), &[y, scale]).unwrap();
+        let y = b.apply("half", Op::Binary(Binary::Mul), &[y, scale]).unwrap();
         let cost = cost(&b.finish(&[y]).unwrap(), 1).unwrap();
         assert_eq!((cost.parameters, cost.macs), (9 + 3, 18));
         // The dequantised weight is derived from constants: two vectors are alive at most.
         assert_eq!(cost.peak_activation_bytes, 24);
+    }
+
+    #[test]
+    fn transposed_convolutions_count_by_their_input() {
+        let mut b = Builder::new("net", 0);
+        let x = b.input("x", ["n".into(), 4.into(), 5.into(), 5.into()]);
+        let window = Window::new([2, 2], [2, 2]);
+        let up = ConvTranspose { window, groups: 2, output_padding: [0, 0] };
+        let y = b.conv_transpose(x, "up", 6, up, true).unwrap();
+        let y = b.prelu(y, "slope").unwrap();
+        let y = b.group_norm(y, "norm", 3, 1e-5).unwrap();
+        let cost = cost(&b.finish(&[y]).unwrap(), 2).unwrap();
+        let column = |f: fn(&NodeCost) -> u64| cost.nodes.iter().map(f).collect::<Vec<_>>();
+        assert_eq!(column(|n| n.parameters), [4 * 3 * 4 + 6, 6, 12]);
+        // Every pixel of every channel reaches 3 maps of its group in 2x2 places.
+        assert_eq!(column(|n| n.macs), [2 * 4 * 25 * 3 * 4, 0, 0]);
+        let (small, large) = (2 * 4 * 25 * 4, 2 * 6 * 100 * 4);
+        assert_eq!(column(|n| n.live_bytes), [small + large, 2 * large, 2 * large]);
+    }
+
+    #[test]
+    fn integer_products_and_look_ups() {
+        let mut b = Builder::new("net", 0);
+        let x = b.input("x", [2.into(), 3.into(), 4.into(), 4.into()]);
+        let q = b.apply("q", Op::DynamicQuantize, &[x]).unwrap();
+        let outputs = b.graph().nodes[0].outputs.clone();
+        let w = b.constant("w", Tensor::new([5, 3, 3, 3], vec![1i8; 135]).unwrap());
+        let conv = Conv { window: Window::same(3, 1), groups: 1 };
+        let y = b.apply("conv", Op::ConvInteger(conv), &[q, w, outputs[2]]).unwrap();
+        let y = b.apply("narrow", Op::Cast { to: DType::I8 }, &[y]).unwrap();
+        let m = b.constant("m", Tensor::new([4, 7], vec![1i8; 28]).unwrap());
+        let zeros = b.constant("zeros", Tensor::vector(vec![0i8; 7]));
+        let zero = b.constant("zero", Tensor::new([], vec![0i8]).unwrap());
+        let y = b.apply("product", Op::MatMulInteger, &[y, m, zero, zeros]).unwrap();
+        let at = b.apply("at", Op::Cast { to: DType::I64 }, &[y]).unwrap();
+        let one = b.constant("one", Tensor::vector(vec![1i64; 7]));
+        let at = b.apply("moved", Op::Binary(Binary::Mod), &[at, one]).unwrap();
+        let table = b.constant("table", Tensor::zeros([9, 6]).unwrap());
+        let y = b.apply("row", Op::Gather { axis: 0 }, &[table, at]).unwrap();
+        let cost = cost(&b.finish(&[y]).unwrap(), 1).unwrap();
+        let column = |f: fn(&NodeCost) -> u64| cost.nodes.iter().map(f).collect::<Vec<_>>();
+        assert_eq!(column(|n| n.parameters), [0, 135, 0, 28, 0, 0, 54]);
+        assert_eq!(column(|n| n.macs), [0, 2 * 5 * 16 * 27, 0, 2 * 5 * 4 * 7 * 4, 0, 0, 0]);
+        // Quantised values, a float and a byte beside the floats they come from.
+        assert_eq!(cost.nodes[0].live_bytes, 96 * 4 + 96 + 4 + 1);
     }
 
     #[test]
