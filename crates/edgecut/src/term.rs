@@ -8,6 +8,13 @@ use comfy_table::{CellAlignment, Table};
 /// Rules above, below and under the header; none between rows (comfy-table's order of styles).
 const RULED: &str = "  ── ──      ──    ";
 
+/// Characters in a line of the terminal: at least 60, at most 120, and 100 where there is none.
+pub fn width() -> usize {
+    let table = Table::new();
+    let known = if std::io::stdout().is_terminal() { table.width() } else { None };
+    usize::from(known.unwrap_or(100)).clamp(60, 120)
+}
+
 /// A table with a rule under its header; columns after the first are aligned to the right
 /// where `numeric` says so.
 pub fn table(header: &[&str], numeric: &[usize], rows: &[Vec<String>]) -> String {
@@ -83,6 +90,18 @@ pub fn duration(time: Duration) -> String {
     }
 }
 
+/// `0`, `0.284`, `8.82`, `5.0e-6`: about three digits that matter.
+pub fn number(x: f64) -> String {
+    match x.abs() {
+        0.0 => "0".into(),
+        size if (1e-3..1e5).contains(&size) => {
+            let decimals = (2.0 - size.log10().floor()).clamp(0.0, 5.0) as usize;
+            format!("{x:.decimals$}")
+        }
+        _ => format!("{x:.1e}"),
+    }
+}
+
 /// `91.25 %`
 pub fn percent(value: f64) -> String {
     format!("{value:.2} %")
@@ -100,6 +119,11 @@ mod tests {
         assert_eq!(bytes(89_500), "87.4 KiB");
         assert_eq!(milliseconds(0.04712), "0.0471 ms");
         assert_eq!(milliseconds(1203.7), "1,204 ms");
+        assert_eq!(
+            [0.28412, 8.8249, 1234.5, 5.04e-6].map(number),
+            ["0.284", "8.82", "1234", "5.0e-6"]
+        );
+        assert_eq!((number(0.0), number(f64::INFINITY)), ("0".into(), "inf".into()));
         assert_eq!(duration(Duration::from_secs(185)), "3 min 05 s");
         assert_eq!(duration(Duration::from_millis(4100)), "4.1 s");
     }

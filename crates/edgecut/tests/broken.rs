@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{broken, edgecut, model, refuse, scratch, text, toy};
+use common::{broken, edgecut, model, refuse, scratch, succeed, text, toy};
 
 /// Runs `args` on every variant written to `path`. Each must end with 0 (the damage did not
 /// matter) or with 2 and a message that names `path`.
@@ -38,6 +38,24 @@ fn models() {
         bytes
     });
     survive_or_pass(head.collect(), &path);
+}
+
+#[test]
+fn tflite_models() {
+    let path = scratch().join("broken.tflite");
+    succeed(&["convert", text(model()), text(&path)]);
+    let good = std::fs::read(&path).unwrap();
+    let head = broken(&good[..4096.min(good.len())], 100, 6).into_iter().map(|mut bytes| {
+        bytes.extend_from_slice(&good[bytes.len().min(good.len())..]);
+        bytes
+    });
+    for bytes in broken(&good, 100, 7).into_iter().chain(head) {
+        std::fs::write(&path, &bytes).unwrap();
+        let output = edgecut(&["inspect", text(&path), "-q"]);
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert!(matches!(output.status.code(), Some(0 | 2)), "{:?}: {errors}", output.status);
+        assert!(!errors.contains("panicked") && !errors.contains("internal error"), "{errors}");
+    }
 }
 
 /// Flipped bits of names are harmless: only the absence of panics and of other codes counts.

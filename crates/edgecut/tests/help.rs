@@ -4,8 +4,10 @@ mod common;
 
 use common::{edgecut, refuse, succeed};
 
-const VERBS: [&str; 9] =
-    ["new", "inspect", "data", "train", "quantize", "eval", "run", "bench", "deploy"];
+const VERBS: [&str; 11] = [
+    "new", "inspect", "convert", "zoo", "data", "train", "quantize", "eval", "run", "bench",
+    "deploy",
+];
 
 #[test]
 fn every_verb_explains_itself_with_examples() {

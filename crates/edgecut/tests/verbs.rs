@@ -2,32 +2,7 @@
 
 mod common;
 
-use common::{model, refuse, scratch, succeed, text, toy};
-use serde_json::Value;
-
-fn json(args: &[&str]) -> Value {
-    let mut all = args.to_vec();
-    all.extend(["--json", "-q"]);
-    serde_json::from_str(&succeed(&all)).expect("one JSON document")
-}
-
-fn int8() -> std::path::PathBuf {
-    let path = scratch().join("toy.int8.onnx");
-    if !path.exists() {
-        succeed(&[
-            "quantize",
-            text(model()),
-            "--data",
-            text(toy()),
-            "--images",
-            "64",
-            "--out",
-            text(&path),
-            "-q",
-        ]);
-    }
-    path
-}
+use common::{json, model, refuse, scratch, succeed, text, toy, toy_int8};
 
 #[test]
 fn inspect_counts() {
@@ -48,7 +23,7 @@ fn inspect_counts() {
 
 #[test]
 fn eval_measures_and_compares() {
-    let int8 = int8();
+    let int8 = toy_int8();
     let o = json(&["eval", text(model()), "--data", text(toy()), "--against", text(&int8)]);
     assert_eq!(o["images"], 60);
     assert!(o["model"]["top1"]["percent"].as_f64().unwrap() > 60.0, "{}", o["model"]["top1"]);
@@ -67,7 +42,7 @@ fn eval_measures_and_compares() {
 
 #[test]
 fn bench_reports_quantiles() {
-    let int8 = int8();
+    let int8 = toy_int8();
     let o = json(&["bench", text(&int8), "--against", text(model()), "--runs", "20", "--profile"]);
     for side in ["model", "against"] {
         let t = &o[side]["latency"];

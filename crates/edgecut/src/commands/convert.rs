@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use edgecut_graph::passes;
+use edgecut_graph::{onnx, passes};
 use serde::Serialize;
 
 use crate::cli::Global;
@@ -17,6 +17,7 @@ use crate::{files, term};
 Examples:
   edgecut convert model.tflite model.onnx
   edgecut convert int8.onnx int8.tflite
+  edgecut convert large.onnx split.onnx --external-data
   edgecut convert detector.onnx fixed.onnx --shape 1x3x640x640 --canonical")]
 pub struct Args {
     /// The model: ONNX or TFLite
@@ -31,6 +32,10 @@ pub struct Args {
     /// one node each, constants folded
     #[arg(long)]
     canonical: bool,
+    /// Put the weights into a file beside the model, TO.data, that readers map into memory; models
+    /// beyond 2 GB get one anyway. ONNX only
+    #[arg(long)]
+    external_data: bool,
 }
 
 #[derive(Serialize)]
@@ -46,12 +51,19 @@ struct Output {
 /// Converts.
 pub fn run(args: &Args, global: &Global) -> Result<()> {
     files::check_writable(&args.to)?;
-    let mut model = Model::load_with(&args.from, &args.shapes)?;
+    if args.external_data && model::format(&args.to)? != model::Format::Onnx {
+        return Err(Failure::input("--external-data: only ONNX files have any").at(&args.to));
+    }
+    let mut model = Model::load_open(&args.from, &args.shapes)?;
     let applied = match args.canonical {
         true => passes::canonicalise(&mut model.graph)?,
         false => vec![],
     };
-    model::save(&model.graph, &args.to).map_err(|e| e.at(&args.to))?;
+    match args.external_data {
+        true => onnx::export_external(&model.graph, &args.to).map_err(Failure::from),
+        false => model::save(&model.graph, &args.to),
+    }
+    .map_err(|e| e.at(&args.to))?;
     let size = std::fs::metadata(&args.to).map_err(|e| Failure::io(&args.to, &e))?.len();
     let output = Output {
         from: args.from.clone(),

@@ -14,8 +14,9 @@ use crate::settings::DataSettings;
 use crate::stats::Share;
 use crate::work::classify::{Answers, classify_with};
 use crate::work::data::{self, Part};
-use crate::work::model::Model;
+use crate::work::model::{Model, class_count};
 use crate::work::npy;
+use crate::work::preprocessing::Preprocessing;
 use crate::work::shapes::Shapes;
 use crate::{files, term};
 
@@ -29,7 +30,7 @@ Examples:
   edgecut eval model.onnx --data quickstart
   edgecut eval int8.onnx --data fashion-mnist --against model.onnx
   edgecut eval mobilenet_v2.onnx --data ./imagenet-sample --preprocess torchvision
-  edgecut eval mobilenet_v1_quant.tflite --data ./imagenet-sample --label-offset 1")]
+  edgecut eval mobilenet_v1_quant.tflite --data ./imagenet-sample --preprocess pixels")]
 pub struct Args {
     /// The model
     #[arg(value_name = "MODEL")]
@@ -41,13 +42,12 @@ pub struct Args {
     /// Another model to compare answers with
     #[arg(long, value_name = "OTHER")]
     against: Option<PathBuf>,
-    /// How pictures become the input: auto (as the file says), torchvision, caffe,
-    /// tf, lite0, cifar, pixels
-    #[arg(long, value_name = "NAME", default_value = "auto")]
-    preprocess: String,
-    /// Position of the first class in the output: 1 for models with a background class
-    #[arg(long, value_name = "N", default_value_t = 0)]
-    label_offset: usize,
+    #[command(flatten)]
+    preprocessing: Preprocessing,
+    /// Position of the data's first class in the output [default: 1 for models with a background
+    /// class in front, as ImageNet's with 1001 outputs, else 0]
+    #[arg(long, value_name = "N")]
+    label_offset: Option<usize>,
     /// Write the inputs as fed (inputs.npy) and the outputs (logits.npy) to this folder
     #[arg(long, value_name = "DIR")]
     dump: Option<PathBuf>,
@@ -85,6 +85,8 @@ struct Output {
 #[derive(Serialize)]
 struct Figures {
     path: PathBuf,
+    /// Position of the data's first class in the model's output.
+    label_offset: usize,
     top1: Share,
     top5: Option<Share>,
     images_per_second: f64,
@@ -119,8 +121,8 @@ pub fn run(args: &Args, global: &Global) -> Result<()> {
     }
     let pool = global.pool();
     let answer = |m: &Model, name: &str, visit: &mut dyn FnMut(&[f32], &[f32])| {
-        let preprocess = m.choose_preprocess(&args.preprocess)?;
-        let offset = args.label_offset;
+        let preprocess = args.preprocessing.choose(m)?;
+        let offset = label_offset(args, m)?;
         classify_with(global, name, &m.graph, &pool, &set, &preprocess, offset, visit)
             .map_err(|e| e.at(&m.path))
     };
@@ -131,7 +133,7 @@ pub fn run(args: &Args, global: &Global) -> Result<()> {
         }
     })?;
     if let (Some(folder), Some(dump)) = (&args.dump, dump) {
-        let [h, w, c] = model.choose_preprocess(&args.preprocess)?.shape();
+        let [h, w, c] = args.preprocessing.choose(&model)?.shape();
         dump.write(folder, set.len(), [c, h, w])?;
     }
     let others = other.as_ref().map(|m| answer(m, "against", &mut |_, _| ())).transpose()?;
@@ -141,14 +143,30 @@ pub fn run(args: &Args, global: &Global) -> Result<()> {
         part: format!("{:?}", wanted.part).to_lowercase(),
         images: set.len(),
         agreement: others.as_ref().map(|o| answers.agreement(o)),
-        model: figures(&model, &answers, set.classes()),
-        against: other.as_ref().zip(others.as_ref()).map(|(m, a)| figures(m, a, set.classes())),
+        model: figures(args, &model, &answers, set.classes())?,
+        against: match other.as_ref().zip(others.as_ref()) {
+            Some((m, a)) => Some(figures(args, m, a, set.classes())?),
+            None => None,
+        },
     };
     if global.json {
         return files::print_json(&output);
     }
     show(&output, global);
     Ok(())
+}
+
+/// Position of the data's first class in the output: as asked for, else 1 where a background class
+/// stands in front. TensorFlow's ImageNet models have one, which makes 1001 outputs.
+fn label_offset(args: &Args, model: &Model) -> Result<usize> {
+    if let Some(offset) = args.label_offset {
+        return Ok(offset);
+    }
+    let first = model.classes()?.into_iter().next();
+    Ok(match first {
+        Some(name) => name.eq_ignore_ascii_case("background").into(),
+        None => (class_count(&model.graph).map_err(|e| e.at(&model.path))? == 1001).into(),
+    })
 }
 
 /// What `--dump` collects, for comparison with another runtime on the same tensors.
@@ -174,16 +192,17 @@ impl Dump {
     }
 }
 
-fn figures(model: &Model, answers: &Answers, names: &[String]) -> Figures {
+fn figures(args: &Args, model: &Model, answers: &Answers, names: &[String]) -> Result<Figures> {
     let classes = answers.per_class(names.len()).into_iter().zip(names);
-    Figures {
+    Ok(Figures {
         path: model.path.clone(),
+        label_offset: label_offset(args, model)?,
         top1: answers.accuracy(),
         top5: answers.top5(),
         images_per_second: answers.labels.len() as f64 / answers.seconds.max(1e-9),
         classes: classes.map(|(figures, name)| Class { name: name.clone(), figures }).collect(),
         confusion: answers.confusion(names.len()),
-    }
+    })
 }
 
 fn show(output: &Output, global: &Global) {
@@ -237,6 +256,13 @@ fn show(output: &Output, global: &Global) {
         term::count(output.images as u64),
         output.data
     ));
+    for f in std::iter::once(&output.model).chain(&output.against).filter(|f| f.label_offset > 0) {
+        files::print(&format!(
+            "class 0 of the data is output {} of {} (--label-offset)",
+            f.label_offset,
+            f.path.display()
+        ));
+    }
     if let Some(note) = &output.note {
         files::print(note);
     }

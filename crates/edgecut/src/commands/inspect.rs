@@ -1,16 +1,15 @@
 //! `edgecut inspect`: what a model holds and costs; what rewrites do to it; how two models differ.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use edgecut_graph::cost::cost;
-use edgecut_graph::passes;
 use serde::Serialize;
 
 use crate::cli::Global;
-use crate::errors::Result;
+use crate::errors::{Failure, Result};
 use crate::files;
-use crate::inspect::diff::{Diff, Outputs};
-use crate::inspect::passes::PassRow;
+use crate::inspect::diff::Diff;
+use crate::inspect::passes::Rewrites;
 use crate::inspect::summary::Summary;
 use crate::inspect::{self, text};
 use crate::work::model::Model;
@@ -23,11 +22,12 @@ Examples:
   edgecut inspect model.onnx
   edgecut inspect model.tflite --html model.html
   edgecut inspect detector.onnx --shape 1x3x640x640 --passes
-  edgecut inspect model.onnx --diff int8.onnx --nodes --json")]
+  edgecut inspect --diff model.onnx int8.onnx
+  edgecut inspect model.onnx --nodes --json")]
 pub struct Args {
     /// The model: ONNX or TFLite
-    #[arg(value_name = "MODEL")]
-    model: PathBuf,
+    #[arg(value_name = "MODEL", required_unless_present = "diff")]
+    model: Option<PathBuf>,
     #[command(flatten)]
     shapes: Shapes,
     /// Also a table of all nodes
@@ -36,9 +36,10 @@ pub struct Args {
     /// Apply the canonical rewrites in turn and check each on generated inputs
     #[arg(long)]
     passes: bool,
-    /// Compare with another model: sizes, operators, nodes, weights, outputs
-    #[arg(long, value_name = "OTHER")]
-    diff: Option<PathBuf>,
+    /// Compare with another model, or two with each other: sizes, operators, nodes, weights,
+    /// quantisation, outputs on generated inputs
+    #[arg(long, value_name = "OTHER", num_args = 1..=2)]
+    diff: Vec<PathBuf>,
     /// Write a page with the graph as a picture and memory over time
     #[arg(long, value_name = "PAGE.html")]
     html: Option<PathBuf>,
@@ -47,13 +48,28 @@ pub struct Args {
     batch: u16,
 }
 
+impl Args {
+    /// The model, and the one to compare it with: `A --diff B`, or `--diff A B`.
+    fn models(&self) -> Result<(&Path, Option<&Path>)> {
+        match (&self.model, self.diff.as_slice()) {
+            (Some(a), []) => Ok((a, None)),
+            (Some(a), [b]) | (None, [a, b]) => Ok((a, Some(b))),
+            (_, other) => {
+                let given = other.len() + usize::from(self.model.is_some());
+                Err(Failure::input(format!("--diff compares two models, got {given}"))
+                    .hint("edgecut inspect A --diff B, or edgecut inspect --diff A B"))
+            }
+        }
+    }
+}
+
 /// What `--json` prints: the facts, and what was asked for beside them.
 #[derive(Serialize)]
 struct Output {
     #[serde(flatten)]
     summary: Summary,
     #[serde(skip_serializing_if = "Option::is_none")]
-    passes: Option<Vec<PassRow>>,
+    rewrites: Option<Rewrites>,
     #[serde(skip_serializing_if = "Option::is_none")]
     diff: Option<Diff>,
 }
@@ -63,23 +79,21 @@ pub fn run(args: &Args, global: &Global) -> Result<()> {
     if let Some(path) = &args.html {
         files::check_writable(path)?;
     }
-    let model = Model::load_with(&args.model, &args.shapes)?;
-    let cost = cost(&model.graph, args.batch.into())?;
+    let (path, other) = args.models()?;
+    let model = Model::load_with(path, &args.shapes)?;
+    let cost = cost(&model.graph, args.batch.into()).map_err(|e| Failure::from(e).at(path))?;
     let summary = Summary::new(&model, &cost, args.nodes);
-    let passes = match args.passes {
-        true => Some(inspect::passes::run(&model.graph)?.0),
+    let rewrites = match args.passes {
+        true => Some(inspect::passes::run(&model.graph).map_err(|e| e.at(path))?),
         false => None,
     };
-    let diff = match &args.diff {
-        Some(path) => Some(compare(args, &model, &summary, path)?),
-        None => None,
-    };
+    let diff = other.map(|other| compare(args, &model, &summary, other)).transpose()?;
     if let Some(path) = &args.html {
-        let page = inspect::page(&model.graph, &cost, &summary, passes.as_deref(), diff.as_ref());
+        let page = inspect::page(&model.graph, &cost, &summary, rewrites.as_ref(), diff.as_ref());
         files::write(path, page.as_bytes())?;
     }
     if global.json {
-        return files::print_json(&Output { summary, passes, diff });
+        return files::print_json(&Output { summary, rewrites, diff });
     }
     if let Some(diff) = &diff {
         diff.show();
@@ -87,8 +101,8 @@ pub fn run(args: &Args, global: &Global) -> Result<()> {
         let live: Vec<u64> = cost.nodes.iter().map(|n| n.live_bytes).collect();
         text::show(&summary, &live, global);
     }
-    if let Some(rows) = &passes {
-        inspect::passes::show(rows, global);
+    if let Some(rewrites) = &rewrites {
+        rewrites.show(global);
     }
     if let Some(path) = &args.html {
         files::print(&format!("{} written", path.display()));
@@ -96,21 +110,9 @@ pub fn run(args: &Args, global: &Global) -> Result<()> {
     Ok(())
 }
 
-fn compare(args: &Args, model: &Model, summary: &Summary, other: &PathBuf) -> Result<Diff> {
-    let other = Model::load_with(other, &args.shapes)?;
-    let cost = cost(&other.graph, args.batch.into())?;
+fn compare(args: &Args, model: &Model, summary: &Summary, path: &Path) -> Result<Diff> {
+    let other = Model::load_with(path, &args.shapes)?;
+    let cost = cost(&other.graph, args.batch.into()).map_err(|e| Failure::from(e).at(path))?;
     let theirs = Summary::new(&other, &cost, false);
-    let types = |s: &Summary, inputs: bool| -> Vec<(String, String)> {
-        let ports = if inputs { &s.inputs } else { &s.outputs };
-        ports.iter().map(|p| (p.dtype.clone(), p.shape.clone())).collect()
-    };
-    let alike = [true, false].into_iter().all(|i| types(summary, i) == types(&theirs, i));
-    let outputs = match alike {
-        true => {
-            let d = passes::check(&model.graph, &other.graph, 1, 1)?;
-            Some(Outputs { max_abs: d.max_abs, max_rel: d.max_rel })
-        }
-        false => None,
-    };
-    Ok(Diff::new((summary, &model.graph), (&theirs, &other.graph), outputs))
+    Diff::new((summary, model), (&theirs, &other))
 }

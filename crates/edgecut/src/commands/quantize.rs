@@ -11,6 +11,7 @@ use crate::settings::{DataSettings, QuantizeSettings, Wrong};
 use crate::work::calibrate::{Pictures, to_int8};
 use crate::work::data;
 use crate::work::model::{self, Model};
+use crate::work::preprocessing::Preprocessing;
 use crate::work::shapes::Shapes;
 use crate::{files, term};
 
@@ -31,10 +32,8 @@ pub struct Args {
     data: DataSettings,
     #[command(flatten)]
     quantize: QuantizeSettings,
-    /// How pictures become the input: auto (as the file says), torchvision, caffe,
-    /// tf, lite0, cifar, pixels
-    #[arg(long, value_name = "NAME", default_value = "auto")]
-    preprocess: String,
+    #[command(flatten)]
+    preprocessing: Preprocessing,
     /// Where to write the int8 model: .onnx (QDQ) or .tflite
     #[arg(long, value_name = "INT8", default_value = "int8.onnx")]
     out: PathBuf,
@@ -57,8 +56,9 @@ pub fn run(args: &Args, global: &Global) -> Result<()> {
     args.data.validate().map_err(wrong)?;
     args.quantize.validate().map_err(wrong)?;
     files::check_writable(&args.out)?;
+    model::format(&args.out)?;
     let model = Model::load_with(&args.model, &args.shapes)?;
-    let preprocess = model.choose_preprocess(&args.preprocess)?;
+    let preprocess = args.preprocessing.choose(&model)?;
     let data = data::open(&args.data, None)?;
     let pictures = Pictures { set: &data.train, preprocess: &preprocess, settings: &args.quantize };
     let quantised = to_int8(global, &model.graph, &pictures, &global.pool());

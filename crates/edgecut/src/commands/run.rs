@@ -1,25 +1,27 @@
 //! `edgecut run`: pictures in, most likely classes out; arrays in, arrays out.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use edgecut_graph::Tensor;
-use edgecut_kernels::Isa;
-use edgecut_runtime::{CompileOptions, Session, compile};
-use edgecut_train::data::Image;
+use edgecut_train::data::{Image, Preprocess};
 use edgecut_train::metrics::top_k;
 use serde::Serialize;
 
 use crate::cli::Global;
 use crate::errors::{Failure, Result};
+use crate::inspect::summary::extents;
 use crate::work::classify::probability;
 use crate::work::model::{Model, class_count, ends_in_softmax};
 use crate::work::npy;
+use crate::work::preprocessing::Preprocessing;
+use crate::work::runner::Runner;
 use crate::work::shapes::Shapes;
 use crate::{files, term};
 
 /// Longest file of labels that is read.
 const MAX_LABEL_BYTES: u64 = 16 << 20;
+/// Channels of a picture where the model leaves them open.
+const USUAL_CHANNELS: usize = 3;
 
 /// Options of `run`.
 #[derive(clap::Args)]
@@ -27,14 +29,17 @@ const MAX_LABEL_BYTES: u64 = 16 << 20;
 Examples:
   edgecut run model.onnx photo.jpg
   edgecut run mobilenet_v2.onnx *.jpg --preprocess torchvision --labels imagenet.txt --top 3
-  edgecut run model.onnx input.npy --output logits.npy")]
+  edgecut run detector.onnx street.jpg --preprocess torchvision --output boxes.npy
+  edgecut run model.onnx ids.npy mask=mask.npy --output logits.npy")]
 pub struct Args {
     /// The model
     #[arg(value_name = "MODEL")]
     model: PathBuf,
     #[command(flatten)]
     shapes: Shapes,
-    /// Pictures (JPEG, PNG), or one .npy array for each input of the model
+    /// Pictures (JPEG, PNG), or one .npy array for each input of the model, in their order or as
+    /// INPUT=FILE.npy. Where the model leaves height and width open, they are those of the picture
+    /// or array
     #[arg(value_name = "FILE", required = true)]
     files: Vec<PathBuf>,
     /// How many classes to show
@@ -43,20 +48,23 @@ pub struct Args {
     /// Names of the classes, one per line
     #[arg(long, value_name = "FILE")]
     labels: Option<PathBuf>,
-    /// How pictures become the input: auto (as the file says), torchvision, caffe,
-    /// tf, lite0, cifar, pixels
-    #[arg(long, value_name = "NAME", default_value = "auto")]
-    preprocess: String,
+    #[command(flatten)]
+    preprocessing: Preprocessing,
     /// Write the model's output here; further outputs go to NAME.1.npy and so on
     #[arg(long, value_name = "NAME.npy")]
     output: Option<PathBuf>,
 }
 
-/// The answers for one picture, or one row of an array.
+/// What came out for one picture, one row of an array of scores, or one set of arrays.
 #[derive(Serialize)]
 struct Answer {
     input: String,
+    /// The most likely classes; none where the model is no classifier.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     top: Vec<Guess>,
+    /// What else there is to say of the outputs of a model that is no classifier.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    outputs: Vec<Described>,
 }
 
 #[derive(Serialize)]
@@ -67,31 +75,48 @@ struct Guess {
     probability_percent: f32,
 }
 
+/// An output in numbers.
+#[derive(Serialize)]
+struct Described {
+    name: String,
+    dtype: String,
+    shape: Vec<usize>,
+    min: f32,
+    max: f32,
+    mean: f64,
+}
+
 /// Runs the model.
 pub fn run(args: &Args, global: &Global) -> Result<()> {
-    let arrays = args.files.iter().filter(|f| is_npy(f)).count();
-    // Arrays are fed as the file wants them; pictures become numbers first.
-    let load = if arrays == 0 { Model::load_float } else { Model::load_with };
-    let model = load(&args.model, &args.shapes)?;
     if let Some(path) = &args.output {
         files::check_writable(path)?;
     }
-    let outputs = match arrays {
-        0 => on_pictures(args, global, &model)?,
-        n if n == args.files.len() => on_arrays(args, global, &model)?,
-        _ => return Err(Failure::input("pictures and .npy arrays cannot be mixed in one run")),
-    };
+    let labels = args.labels.as_deref().map(read_labels).transpose()?;
+    let arrays = args.files.iter().filter(|f| is_npy(f)).count();
+    if arrays > 0 && arrays < args.files.len() {
+        return Err(Failure::input("pictures and .npy arrays cannot be mixed in one run"));
+    }
+    // Arrays are fed as the file wants them; pictures become numbers first.
+    let runner = Runner::open(&args.model, &args.shapes, arrays == 0, global)?;
+    let ran = if arrays == 0 { on_pictures(args, &runner)? } else { on_arrays(args, &runner)? };
     if let Some(path) = &args.output {
-        for (index, tensor) in outputs.iter().enumerate() {
+        for (index, tensor) in ran.outputs.iter().enumerate() {
             npy::write(&numbered(path, index), tensor)?;
         }
     }
-    let answers = answers(args, &model, &outputs)?;
+    let answers = answers(args, &ran, labels)?;
     if global.json {
         return files::print_json(&answers);
     }
-    show(&answers, args, &outputs);
+    show(&answers, args, &ran.outputs);
     Ok(())
+}
+
+/// What a run gave.
+struct Ran {
+    model: Model,
+    /// Outputs in order; those of several pictures one after the other.
+    outputs: Vec<Tensor>,
 }
 
 fn is_npy(path: &Path) -> bool {
@@ -102,76 +127,186 @@ fn numbered(path: &Path, index: usize) -> PathBuf {
     if index == 0 { path.to_path_buf() } else { path.with_extension(format!("{index}.npy")) }
 }
 
-/// One run per picture; the first output of all, stacked.
-fn on_pictures(args: &Args, global: &Global, model: &Model) -> Result<Vec<Tensor>> {
-    let preprocess = model.choose_preprocess(&args.preprocess)?;
-    let classes = class_count(&model.graph).map_err(|e| e.at(&model.path))?;
-    let plan = compile(&model.graph, &CompileOptions { batch: 1, isa: Isa::detect() });
-    let plan = plan.map_err(|e| Failure::from(e).at(&model.path))?;
-    let mut session = Session::new(Arc::new(plan), global.pool());
-    let pixels = preprocess.shape().iter().product::<usize>();
-    let mut rows = Vec::new();
+/// One run for each picture.
+fn on_pictures(args: &Args, runner: &Runner) -> Result<Ran> {
+    let mut ran: Option<Ran> = None;
+    let mut known: Option<(Vec<usize>, Model, Preprocess)> = None;
     for path in &args.files {
         let image = Image::open(path)?;
-        preprocess
-            .apply_nchw(&image, &mut session.input_mut(0)?[..pixels])
-            .map_err(|e| Failure::from(e).at(path))?;
-        session.run()?;
-        rows.extend_from_slice(&session.output_f32(0)?[..classes]);
+        let shape = picture_shape(runner, &image)?;
+        let (model, preprocess) = match &known {
+            Some((at, model, preprocess)) if *at == shape => (model, preprocess),
+            _ => {
+                let model = at_picture_size(runner, &shape)?;
+                let preprocess = args.preprocessing.choose(&model)?;
+                let (_, model, preprocess) = known.insert((shape.clone(), model, preprocess));
+                (&*model, &*preprocess)
+            }
+        };
+        let [h, w, c] = preprocess.shape();
+        let mut pixels = vec![0f32; h * w * c];
+        preprocess.apply_nchw(&image, &mut pixels).map_err(|e| Failure::from(e).at(path))?;
+        let batch = shape.first().copied().unwrap_or(1);
+        // A batch that the model fixes is filled with the same picture.
+        let input = Tensor::new(vec![batch, c, h, w], pixels.repeat(batch))?;
+        let outputs = runner.infer(&[input])?;
+        let outputs = outputs.into_iter().map(|t| first_of(t, batch)).collect::<Result<_>>()?;
+        ran = Some(match ran {
+            None => Ran { model: model.clone(), outputs },
+            Some(ran) => Ran { outputs: stack(ran.outputs, outputs, path)?, ..ran },
+        });
     }
-    Ok(vec![Tensor::new(vec![args.files.len(), classes], rows)?])
+    ran.ok_or_else(|| Failure::input("no pictures were given"))
+}
+
+/// The model where pictures give the shape: not every size of picture suits every model.
+fn at_picture_size(runner: &Runner, shape: &[usize]) -> Result<Model> {
+    runner.at(&[shape.to_vec()]).map_err(|failure| match runner.takes_any_shape() {
+        true => failure.hint(format!(
+            "the picture gives the input the shape {}; say another, such as --shape 1x3x640x640",
+            extents(shape)
+        )),
+        false => failure,
+    })
+}
+
+/// The input's shape for `image`: where the model leaves an extent open, the picture's.
+fn picture_shape(runner: &Runner, image: &Image) -> Result<Vec<usize>> {
+    let [input] = runner.inputs() else {
+        let count = runner.inputs().len();
+        return Err(Failure::input(format!(
+            "the model has {count} inputs: give one .npy array for each instead of pictures"
+        )));
+    };
+    let own = [1, USUAL_CHANNELS, image.h, image.w];
+    let dims = input.shape.dims().iter().enumerate();
+    Ok(dims.map(|(i, d)| d.fixed().or(own.get(i).copied()).unwrap_or(1)).collect())
+}
+
+/// What an output says of the first picture of a batch.
+fn first_of(output: Tensor, batch: usize) -> Result<Tensor> {
+    match (output.shape(), output.f32s()) {
+        ([n, rest @ ..], Ok(values)) if *n == batch && batch > 1 => {
+            let shape = [&[1], rest].concat();
+            Ok(Tensor::new(shape, values[..values.len() / batch].to_vec())?)
+        }
+        _ => Ok(output),
+    }
+}
+
+/// Outputs of one more picture behind those before.
+fn stack(all: Vec<Tensor>, more: Vec<Tensor>, path: &Path) -> Result<Vec<Tensor>> {
+    let pairs = all.into_iter().zip(more);
+    pairs
+        .map(|(all, more)| {
+            let (a, b) = (all.shape(), more.shape());
+            let (Ok(x), Ok(y)) = (all.f32s(), more.f32s()) else {
+                return Err(Failure::input("has an output that is not float32: give one picture"));
+            };
+            if a.is_empty() || a[1..] != b[1..] {
+                return Err(Failure::input(format!(
+                    "gives an output of shape {}, pictures before it {}",
+                    extents(b),
+                    extents(a)
+                ))
+                .at(path)
+                .hint("give one picture a run, or one size for all: --shape 1x3x640x640"));
+            }
+            let shape = [&[a[0] + b[0]], &a[1..]].concat();
+            Ok(Tensor::new(shape, [x, y].concat())?)
+        })
+        .collect()
 }
 
 /// One run on all arrays.
-fn on_arrays(args: &Args, global: &Global, model: &Model) -> Result<Vec<Tensor>> {
-    let needed = model.graph.inputs.len();
-    if args.files.len() != needed {
-        let given = args.files.len();
-        return Err(Failure::input(format!(
-            "the model has {needed} inputs, {given} arrays were given"
-        ))
-        .at(&model.path));
+fn on_arrays(args: &Args, runner: &Runner) -> Result<Ran> {
+    let names: Vec<&str> = runner.inputs().iter().map(|i| i.name.as_str()).collect();
+    let mut places: Vec<Option<PathBuf>> = vec![None; names.len()];
+    let too_many = || {
+        let (needed, given) = (names.len(), args.files.len());
+        Failure::input(format!("the model has {needed} inputs, {given} arrays were given"))
+            .at(&args.model)
+            .hint(format!("the inputs are {}", names.join(", ")))
+    };
+    for file in &args.files {
+        let text = file.to_string_lossy();
+        let named = text
+            .rsplit_once('=')
+            .and_then(|(name, path)| Some((names.iter().position(|n| *n == name)?, path)));
+        let (index, path) = match named {
+            Some((index, path)) => (index, PathBuf::from(path)),
+            None => (places.iter().position(Option::is_none).ok_or_else(too_many)?, file.clone()),
+        };
+        if places[index].replace(path).is_some() {
+            return Err(Failure::input(format!("input '{}' was given twice", names[index])));
+        }
     }
-    let inputs = args.files.iter().map(|f| npy::read(f)).collect::<Result<Vec<Tensor>>>()?;
-    let batch = inputs.first().and_then(|t| t.shape().first().copied()).unwrap_or(1).max(1);
-    let plan = compile(&model.graph, &CompileOptions { batch, isa: Isa::detect() });
-    let plan = plan.map_err(|e| Failure::from(e).at(&model.path))?;
-    let mut session = Session::new(Arc::new(plan), global.pool());
-    Ok(session.infer(&inputs)?)
+    let paths: Vec<PathBuf> = places.into_iter().flatten().collect();
+    if paths.len() < names.len() {
+        return Err(too_many());
+    }
+    let inputs = paths.iter().map(|f| npy::read(f)).collect::<Result<Vec<Tensor>>>()?;
+    let shapes: Vec<Vec<usize>> = inputs.iter().map(|t| t.shape().to_vec()).collect();
+    let outputs = runner.infer(&inputs)?;
+    Ok(Ran { model: runner.at(&shapes)?, outputs })
 }
 
-/// The most likely classes of every row of the first output; none where that is no matrix of
-/// scores.
-fn answers(args: &Args, model: &Model, outputs: &[Tensor]) -> Result<Vec<Answer>> {
-    let names = match &args.labels {
-        Some(path) => read_labels(path)?,
-        None => model.classes()?,
+/// The most likely classes of every row of scores, or the outputs in numbers where the model is no
+/// classifier.
+fn answers(args: &Args, ran: &Ran, labels: Option<Vec<String>>) -> Result<Vec<Answer>> {
+    let names = match labels {
+        Some(labels) => labels,
+        None => ran.model.classes()?,
     };
-    let Some(scores) = outputs.first().filter(|t| t.rank() >= 2 && !t.is_empty()) else {
-        return Ok(vec![]);
+    let files: Vec<String> = args.files.iter().map(|f| f.display().to_string()).collect();
+    let Some((scores, classes)) = scores(ran) else {
+        let outputs = ran.model.graph.outputs.iter().map(|&id| &ran.model.graph.value(id).name);
+        let outputs = outputs.zip(&ran.outputs).map(|(name, t)| Described::new(name, t)).collect();
+        return Ok(vec![Answer { input: files.join(", "), top: vec![], outputs }]);
     };
-    let Ok(values) = scores.f32s() else { return Ok(vec![]) };
-    let classes = scores.len() / scores.shape()[0];
-    let softmax = ends_in_softmax(&model.graph);
+    let softmax = ends_in_softmax(&ran.model.graph);
     let guess = |row: &[f32], class: usize| Guess {
         class,
         name: names.get(class).cloned().unwrap_or_else(|| class.to_string()),
         score: row[class],
         probability_percent: 100.0 * probability(row, class, softmax),
     };
-    let rows = values.chunks_exact(classes).enumerate();
+    let rows = scores.chunks_exact(classes).enumerate();
+    let count = scores.len() / classes;
     Ok(rows
         .map(|(i, row)| Answer {
-            input: match args.files.len() {
-                1 if scores.shape()[0] > 1 => format!("row {i}"),
-                _ => args
-                    .files
-                    .get(i)
-                    .map_or_else(|| format!("row {i}"), |f| f.display().to_string()),
+            input: match files.get(i) {
+                Some(file) if files.len() == count => file.clone(),
+                _ => format!("row {i}"),
             },
             top: top_k(row, args.top).into_iter().map(|class| guess(row, class)).collect(),
+            outputs: vec![],
         })
         .collect())
+}
+
+/// Scores of a classifier, row by row, and the number of its classes: its only output is
+/// `[n, classes]`, whatever extents of one follow.
+fn scores(ran: &Ran) -> Option<(&[f32], usize)> {
+    let [output] = ran.outputs.as_slice() else { return None };
+    let classes = class_count(&ran.model.graph).ok()?;
+    let flat = output.rank() >= 2 && output.shape()[1] == classes && !output.is_empty();
+    Some((output.f32s().ok().filter(|_| flat)?, classes))
+}
+
+impl Described {
+    fn new(name: &str, tensor: &Tensor) -> Described {
+        let values = tensor.to_f32();
+        let sum: f64 = values.iter().map(|&v| f64::from(v)).sum();
+        Described {
+            name: name.to_string(),
+            dtype: tensor.dtype().to_string(),
+            shape: tensor.shape().to_vec(),
+            min: values.iter().copied().fold(f32::INFINITY, f32::min),
+            max: values.iter().copied().fold(f32::NEG_INFINITY, f32::max),
+            mean: sum / values.len().max(1) as f64,
+        }
+    }
 }
 
 fn read_labels(path: &Path) -> Result<Vec<String>> {
@@ -201,13 +336,29 @@ fn show(answers: &[Answer], args: &Args, outputs: &[Tensor]) {
     if !rows.is_empty() {
         files::print(&term::table(&["input", "class", "probability", "score"], &[2, 3], &rows));
     }
+    let described: Vec<Vec<String>> =
+        answers.iter().flat_map(|a| &a.outputs).map(Described::row).collect();
+    if !described.is_empty() {
+        let header = ["output", "type", "shape", "min", "max", "mean"];
+        files::print(&term::table(&header, &[3, 4, 5], &described));
+    }
     if let Some(path) = &args.output {
         for (index, tensor) in outputs.iter().enumerate() {
-            files::print(&format!(
-                "{} {:?} written",
-                numbered(path, index).display(),
-                tensor.shape()
-            ));
+            let shape = extents(tensor.shape());
+            files::print(&format!("{} written, {shape}", numbered(path, index).display()));
         }
+    }
+}
+
+impl Described {
+    fn row(&self) -> Vec<String> {
+        vec![
+            self.name.clone(),
+            self.dtype.clone(),
+            extents(&self.shape),
+            format!("{:.4}", self.min),
+            format!("{:.4}", self.max),
+            format!("{:.4}", self.mean),
+        ]
     }
 }

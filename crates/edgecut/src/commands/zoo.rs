@@ -93,7 +93,7 @@ fn row(architecture: &Architecture, graph: &Graph) -> Result<Row> {
 }
 
 fn all(global: &Global) -> Result<()> {
-    let build = |a: &Architecture| row(a, &edgecut_zoo::build(a.name, &Options::default())?);
+    let build = |a: &Architecture| row(a, &a.build(&Options::default())?);
     let rows = edgecut_zoo::list().iter().map(build).collect::<Result<Vec<Row>>>()?;
     if global.json {
         return files::print_json(&rows);
@@ -124,6 +124,7 @@ fn table(rows: &[Row]) -> String {
 fn one(args: &Args, name: &str, global: &Global) -> Result<()> {
     if let Some(path) = &args.out {
         files::check_writable(path)?;
+        model::format(path)?;
     }
     let options = Options {
         width: args.width,
@@ -154,6 +155,7 @@ fn one(args: &Args, name: &str, global: &Global) -> Result<()> {
         return files::print_json(&row);
     }
     files::print(&table(std::slice::from_ref(&row)));
+    files::print(&format!("{} ({}, arXiv:{})", row.summary, row.paper, row.arxiv));
     files::print(&format!("{}; {}", row.summary, row.paper));
     if let (Some(loaded), Some(path)) = (&loaded, &args.weights) {
         let (used, unused) = (loaded.assigned.len(), loaded.unused.len());

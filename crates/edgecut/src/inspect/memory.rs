@@ -11,19 +11,23 @@ const RIGHT: f64 = 8.0;
 const TOP: f64 = 14.0;
 const BOTTOM: f64 = 26.0;
 
-/// One line of at most `columns` bars; each shows the most memory among the nodes it stands for.
-pub fn bars(live: &[u64], columns: usize) -> String {
-    const EIGHTHS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
+const EIGHTHS: [char; 9] = [' ', '▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
+
+/// A plot of `rows` lines and at most `columns` bars; each bar shows the most memory among the
+/// nodes that it stands for.
+pub fn plot(live: &[u64], columns: usize, rows: usize) -> Vec<String> {
     let columns = columns.min(live.len()).max(1);
-    let top = live.iter().copied().max().unwrap_or(0).max(1);
-    let column = |i: usize| {
+    let top = u128::from(live.iter().copied().max().unwrap_or(0).max(1));
+    let height = |i: usize| {
         let (from, to) = (i * live.len() / columns, (i + 1) * live.len() / columns);
         let most = live.get(from..to.max(from + 1)).unwrap_or_default().iter().copied().max();
-        // Rounded up, so that only nothing looks like nothing.
-        let eighth = (most.unwrap_or(0) as u128 * 8).div_ceil(u128::from(top)) as usize;
-        EIGHTHS[eighth.clamp(1, 8) - 1]
+        // In eighths of a line, rounded up, so that only nothing looks like nothing.
+        (u128::from(most.unwrap_or(0)) * 8 * rows as u128).div_ceil(top) as usize
     };
-    (0..columns).map(column).collect()
+    let heights: Vec<usize> = (0..columns).map(height).collect();
+    let bar = |height: &usize, row: usize| EIGHTHS[height.saturating_sub(row * 8).min(8)];
+    let line = |row: usize| heights.iter().map(|h| bar(h, row)).collect::<String>();
+    (0..rows).rev().map(|row| line(row).trim_end().to_string()).collect()
 }
 
 /// A step chart of the bytes alive while each node runs, its peak marked by name.
@@ -44,7 +48,7 @@ pub fn chart(live: &[u64], names: &[String]) -> Markup {
     // The label stays inside the picture on either side.
     let (anchor, shift) = if at * 2 < live.len() { ("start", 8.0) } else { ("end", -8.0) };
     html! {
-        svg viewBox={ "0 0 " (WIDTH) " " (HEIGHT) } role="img" aria-label="Live activations while each node runs" {
+        svg.memory data-left=(LEFT) data-right=(WIDTH - RIGHT) viewBox={ "0 0 " (WIDTH) " " (HEIGHT) } role="img" aria-label="Live activations while each node runs" {
             @for quarter in 0..=4u64 {
                 @let bytes = peak as f64 * quarter as f64 / 4.0;
                 line.grid x1=(LEFT) x2=(WIDTH - RIGHT) y1=(format!("{:.1}", y(bytes))) y2=(format!("{:.1}", y(bytes))) {}
@@ -65,14 +69,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn bars_keep_the_peak() {
-        assert_eq!(bars(&[0, 4, 8], 3), "▁▄█");
+    fn the_plot_keeps_the_peak() {
+        assert_eq!(plot(&[0, 4, 8], 3, 1), [" ▄█"]);
+        assert_eq!(plot(&[1, 5, 16], 3, 2), ["  █", "▁▃█"]);
         let mut live = vec![1; 1000];
         live[777] = 100;
-        let line = bars(&live, 50);
-        assert_eq!((line.chars().count(), line.chars().filter(|&c| c == '█').count()), (50, 1));
-        assert_eq!(bars(&[], 10).chars().count(), 1);
-        assert_eq!(bars(&[u64::MAX, 1], 10), "█▁");
+        let lines = plot(&live, 50, 4);
+        assert_eq!(lines.iter().map(|l| l.matches('█').count()).collect::<Vec<_>>(), [1; 4]);
+        assert_eq!(lines[3].chars().count(), 50);
+        assert_eq!(plot(&[], 10, 2), ["", ""]);
+        assert_eq!(plot(&[u64::MAX, 1], 10, 1), ["█▁"]);
     }
 
     #[test]

@@ -4,13 +4,16 @@
 //! | --- | --- |
 //! | `summary` | the facts, as `--json` prints them |
 //! | `text` | the facts in the terminal |
-//! | `layout`, `picture` | the graph as layers, and as an SVG picture |
+//! | `drawing`, `layout`, `picture` | the graph as boxes and edges, in layers, as SVG |
+//! | `details` | what the page says about a box that is clicked |
 //! | `memory` | live activations over time |
 //! | `page` | one self-contained HTML file of all that |
 //! | `diff` | what differs between two models |
 //! | `passes` | what each canonical rewrite does to the model |
 
+mod details;
 pub mod diff;
+mod drawing;
 mod layout;
 mod memory;
 mod page;

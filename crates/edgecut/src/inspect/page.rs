@@ -1,17 +1,21 @@
-//! One self-contained HTML file about a model: no scripts, fonts or requests.
+//! One self-contained HTML file about a model: nothing is requested from anywhere. Its script only
+//! moves, searches and explains; without it everything can still be read.
 
 use edgecut_graph::Graph;
 use edgecut_graph::cost::Cost;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
+use super::details::Details;
 use super::diff::Diff;
-use super::passes::PassRow;
+use super::drawing::{Drawing, Of};
+use super::passes::{Rewrites, text_of};
 use super::summary::{Port, Summary, extents};
 use super::{memory, picture};
 use crate::report::STYLE;
 use crate::term;
 
 const OWN_STYLE: &str = include_str!("style.css");
+const SCRIPT: &str = include_str!("page.js");
 /// Rows of the table of nodes; `--json` has them all.
 const MAX_ROWS: usize = 5000;
 
@@ -20,9 +24,11 @@ pub fn page(
     graph: &Graph,
     cost: &Cost,
     summary: &Summary,
-    passes: Option<&[PassRow]>,
+    passes: Option<&Rewrites>,
     diff: Option<&Diff>,
 ) -> String {
+    let drawing = Drawing::new(graph, cost.batch);
+    let details = Details::new(graph, cost, &drawing);
     let names: Vec<String> = cost.nodes.iter().map(|n| n.name.clone()).collect();
     let live: Vec<u64> = cost.nodes.iter().map(|n| n.live_bytes).collect();
     html! {
@@ -43,18 +49,17 @@ pub fn page(
                         h2 { "Memory over time" }
                         p.quiet { "Bytes of inputs and computed values that are needed while each node runs, one after another, batch " (summary.batch) ". Weights are not among them." }
                         (memory::chart(&live, &names))
+                        p.quiet #under { "\u{a0}" }
                     }
                     (operators(summary))
-                    @if let Some(rows) = passes { (passes_table(rows)) }
+                    @if let Some(rewrites) = passes { (passes_table(rewrites)) }
                     @if let Some(diff) = diff { (diff.section()) }
-                    section {
-                        h2 { "Graph" }
-                        (picture::legend())
-                        div.canvas { (picture::picture(graph, cost.batch)) }
-                    }
-                    (nodes(cost))
+                    (graph_section(&drawing))
+                    (nodes(cost, &drawing))
                     (metadata(summary))
                 }
+                script type="application/json" id="details" { (PreEscaped(details.json())) }
+                script { (PreEscaped(SCRIPT)) }
             }
         }
     }
@@ -81,7 +86,7 @@ fn header(s: &Summary) -> Markup {
 }
 
 fn port_row(direction: &str, port: &Port) -> Markup {
-    html! { tr { td.quiet { (direction) } td { b { (port.name) } } td { (port.dtype) } td { (port.shape) } } }
+    html! { tr { td.quiet { (direction) } td { b { (port.name) } } td { (port.dtype) } td { (port.shape) } td.quiet { @if let Some(q) = &port.quantisation { "= " (q) } } } }
 }
 
 fn cards(s: &Summary) -> Markup {
@@ -123,30 +128,64 @@ fn operators(s: &Summary) -> Markup {
     }
 }
 
-fn passes_table(rows: &[PassRow]) -> Markup {
+fn passes_table(rewrites: &Rewrites) -> Markup {
     html! {
         section {
             h2 { "Canonical form" }
-            p.quiet { "Each rewrite was applied in turn and the graph before and after it run on the same generated inputs." }
+            p.quiet { "Each rewrite was applied in turn, until none found anything, and the graph before and after it run on the same generated inputs." }
             table {
                 thead { tr { th { "pass" } th { "what it does" } th.n { "rewrites" } th.n { "nodes" } th.n { "largest difference" } } }
                 tbody {
-                    @for row in rows {
-                        tr.(if row.rewrites == 0 { "quiet" } else { "" }) {
-                            td { (row.pass) }
+                    @for row in &rewrites.passes {
+                        tr title=(row.applied.nodes.iter().take(20).map(String::as_str).collect::<Vec<_>>().join("\n")) {
+                            td { (row.applied.pass) }
                             td { (row.summary) }
-                            td.n { (row.rewrites) }
-                            td.n { (row.nodes_before) " → " (row.nodes_after) }
-                            td.n { (row.difference_text()) }
+                            td.n { (row.applied.rewrites) }
+                            td.n { (row.applied.nodes_before) " → " (row.applied.nodes_after) }
+                            td.n { (text_of(&row.difference)) }
                         }
                     }
+                }
+            }
+            p { (rewrites.verdict()) "." }
+            @let idle = rewrites.idle();
+            @if !idle.is_empty() { p.quiet { "Nothing found by " (idle.join(", ")) "." } }
+        }
+    }
+}
+
+fn graph_section(drawing: &Drawing) -> Markup {
+    html! {
+        section {
+            h2 { "Graph" }
+            (picture::legend())
+            div.tools {
+                input #search type="search" placeholder="Search name, operator, shape (press /)" aria-label="Search the graph";
+                span.quiet #found {}
+                span.zoom {
+                    button #farther title="Smaller" { "−" }
+                    button #scale title="Natural size" { "100 %" }
+                    button #closer title="Larger" { "+" }
+                    button #whole { "Whole graph" }
+                }
+            }
+            div.graph-area {
+                div.canvas { (picture::picture(drawing)) }
+                aside #panel {
+                    p.quiet { "Click a node for its attributes, inputs and outputs. Drag to move, Ctrl and wheel to zoom." }
                 }
             }
         }
     }
 }
 
-fn nodes(cost: &Cost) -> Markup {
+fn nodes(cost: &Cost, drawing: &Drawing) -> Markup {
+    let mut at = vec![None; cost.nodes.len()];
+    for (index, b) in drawing.boxes.iter().enumerate() {
+        if let Of::Node(node) = b.of {
+            at[node] = Some(index);
+        }
+    }
     html! {
         section {
             details {
@@ -156,7 +195,7 @@ fn nodes(cost: &Cost) -> Markup {
                         thead { tr { th.n { "#" } th { "node" } th { "operator" } th { "output" } th.n { "parameters" } th.n { "multiply-adds" } th.n { "live" } } }
                         tbody {
                             @for (i, n) in cost.nodes.iter().take(MAX_ROWS).enumerate() {
-                                tr {
+                                tr data-box=[at[i]] {
                                     td.n { (i + 1) }
                                     td { (n.name) }
                                     td { (n.op) }

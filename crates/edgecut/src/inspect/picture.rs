@@ -1,129 +1,48 @@
 //! The graph as an SVG picture: boxes from top to bottom, colours by what an operator does.
 
-use edgecut_graph::{Graph, Op, ValueId};
 use maud::{Markup, html};
 
+use super::drawing::Drawing;
 use super::layout::{Layout, Place, layout};
-use super::summary::{detail, extents};
 use crate::report::charts::shorten;
 use crate::term;
 
-/// Largest graph that is drawn; beyond, nobody could read the picture.
-pub const MAX_NODES: usize = 3000;
+/// Most boxes that are drawn; beyond, a browser could not scroll the picture.
+pub const MAX_BOXES: usize = 20_000;
+/// Most edges that are drawn.
+pub const MAX_EDGES: usize = 80_000;
 
 const BOX: (f64, f64) = (176.0, 44.0);
 const GAP: (f64, f64) = (22.0, 26.0);
-const MARGIN: f64 = 12.0;
+const MARGIN: f64 = 16.0;
 
-/// What a box shows.
-struct Box {
-    class: &'static str,
-    title: String,
-    shape: String,
-    tip: String,
-}
-
-/// Boxes of inputs, computed nodes and outputs, and the edges between them. What depends on
-/// constants alone, such as a dequantised weight, belongs to its reader and is not drawn.
-struct Drawing {
-    boxes: Vec<Box>,
-    edges: Vec<(usize, usize)>,
-}
-
-/// The picture, in its natural size. `batch` stands in for symbolic extents.
-pub fn picture(graph: &Graph, batch: usize) -> Markup {
-    if graph.nodes.len() > MAX_NODES {
-        return html! { p.quiet { "The graph has " (graph.nodes.len()) " nodes: too many for a picture." } };
+/// The picture, in its natural size.
+pub fn picture(drawing: &Drawing) -> Markup {
+    let (boxes, edges) = (drawing.boxes.len(), drawing.edges.len());
+    if boxes > MAX_BOXES || edges > MAX_EDGES {
+        return html! {
+            p.quiet.pad { (term::count(boxes as u64)) " nodes with " (term::count(edges as u64)) " edges are too many for a picture." }
+        };
     }
-    let drawing = Drawing::new(graph, batch);
-    let layout = layout(drawing.boxes.len(), &drawing.edges);
-    draw(&drawing, &layout)
-}
-
-impl Drawing {
-    fn new(graph: &Graph, batch: usize) -> Drawing {
-        let mut drawing = Drawing { boxes: vec![], edges: vec![] };
-        // Which box makes a value; none for what depends on constants alone.
-        let mut maker: Vec<Option<usize>> = vec![None; graph.values().len()];
-        for &input in &graph.inputs {
-            maker[input.index()] = Some(drawing.port(graph, input, batch));
-        }
-        for node in &graph.nodes {
-            let mut sources: Vec<usize> =
-                node.inputs.iter().flatten().filter_map(|v| maker[v.index()]).collect();
-            sources.dedup();
-            if sources.is_empty() {
-                continue;
-            }
-            let index = drawing.boxes.len();
-            let more = detail(graph, node);
-            let shape = extents(&graph.value(node.output()).shape.with_symbols(batch));
-            let title = if more.is_empty() {
-                node.op.name().to_string()
-            } else {
-                format!("{} {more}", node.op.name())
-            };
-            let tip = format!("{}\n{title}\n{shape}", node.name);
-            drawing.boxes.push(Box { class: family(&node.op), title, shape, tip });
-            drawing.edges.extend(sources.into_iter().map(|source| (source, index)));
-            node.outputs.iter().for_each(|v| maker[v.index()] = Some(index));
-        }
-        for &output in &graph.outputs {
-            let source = maker[output.index()];
-            let index = drawing.port(graph, output, batch);
-            drawing.edges.extend(source.map(|s| (s, index)));
-        }
-        drawing
-    }
-
-    fn port(&mut self, graph: &Graph, id: ValueId, batch: usize) -> usize {
-        let value = graph.value(id);
-        let shape = extents(&value.shape.with_symbols(batch));
-        let tip = format!("{}\n{} {}", value.name, value.dtype, value.shape);
-        self.boxes.push(Box { class: "port", title: value.name.clone(), shape, tip });
-        self.boxes.len() - 1
-    }
-}
-
-/// CSS class of an operator's box.
-pub fn family(op: &Op) -> &'static str {
-    match op {
-        Op::Conv(_) | Op::ConvTranspose(_) | Op::ConvInteger(_) => "conv",
-        Op::Gemm(_) | Op::MatMul | Op::MatMulInteger => "linear",
-        Op::BatchNorm { .. }
-        | Op::LayerNorm { .. }
-        | Op::InstanceNorm { .. }
-        | Op::GroupNorm { .. }
-        | Op::LocalResponseNorm { .. }
-        | Op::LpNorm { .. } => "norm",
-        Op::Unary(_) | Op::Softmax { .. } | Op::LogSoftmax { .. } => "act",
-        Op::MaxPool(_)
-        | Op::AveragePool(_)
-        | Op::LpPool { .. }
-        | Op::GlobalAveragePool
-        | Op::Reduce { .. } => "pool",
-        Op::Binary(_) | Op::Compare(_) | Op::Logic(_) | Op::Where => "math",
-        Op::Quantize { .. } | Op::Dequantize { .. } | Op::DynamicQuantize => "quant",
-        _ => "shape",
-    }
+    draw(drawing, &layout(boxes, &drawing.edges))
 }
 
 fn draw(drawing: &Drawing, layout: &Layout) -> Markup {
     let x = |place: &Place| MARGIN + BOX.0 / 2.0 + (place.x - layout.span.0) * (BOX.0 + GAP.0);
     let top = |place: &Place| MARGIN + place.layer as f64 * (BOX.1 + GAP.1);
     let width = 2.0 * MARGIN + BOX.0 + (layout.span.1 - layout.span.0) * (BOX.0 + GAP.0);
-    let height = 2.0 * MARGIN + layout.layers as f64 * (BOX.1 + GAP.1);
+    let height = 2.0 * MARGIN + layout.layers as f64 * (BOX.1 + GAP.1) - GAP.1;
     html! {
         svg.graph width=(format!("{width:.0}")) height=(format!("{height:.0}")) viewBox={ "0 0 " (format!("{width:.0}")) " " (format!("{height:.0}")) } role="img" aria-label="The graph" {
-            @for route in &layout.routes {
-                path.edge d=(curve(route, x, top)) {}
+            @for (edge, route) in drawing.edges.iter().zip(&layout.routes) {
+                path.edge data-from=(edge.0) data-to=(edge.1) d=(curve(route, x, top)) {}
             }
-            @for (node, place) in drawing.boxes.iter().zip(&layout.boxes) {
-                g.(node.class) {
-                    title { (node.tip) }
-                    rect.node x=(format!("{:.1}", x(place) - BOX.0 / 2.0)) y=(format!("{:.1}", top(place))) width=(BOX.0) height=(BOX.1) rx="7" {}
-                    text.name x=(format!("{:.1}", x(place))) y=(format!("{:.1}", top(place) + 18.0)) text-anchor="middle" { (shorten(&node.title, 28)) }
-                    text.size x=(format!("{:.1}", x(place))) y=(format!("{:.1}", top(place) + 34.0)) text-anchor="middle" { (shorten(&node.shape, 28)) }
+            @for (i, (node, place)) in drawing.boxes.iter().zip(&layout.boxes).enumerate() {
+                g.(node.class) data-box=(i) transform=(format!("translate({:.1} {:.1})", x(place) - BOX.0 / 2.0, top(place))) {
+                    title { (node.name) }
+                    rect.node width=(BOX.0) height=(BOX.1) rx="7" {}
+                    text.name x=(BOX.0 / 2.0) y="18" { (shorten(&node.title, 27)) }
+                    text.size x=(BOX.0 / 2.0) y="34" { (shorten(&node.shape, 28)) }
                 }
             }
         }
@@ -180,7 +99,7 @@ mod tests {
         let y = b.conv(x, "stem", 4, Window::same(3, 2), 1, false).unwrap();
         let y = b.relu6(y).unwrap();
         let graph = b.finish(&[y]).unwrap();
-        let svg = picture(&graph, 1).into_string();
+        let svg = picture(&Drawing::new(&graph, 1)).into_string();
         assert_eq!(svg.matches("<rect").count(), 1 + 2 + 1);
         assert_eq!(svg.matches("class=\"edge\"").count(), 3);
         assert!(svg.contains("Conv 3x3 /2") && svg.contains("1x4x4x4") && svg.contains("image"));

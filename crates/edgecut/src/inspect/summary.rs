@@ -7,6 +7,7 @@ use edgecut_graph::cost::{Cost, NodeCost};
 use edgecut_graph::{Graph, Node, Op, ValueId};
 use serde::Serialize;
 
+use crate::work::interface::quantisation;
 use crate::work::model::Model;
 
 /// What `--json` prints.
@@ -30,6 +31,8 @@ pub struct Summary {
     pub weight_bytes: u64,
     /// As [`Cost::peak_activation_bytes`].
     pub peak_activation_bytes: u64,
+    /// The node that runs while most activations are alive; the first of them.
+    pub peak: Option<String>,
     /// Size of symbolic extents.
     pub batch: usize,
     /// Totals by operator.
@@ -50,6 +53,17 @@ pub struct Port {
     pub dtype: String,
     /// Extents.
     pub shape: String,
+    /// What codes stand for, where the model says it: `0.0078125 * (q - 128)`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub quantisation: Option<String>,
+}
+
+impl Port {
+    /// `input uint8 [1, 3, 224, 224] = 0.0078125 * (q - 128)`
+    pub fn text(&self) -> String {
+        let meaning = self.quantisation.iter().map(|q| format!(" = {q}")).collect::<String>();
+        format!("{} {} {}{meaning}", self.name, self.dtype, self.shape)
+    }
 }
 
 /// All nodes of one operator.
@@ -77,6 +91,7 @@ impl Summary {
             macs: cost.macs,
             weight_bytes: cost.weight_bytes,
             peak_activation_bytes: cost.peak_activation_bytes,
+            peak: cost.nodes.iter().rev().max_by_key(|n| n.live_bytes).map(|n| n.name.clone()),
             batch: cost.batch,
             operators: kinds(cost),
             metadata: graph.metadata.clone(),
@@ -90,7 +105,10 @@ pub fn ports(graph: &Graph, ids: &[ValueId]) -> Vec<Port> {
     let port = |&id: &ValueId| {
         let value = graph.value(id);
         let (dtype, shape) = (value.dtype.to_string(), value.shape.to_string());
-        Port { name: value.name.clone(), dtype, shape }
+        let quantisation = quantisation(graph, id).map(|(scale, zero)| {
+            format!("{scale} * (q {} {})", if zero < 0 { '+' } else { '-' }, zero.abs())
+        });
+        Port { name: value.name.clone(), dtype, shape, quantisation }
     };
     ids.iter().map(port).collect()
 }

@@ -2,7 +2,7 @@
 
 use edgecut_graph::cost::NodeCost;
 
-use super::memory::bars;
+use super::memory::plot;
 use super::summary::{Summary, extents};
 use crate::cli::Global;
 use crate::{files, term};
@@ -10,12 +10,15 @@ use crate::{files, term};
 /// Characters of a metadata value that are shown without `-v`.
 const SHOWN: usize = 160;
 
+/// Lines of the plot of memory.
+const ROWS: usize = 5;
+
 /// Prints everything. `live` is the memory alive while each node runs, in bytes.
 pub fn show(o: &Summary, live: &[u64], global: &Global) {
     files::print(&format!("{}, {}", o.path.display(), term::bytes(o.file_bytes)));
     for (direction, ports) in [("input", &o.inputs), ("output", &o.outputs)] {
         for p in ports {
-            files::print(&format!("{direction:<7} {} {} {}", p.name, p.dtype, p.shape));
+            files::print(&format!("{direction:<7} {}", p.text()));
         }
     }
     operators(o);
@@ -24,9 +27,7 @@ pub fn show(o: &Summary, live: &[u64], global: &Global) {
         "weights {weights}; live activations at most {peak} (batch {}, node by node)",
         o.batch
     ));
-    if live.len() > 1 {
-        files::print(&format!("memory over time  {}", bars(live, 72)));
-    }
+    memory(o, live);
     metadata(o, global);
     if let Some(list) = &o.nodes {
         nodes(list);
@@ -42,6 +43,19 @@ fn operators(o: &Summary) {
     rows.push(row("all", o.operators.values().map(|k| k.nodes).sum(), o.parameters, o.macs));
     let header = ["operator", "nodes", "parameters", "multiply-adds"];
     files::print(&term::table(&header, &[1, 2, 3], &rows));
+}
+
+/// Bars from the first node to the last, with the peak's size and place.
+fn memory(o: &Summary, live: &[u64]) {
+    let Some(at) = live.iter().position(|&bytes| Some(&bytes) == live.iter().max()) else { return };
+    let label = term::bytes(live[at]);
+    let width = term::width().saturating_sub(label.len() + 4);
+    for (row, line) in plot(live, width, ROWS).iter().enumerate() {
+        let label = if row == 0 { label.as_str() } else { "" };
+        files::print(&format!("{label:>width$} ▕{line}", width = term::bytes(live[at]).len() + 1));
+    }
+    let peak = o.peak.as_deref().unwrap_or_default();
+    files::print(&format!("live activations from the first node to the last; peak at '{peak}'"));
 }
 
 fn metadata(o: &Summary, global: &Global) {

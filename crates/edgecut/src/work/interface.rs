@@ -72,6 +72,18 @@ pub fn float_ports(graph: &Graph) -> Result<(Graph, Option<Codes>)> {
     Ok((graph, first))
 }
 
+/// Scale and zero point of an 8-bit input or output, where they are single numbers.
+pub fn quantisation(graph: &Graph, id: ValueId) -> Option<(f32, i64)> {
+    if !graph.value(id).dtype.is_quantised() {
+        return None;
+    }
+    let found = input_parameters(graph, id).or_else(|_| output_parameters(graph, id));
+    let (scale, zero) = found.ok()?;
+    let single = |id: ValueId| graph.constant(id).filter(|t| t.len() == 1);
+    let zero = zero.map_or(Some(0), |zero| single(zero)?.to_i64().ok()?.first().copied())?;
+    Some((*single(scale)?.to_f32().first()?, zero))
+}
+
 fn parameters(node: &Node) -> Option<(ValueId, Option<ValueId>)> {
     let scale = node.inputs.get(1).copied().flatten()?;
     Some((scale, node.inputs.get(2).copied().flatten()))

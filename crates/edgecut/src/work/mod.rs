@@ -7,6 +7,8 @@ pub mod data;
 pub mod interface;
 pub mod model;
 pub mod npy;
+pub mod preprocessing;
+pub mod runner;
 pub mod shapes;
 pub mod time;
 pub mod train;

@@ -2,19 +2,22 @@
 
 use std::path::{Path, PathBuf};
 
-use edgecut_graph::{DType, Graph, Op, onnx, tflite};
+use edgecut_graph::{DType, Dim, Graph, GraphError, Op, Shape, onnx, tflite};
 use edgecut_train::data::Preprocess;
 use edgecut_train::data::transform::METADATA_KEY;
 use edgecut_train::trainer::CLASSES_KEY;
 
 use super::interface::{Codes, float_ports};
+use super::runner::is_open;
 use super::shapes::Shapes;
 use crate::errors::{Failure, Result};
+use crate::inspect::summary::extents;
 
 /// Most class names that are read from metadata.
 const MAX_CLASSES: usize = 1 << 20;
 
 /// A model file.
+#[derive(Clone)]
 pub struct Model {
     /// Where it is.
     pub path: PathBuf,
@@ -35,21 +38,38 @@ impl Model {
         Model::load_with(path, &Shapes::default())
     }
 
-    /// As [`Model::load`], with shapes for inputs that the file leaves open.
+    /// As [`Model::load`], with shapes for inputs that the file leaves open; all but the batch must
+    /// be known then.
     pub fn load_with(path: &Path, shapes: &Shapes) -> Result<Model> {
-        let meta = std::fs::metadata(path).map_err(|e| Failure::io(path, &e))?;
-        if meta.is_dir() {
-            return Err(Failure::input("is a folder, not a model file").at(path));
+        let model = Model::load_open(path, shapes)?;
+        let inputs = || model.graph.inputs.iter().map(|&id| model.graph.value(id));
+        match inputs().find(|v| is_open(&v.shape)) {
+            None => Ok(model),
+            Some(input) => Err(open_shape(path, &input.name, &input.shape)),
         }
+    }
+
+    /// As [`Model::load_with`]; any extent may stay open.
+    pub fn load_open(path: &Path, shapes: &Shapes) -> Result<Model> {
+        let file_bytes = check(path)?;
         let graph = read(path, shapes).map_err(|e| e.at(path))?;
-        Ok(Model { path: path.to_path_buf(), graph, file_bytes: meta.len(), codes: None })
+        Ok(Model::of(path, graph, file_bytes))
+    }
+
+    /// A graph of the file at `path`.
+    pub fn of(path: &Path, graph: Graph, file_bytes: u64) -> Model {
+        Model { path: path.to_path_buf(), graph, file_bytes, codes: None }
     }
 
     /// As [`Model::load_with`]; 8-bit inputs and outputs become the numbers that they stand for.
     pub fn load_float(path: &Path, shapes: &Shapes) -> Result<Model> {
-        let mut model = Model::load_with(path, shapes)?;
-        (model.graph, model.codes) = float_ports(&model.graph).map_err(|e| e.at(path))?;
-        Ok(model)
+        Model::load_with(path, shapes)?.with_float_ports()
+    }
+
+    /// The same model with numbers instead of 8-bit inputs and outputs.
+    pub fn with_float_ports(mut self) -> Result<Model> {
+        (self.graph, self.codes) = float_ports(&self.graph).map_err(|e| e.at(&self.path))?;
+        Ok(self)
     }
 
     /// How pictures become its input, as the file says.
@@ -74,33 +94,29 @@ impl Model {
         Ok(names)
     }
 
-    /// The preprocessing to use: a preset or `auto`, which is what the file says.
-    pub fn choose_preprocess(&self, choice: &str) -> Result<Preprocess> {
-        let input = image_input(&self.graph).map_err(|e| e.at(&self.path))?;
-        let description = if choice == "auto" {
-            let pixels = self.codes.map(|codes| codes.pixels(Preprocess::tf(input[1])));
-            self.preprocess()?.or(pixels).ok_or_else(|| {
-                Failure::input("does not say how pictures become its input")
-                    .at(&self.path)
-                    .hint("say it: --preprocess torchvision, caffe, tf, lite0, cifar or pixels")
-            })?
-        } else {
-            Preprocess::preset(choice, input[1]).ok_or_else(|| {
-                Failure::input(format!(
-                    "--preprocess {choice}: unknown; known: auto, {}",
-                    Preprocess::PRESETS.join(", ")
-                ))
-            })?
-        };
-        let makes = [description.channels.count(), description.height, description.width];
-        if makes != input {
-            let (expected, found) = (shape_text(&input), shape_text(&makes));
-            let problem =
-                format!("the input is {expected}, preprocessing '{choice}' makes {found}");
-            return Err(Failure::input(problem).at(&self.path));
-        }
-        Ok(description)
+    /// What the codes of its input stand for, where that is 8-bit in the file and
+    /// [`Model::load_float`] read it.
+    pub fn codes(&self) -> Option<Codes> {
+        self.codes
     }
+}
+
+/// Size of the file at `path`, which must not be a folder.
+pub fn check(path: &Path) -> Result<u64> {
+    let meta = std::fs::metadata(path).map_err(|e| Failure::io(path, &e))?;
+    if meta.is_dir() {
+        return Err(Failure::input("is a folder, not a model file").at(path));
+    }
+    Ok(meta.len())
+}
+
+/// What to do about an input whose height and width are open.
+pub fn open_shape(path: &Path, name: &str, shape: &Shape) -> Failure {
+    let guess = |(i, d): (usize, &Dim)| d.fixed().unwrap_or(if i == 0 { 1 } else { 224 });
+    let example: Vec<usize> = shape.dims().iter().enumerate().map(guess).collect();
+    Failure::input(format!("input '{name}' is {shape}: more than its batch is open"))
+        .at(path)
+        .hint(format!("give its shape, such as --shape {name}={}", extents(&example)))
 }
 
 fn read(path: &Path, shapes: &Shapes) -> Result<Graph> {
@@ -110,16 +126,21 @@ fn read(path: &Path, shapes: &Shapes) -> Result<Graph> {
         }
         return Ok(tflite::import(path)?);
     }
-    if shapes.is_empty() {
-        return Ok(onnx::import(path)?);
-    }
     let template = onnx::Template::open(path)?;
     let names: Vec<&str> = template.inputs().iter().map(|i| i.name.as_str()).collect();
-    Ok(template.graph(&shapes.resolve(&names)?)?)
+    template.graph(&shapes.resolve(&names)?).map_err(|error| match open_input(&error) {
+        Some((input, shape)) => open_shape(path, input, shape),
+        None => error.into(),
+    })
 }
 
-fn shape_text(shape: &[usize; 3]) -> String {
-    format!("{}x{}x{} (channels, height, width)", shape[0], shape[1], shape[2])
+/// The input whose open extents an error is about.
+fn open_input(error: &GraphError) -> Option<(&str, &Shape)> {
+    match error {
+        GraphError::InFile { source, .. } => open_input(source),
+        GraphError::NeedsShape { input, declared, .. } => Some((input, declared)),
+        _ => None,
+    }
 }
 
 /// `[c, h, w]` of the only input of an image network.
@@ -179,14 +200,31 @@ pub fn ends_in_softmax(graph: &Graph) -> bool {
     }
 }
 
-/// Writes a model whole or not at all, in the format that the name says; the folder must exist.
-pub fn save(graph: &Graph, path: &Path) -> Result<()> {
+/// A format that models are written in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// ONNX
+    Onnx,
+    /// TensorFlow Lite
+    Tflite,
+}
+
+/// The format that a file's name says; ONNX where it has no extension.
+pub fn format(path: &Path) -> Result<Format> {
     match path.extension().and_then(|e| e.to_str()).map(str::to_lowercase).as_deref() {
-        Some("tflite") => Ok(tflite::export(graph, path)?),
-        Some("onnx") | None => Ok(onnx::export(graph, path)?),
+        Some("tflite") => Ok(Format::Tflite),
+        Some("onnx") | None => Ok(Format::Onnx),
         Some(other) => Err(Failure::input(format!("'.{other}' is no format that can be written"))
             .at(path)
             .hint("name it .onnx or .tflite")),
+    }
+}
+
+/// Writes a model whole or not at all, in the format that the name says; the folder must exist.
+pub fn save(graph: &Graph, path: &Path) -> Result<()> {
+    match format(path)? {
+        Format::Tflite => Ok(tflite::export(graph, path)?),
+        Format::Onnx => Ok(onnx::export(graph, path)?),
     }
 }
 

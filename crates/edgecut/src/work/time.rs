@@ -28,7 +28,7 @@ impl Subject {
         let mut session = Session::new(plan.clone(), pool.clone());
         let mut rng = Rng::new(1);
         for (index, port) in plan.inputs().iter().enumerate() {
-            session.set_input(index, &noise(port.dtype, &port.shape, &mut rng)?)?;
+            session.set_input(index, &generated(port.dtype, &port.shape, &mut rng)?)?;
         }
         Ok(Subject { plan, session })
     }
@@ -88,7 +88,8 @@ pub fn in_turn(
     Ok(samples.into_iter().map(Times::of).collect())
 }
 
-fn noise(dtype: DType, shape: &[usize], rng: &mut Rng) -> Result<Tensor> {
+/// Noise in `[-1, 1)` for floats, any value of 8-bit integers, zeros for what may be a position.
+pub fn generated(dtype: DType, shape: &[usize], rng: &mut Rng) -> Result<Tensor> {
     let len = edgecut_graph::checked_len(shape, "input")?;
     let data: Data = match dtype {
         DType::F32 => (0..len).map(|_| rng.range(-1.0, 1.0)).collect::<Vec<f32>>().into(),

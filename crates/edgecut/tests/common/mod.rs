@@ -131,3 +131,29 @@ pub fn broken(good: &[u8], count: usize, seed: u64) -> Vec<Vec<u8>> {
         })
         .collect()
 }
+
+/// Runs the binary with `--json`, and returns its document.
+pub fn json(args: &[&str]) -> serde_json::Value {
+    let mut all = args.to_vec();
+    all.extend(["--json", "-q"]);
+    serde_json::from_str(&succeed(&all)).expect("one JSON document")
+}
+
+/// The small trained model in int8.
+pub fn toy_int8() -> PathBuf {
+    static MODEL: OnceLock<PathBuf> = OnceLock::new();
+    let make = || {
+        let path = scratch().join("toy.int8.onnx");
+        let data = ["--data", text(toy()), "--images", "64"];
+        let out = ["--out", text(&path), "-q"];
+        succeed(&[&["quantize", text(model())], &data[..], &out[..]].concat());
+        path
+    };
+    MODEL.get_or_init(make).clone()
+}
+
+/// Writes a grey picture of this width and height.
+pub fn grey_picture(path: &Path, width: u32, height: u32) {
+    let shade = |x, y| image::Luma([(x * 20 + y * 7) as u8]);
+    image::GrayImage::from_fn(width, height, shade).save(path).expect("a picture");
+}

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use super::*;
-use crate::{Node, Op, Result};
+use crate::{GraphError, Node, Op, Result};
 
 /// A rewrite with a name.
 #[derive(Clone, Copy, Debug)]
@@ -94,7 +94,26 @@ pub fn all() -> &'static [Pass] {
 /// # Errors
 /// Where `graph` is not valid.
 pub fn canonicalise(graph: &mut Graph) -> Result<Vec<Applied>> {
-    until_settled(graph, |_| true)
+    until_settled(graph, |_| true, None)
+}
+
+/// As [`canonicalise`]; `visit` sees what each pass did, with the graph before and after it, and
+/// may end the work with an error.
+///
+/// # Errors
+/// Where `graph` is not valid, and what `visit` returns.
+pub fn canonicalise_with<E: From<GraphError>>(
+    graph: &mut Graph,
+    visit: &mut dyn FnMut(&Applied, &Graph, &Graph) -> Result<(), E>,
+) -> Result<Vec<Applied>, E> {
+    let mut outcome = Ok(());
+    let mut keep = |applied: &Applied, before: &Graph, after: &Graph| {
+        if outcome.is_ok() {
+            outcome = visit(applied, before, after);
+        }
+    };
+    let applied = until_settled(graph, |_| true, Some(&mut keep))?;
+    outcome.map(|()| applied)
 }
 
 /// As [`canonicalise`], without the passes that compute new weights: a graph that trains as
@@ -103,10 +122,17 @@ pub fn canonicalise(graph: &mut Graph) -> Result<Vec<Applied>> {
 /// # Errors
 /// Where `graph` is not valid.
 pub fn simplify(graph: &mut Graph) -> Result<Vec<Applied>> {
-    until_settled(graph, |pass| !pass.folds_parameters)
+    until_settled(graph, |pass| !pass.folds_parameters, None)
 }
 
-fn until_settled(graph: &mut Graph, wanted: impl Fn(&Pass) -> bool) -> Result<Vec<Applied>> {
+/// What watches the passes: the pass, the graph before it, the graph after it.
+type Visit<'a> = &'a mut dyn FnMut(&Applied, &Graph, &Graph);
+
+fn until_settled(
+    graph: &mut Graph,
+    wanted: impl Fn(&Pass) -> bool,
+    mut visit: Option<Visit>,
+) -> Result<Vec<Applied>> {
     graph.validate()?;
     let mut applied = vec![];
     let mut known = Known::of(graph);
@@ -114,7 +140,12 @@ fn until_settled(graph: &mut Graph, wanted: impl Fn(&Pass) -> bool) -> Result<Ve
         let before = applied.len();
         let runs = |p: &&Pass| wanted(p) && (round < FOLDING_ROUNDS || p.name != "fold_constants");
         for pass in all().iter().filter(runs) {
-            applied.extend(apply(pass, graph, &mut known)?);
+            let original = visit.is_some().then(|| graph.clone());
+            let Some(did) = apply(pass, graph, &mut known)? else { continue };
+            if let (Some(visit), Some(original)) = (&mut visit, &original) {
+                visit(&did, original, graph);
+            }
+            applied.push(did);
         }
         if applied.len() == before {
             break;

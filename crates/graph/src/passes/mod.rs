@@ -29,7 +29,7 @@ mod shuffles;
 mod transposes;
 
 pub use activations::{gelu, hard_sigmoid, hard_swish, mish, silu};
-pub use canonical::{Applied, Pass, all, canonicalise, simplify};
+pub use canonical::{Applied, Pass, all, canonicalise, canonicalise_with, simplify};
 pub use check::{Difference, check};
 pub use clamps::{clamps, leaky_relu};
 pub use fold_affine::fold_affine;

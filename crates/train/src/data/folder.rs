@@ -9,7 +9,7 @@
 use super::limits::{MAX_CLASSES, MAX_FOLDER_FILES, MAX_IMAGE_BYTES, MAX_SIDE};
 use super::{DataError, Dataset, Image, Result};
 use image::{DynamicImage, ImageReader, Limits};
-use std::io::BufReader;
+use std::io::{Cursor, Read};
 use std::path::{Path, PathBuf};
 
 const TRAIN: [&str; 2] = ["train", "training"];
@@ -170,9 +170,18 @@ pub(crate) fn decode(path: &Path, into: &mut Image) -> Result<()> {
         DataError::format(path, format!("cannot be decoded: {error}; replace or remove the file"))
     };
     // The content decides the format; a reader made from a path would believe the name.
-    let file = BufReader::new(super::read::open_file(path)?.0);
-    let mut reader =
-        ImageReader::new(file).with_guessed_format().map_err(|error| DataError::io(path, error))?;
+    let (file, size) = super::read::open_file(path)?;
+    if size > MAX_IMAGE_BYTES {
+        return Err(DataError::format(path, format!("is larger than {MAX_IMAGE_BYTES} bytes")));
+    }
+    let mut bytes = Vec::with_capacity(size as usize);
+    file.take(MAX_IMAGE_BYTES).read_to_end(&mut bytes).map_err(|e| DataError::io(path, e))?;
+    if super::jpeg::decode(&bytes, into).is_some() {
+        return Ok(());
+    }
+    let mut reader = ImageReader::new(Cursor::new(bytes))
+        .with_guessed_format()
+        .map_err(|error| DataError::io(path, error))?;
     if reader.format().is_none() {
         return Err(DataError::format(path, "is neither JPEG nor PNG"));
     }

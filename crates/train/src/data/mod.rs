@@ -4,6 +4,7 @@
 //! | --- | --- |
 //! | [`open`](mod@open) | a name or path -> training and test part |
 //! | [`idx`], [`folder`], [`cifar`], [`numpy`] | files -> a [`Dataset`] |
+//! | `jpeg` | JPEG files -> pixels, to the bit as libjpeg |
 //! | [`registry`] | known sets: list, check, fetch |
 //! | [`subset`] | parts of a set, deterministic splits |
 //! | [`transform`] | a picture -> the network's input; stored with the exported model |
@@ -19,6 +20,7 @@ pub mod cifar;
 mod error;
 pub mod folder;
 pub mod idx;
+mod jpeg;
 pub mod limits;
 pub mod loader;
 mod memory;

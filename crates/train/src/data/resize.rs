@@ -62,7 +62,9 @@ pub(crate) fn resize(
     }
 }
 
-fn crop(source: &Image, window: Window, out: &mut Image) {
+/// Puts `window` of `source` into `out`.
+pub(crate) fn crop(source: &Image, window: Window, out: &mut Image) {
+    out.reset(window.h, window.w, source.c);
     let stride = window.w * source.c;
     for (y, row) in out.pixels.chunks_exact_mut(stride).enumerate() {
         let start = ((window.top + y) * source.w + window.left) * source.c;
@@ -169,7 +171,6 @@ mod tests {
                 resize(&source, size, whole(size[0], size[1]), &mut all, &mut Vec::new());
                 let window = Window { top: 3, left: 2, h: 8, w: 6 };
                 resize(&source, size, window, &mut part, &mut Vec::new());
-                cut.reset(window.h, window.w, c);
                 crop(&all, window, &mut cut);
                 assert_eq!(part, cut, "{size:?} of {c} channels");
             }

@@ -4,7 +4,7 @@
 //! that training, quantisation, evaluation and the device all feed a network the same numbers.
 
 use super::limits::MAX_SIDE;
-use super::resize::{Window, resize};
+use super::resize::{Window, crop, resize};
 use super::{DataError, Image, Result};
 use serde::{Deserialize, Serialize};
 
@@ -33,7 +33,7 @@ impl Channels {
     }
 }
 
-/// How a picture of another size is brought to the input's size. Both are bilinear with
+/// How a picture of another size is brought to the input's size. All are bilinear with
 /// antialiasing, bit for bit Pillow's `BILINEAR`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "policy")]
@@ -45,6 +45,12 @@ pub enum Resize {
     ShorterSide {
         /// Pixels of the shorter side; at least the larger of height and width.
         size: usize,
+    },
+    /// A part of the largest centred rectangle with the input's aspect ratio, brought to height x
+    /// width, as TensorFlow's `central_crop` and `resize` do with square pictures.
+    Centre {
+        /// Thousandths of the rectangle's sides that are kept, 1 to 1000.
+        per_mille: u16,
     },
 }
 
@@ -83,20 +89,22 @@ impl Preprocess {
         Preprocess { mean: vec![104.0, 117.0, 123.0], ..Preprocess::cropped(side, Channels::Bgr) }
     }
 
-    /// TensorFlow's MobileNets: RGB, `x / 127.5 - 1`.
+    /// TensorFlow's MobileNets: RGB, `x / 127.5 - 1`, the centre 0.875.
     pub fn tf(side: usize) -> Preprocess {
         Preprocess {
             scale: 1.0 / 127.5,
             mean: vec![1.0; 3],
+            resize: Resize::Centre { per_mille: 875 },
             ..Preprocess::cropped(side, Channels::Rgb)
         }
     }
 
-    /// EfficientNet-Lite: RGB, `(x - 127) / 128`.
+    /// EfficientNet-Lite: RGB, `(x - 127) / 128`, the centre 0.875.
     pub fn lite0(side: usize) -> Preprocess {
         Preprocess {
             mean: vec![127.0; 3],
             std: vec![128.0; 3],
+            resize: Resize::Centre { per_mille: 875 },
             ..Preprocess::cropped(side, Channels::Rgb)
         }
     }
@@ -185,6 +193,11 @@ impl Preprocess {
                 format!("size {size} must be at least height and width, at most {MAX_SIDE}"),
             );
         }
+        if let Resize::Centre { per_mille } = self.resize
+            && !(1..=1000).contains(&per_mille)
+        {
+            return invalid("resize", format!("per_mille is {per_mille}, must be 1 to 1000"));
+        }
         let n = self.channels.count();
         if self.mean.len() != n || self.std.len() != n {
             return invalid(
@@ -223,6 +236,7 @@ impl Preprocess {
 pub struct Transform {
     preprocess: Preprocess,
     tables: Vec<[f32; 256]>,
+    centre: Image,
     converted: Image,
     fitted: Image,
     rows: Vec<u8>,
@@ -242,6 +256,7 @@ impl Transform {
         Ok(Transform {
             preprocess: preprocess.clone(),
             tables,
+            centre: Image::default(),
             converted: Image::default(),
             fitted: Image::default(),
             rows: Vec::new(),
@@ -288,6 +303,20 @@ impl Transform {
                 format!("{}x{}x{} with {} bytes", image.h, image.w, image.c, image.pixels.len()),
             ));
         }
+        if let Resize::Centre { per_mille } = self.preprocess.resize {
+            let target = [self.preprocess.height, self.preprocess.width];
+            let window = centre([image.h, image.w], target, per_mille.into());
+            let mut kept = std::mem::take(&mut self.centre);
+            crop(image, window, &mut kept);
+            self.fit_whole(&kept, out);
+            self.centre = kept;
+        } else {
+            self.fit_whole(image, out);
+        }
+        Ok(())
+    }
+
+    fn fit_whole(&mut self, image: &Image, out: &mut Image) {
         let channels = if self.preprocess.channels == Channels::Gray { 1 } else { 3 };
         let (size, window) = placement(&self.preprocess, [image.h, image.w]);
         match (image.c, channels) {
@@ -302,7 +331,6 @@ impl Transform {
             }
             _ => resize(image, size, window, out, &mut self.rows),
         }
-        Ok(())
     }
 
     /// The `f32` half: a table look-up per value, `[h, w, c]`.
@@ -348,7 +376,8 @@ fn source_channel(channels: Channels, k: usize) -> usize {
 fn placement(preprocess: &Preprocess, [h, w]: [usize; 2]) -> ([usize; 2], Window) {
     let [height, width] = [preprocess.height, preprocess.width];
     let [full_h, full_w] = match preprocess.resize {
-        Resize::Exact => [height, width],
+        // The centre was cut out before.
+        Resize::Exact | Resize::Centre { .. } => [height, width],
         // torchvision truncates the longer side.
         Resize::ShorterSide { size } if h <= w => [size, size * w / h],
         Resize::ShorterSide { size } => [size * h / w, size],
@@ -361,6 +390,19 @@ fn placement(preprocess: &Preprocess, [h, w]: [usize; 2]) -> ([usize; 2], Window
     let window =
         Window { top: margin(full_h, height), left: margin(full_w, width), h: height, w: width };
     ([full_h, full_w], window)
+}
+
+/// `per_mille` of the largest rectangle of `height x width`'s aspect ratio in the middle of `h x w`.
+fn centre([h, w]: [usize; 2], [height, width]: [usize; 2], per_mille: usize) -> Window {
+    let rounded = |n: usize, d: usize| (n + d / 2) / d;
+    // Pictures have at most 2^16 pixels a side: no product overflows.
+    let [full_h, full_w] = match h * width <= w * height {
+        true => [h, rounded(h * width, height).min(w)],
+        false => [rounded(w * height, width).min(h), w],
+    };
+    let kept = |full: usize| rounded(full * per_mille, 1000).max(1);
+    let (kept_h, kept_w) = (kept(full_h), kept(full_w));
+    Window { top: (h - kept_h) / 2, left: (w - kept_w) / 2, h: kept_h, w: kept_w }
 }
 
 /// ITU-R 601 luma in 16-bit fixed point, as Pillow's `convert("L")`.

@@ -3,6 +3,7 @@
 mod fetch;
 mod files;
 mod hostile;
+mod jpeg;
 mod loader;
 mod open;
 mod oracle;

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::Command;
 
 /// Runs a script; `None`, with a line that says so, where `imports` fail.
-fn python(folder: &Path, imports: &str, script: &str) -> Option<()> {
+pub fn python(folder: &Path, imports: &str, script: &str) -> Option<()> {
     let python = std::env::var("EDGECUT_PYTHON").unwrap_or_else(|_| "python3".into());
     let run = |code: &str| Command::new(&python).args(["-c", code]).current_dir(folder).output();
     if !run(&format!("import {imports}")).is_ok_and(|out| out.status.success()) {
@@ -50,7 +50,13 @@ fn resizing_is_pillows_bit_for_bit() {
              fw, fh = (int(s * {w} / {h}), s) if {h} <= {w} else (s, int(s * {h} / {w}))\n\
              t, l = int(round((fh - {ch}) / 2.0)), int(round((fw - {cw}) / 2.0))\n\
              im = im.resize((fw, fh), I.BILINEAR).crop((l, t, l + {cw}, t + {ch}))\n\
-             open('{i}.crop', 'wb').write(im.tobytes())\n"
+             open('{i}.crop', 'wb').write(im.tobytes())\n\
+             im = I.frombytes('RGB', ({w}, {h}), open('{i}.raw', 'rb').read())\n\
+             fh, fw = ({h}, min(({h} * {cw} + {ch} // 2) // {ch}, {w})) if {h} * {cw} <= {w} * {ch} else (min(({w} * {ch} + {cw} // 2) // {cw}, {h}), {w})\n\
+             kh, kw = (fh * 875 + 500) // 1000, (fw * 875 + 500) // 1000\n\
+             t, l = ({h} - kh) // 2, ({w} - kw) // 2\n\
+             im = im.crop((l, t, l + kw, t + kh)).resize(({cw}, {ch}), I.BILINEAR)\n\
+             open('{i}.centre', 'wb').write(im.tobytes())\n"
         );
     }
     if python(dir.path(), "PIL", &script).is_none() {
@@ -63,6 +69,8 @@ fn resizing_is_pillows_bit_for_bit() {
         let grey = Preprocess::plain([ch, cw, 1], vec![0.0], vec![1.0]);
         assert!(pixels(rgb.clone(), &image) == expected("exact"), "exact, case {i}");
         assert!(pixels(grey, &image) == expected("grey"), "grey, case {i}");
+        let centre = Preprocess { resize: Resize::Centre { per_mille: 875 }, ..rgb.clone() };
+        assert!(pixels(centre, &image) == expected("centre"), "centre, case {i}");
         let cropped = Preprocess { resize: Resize::ShorterSide { size }, ..rgb };
         assert!(pixels(cropped, &image) == expected("crop"), "crop, case {i}");
     }

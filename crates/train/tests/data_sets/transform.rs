@@ -68,6 +68,23 @@ fn grey_becomes_equal_channels_and_back() {
 }
 
 #[test]
+fn the_centre_of_a_picture_is_cut_out_first() {
+    // The middle half of each side is 200, all else 0: only the middle is left.
+    let (h, w) = (20, 12);
+    let inside = |i: usize, n: usize| (n / 4..n - n / 4).contains(&i);
+    let value = |i: usize| if inside(i / w, h) && inside(i % w, w) { 200 } else { 0 };
+    let image = Image { h, w, c: 1, pixels: (0..h * w).map(value).collect() };
+    for (side_h, side_w) in [(10, 6), (5, 3), (40, 24)] {
+        let mut preprocess = Preprocess::plain([side_h, side_w, 1], vec![0.0], vec![1.0]);
+        preprocess.scale = 1.0;
+        preprocess.resize = Resize::Centre { per_mille: 500 };
+        let mut out = vec![0.0; side_h * side_w];
+        preprocess.apply(&image, &mut out).unwrap();
+        assert!(out.iter().all(|&v| v == 200.0), "{side_h}x{side_w}");
+    }
+}
+
+#[test]
 fn json_round_trip_is_exact() {
     for preprocess in [
         Preprocess::torchvision(224),
@@ -91,6 +108,8 @@ fn impossible_descriptions_are_errors() {
         Preprocess { width: 1 << 40, ..good.clone() },
         Preprocess { resize: Resize::ShorterSide { size: 7 }, ..good.clone() },
         Preprocess { resize: Resize::ShorterSide { size: usize::MAX }, ..good.clone() },
+        Preprocess { resize: Resize::Centre { per_mille: 0 }, ..good.clone() },
+        Preprocess { resize: Resize::Centre { per_mille: 1001 }, ..good.clone() },
         Preprocess { mean: vec![0.0], ..good.clone() },
         Preprocess { std: vec![1.0, 0.0, 1.0], ..good.clone() },
         Preprocess { std: vec![1.0, f32::NAN, 1.0], ..good.clone() },
