@@ -40,8 +40,13 @@ impl ShuffleNetV1 {
         let scaled =
             |c: usize, divisor| make_divisible(c as f64 * decimal(settings.width), divisor);
         let (mut net, x) = settings.start(Style::TORCH)?;
-        // What a unit of stride 2 adds to its input's channels must be a multiple of g as well.
-        let stem = scaled(24, if g == 3 { 12 } else { g.max(4) });
+        // What a unit of stride 2 adds to its input's channels must be a multiple of g as well. From
+        // a scale of 1 on, the first convolution has 24 for each whole one: the 292 M and 524 M
+        // multiply-adds that the paper gives for the scales 1.5 and 2 (g = 3) are those of 24 and 48.
+        let stem = match settings.width {
+            whole if whole >= 1.0 => 24 * whole as usize,
+            _ => scaled(24, if g == 3 { 12 } else { g.max(4) }),
+        };
         let x = net.conv_norm(x, ["conv1", "bn1"], Filter::square(stem, 3, 2), Act::Relu)?;
         let mut x = net.b.max_pool(x, Window::same(3, 2))?;
         let stages = UNITS.iter().zip([channels, channels * 2, channels * 4]).enumerate();
