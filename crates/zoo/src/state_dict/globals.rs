@@ -16,7 +16,8 @@ pub(super) enum Global {
     RebuildParameter,
     /// `torch.FloatStorage` and its like: the element type of a storage.
     Storage(Kind),
-    /// Something that says nothing about weights: a dtype, a device.
+    /// Something that says nothing about weights: a dtype, a device, a set. A call of it makes
+    /// nothing.
     Inert,
 }
 
@@ -53,7 +54,11 @@ impl Global {
             ("torch._utils", "_rebuild_parameter" | "_rebuild_parameter_with_state") => {
                 Some(Global::RebuildParameter)
             }
-            ("torch", "device") => Some(Global::Inert),
+            ("torch", "device") | ("torch.serialization", "_get_layout") => Some(Global::Inert),
+            // What Python 2 and 3 call so, and bytes, as protocol 2 writes them.
+            ("builtins" | "__builtin__", "set" | "frozenset" | "bytearray" | "complex")
+            | ("collections", "Counter")
+            | ("_codecs", "encode") => Some(Global::Inert),
             ("torch", name) if DTYPES.contains(&name) => Some(Global::Inert),
             ("torch" | "torch.cuda", name) => Kind::of_storage(name).map(Global::Storage),
             _ => None,
