@@ -129,6 +129,12 @@ impl From<edgecut_zoo::ZooError> for Failure {
     }
 }
 
+impl From<edgecut_zoo::state_dict::StateDictError> for Failure {
+    fn from(error: edgecut_zoo::state_dict::StateDictError) -> Failure {
+        Failure::input(error.to_string())
+    }
+}
+
 impl From<edgecut_train::data::DataError> for Failure {
     fn from(error: edgecut_train::data::DataError) -> Failure {
         match error {

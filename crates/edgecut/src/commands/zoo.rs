@@ -8,7 +8,7 @@ use edgecut_zoo::{Architecture, Options, state_dict};
 use serde::Serialize;
 
 use crate::cli::Global;
-use crate::errors::{Failure, Result};
+use crate::errors::Result;
 use crate::work::model;
 use crate::{files, term};
 
@@ -63,6 +63,9 @@ struct Row {
     /// Tensors taken from the weights file.
     #[serde(skip_serializing_if = "Option::is_none")]
     loaded: Option<usize>,
+    /// Names in the weights file that the architecture does not have.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    unused: Option<Vec<String>>,
 }
 
 /// Lists, or builds one.
@@ -89,6 +92,7 @@ fn row(architecture: &Architecture, graph: &Graph) -> Result<Row> {
         peak_activation_bytes: cost.peak_activation_bytes,
         written: None,
         loaded: None,
+        unused: None,
     })
 }
 
@@ -137,16 +141,14 @@ fn one(args: &Args, name: &str, global: &Global) -> Result<()> {
     let mut graph = architecture.build(&options)?;
     let loaded = match &args.weights {
         Some(path) => {
-            let weights =
-                state_dict::read(path).map_err(|e| Failure::input(e.to_string()).at(path))?;
-            let loaded = state_dict::load(&mut graph, &weights)
-                .map_err(|e| Failure::input(e.to_string()).at(path))?;
-            Some(loaded)
+            let weights = state_dict::read(path)?;
+            Some(state_dict::load(&mut graph, &weights)?)
         }
         None => None,
     };
     let mut row = row(architecture, &graph)?;
     row.loaded = loaded.as_ref().map(|l| l.assigned.len());
+    row.unused = loaded.map(|l| l.unused);
     if let Some(path) = &args.out {
         model::save(&graph, path)?;
         row.written = Some(path.clone());
@@ -157,12 +159,21 @@ fn one(args: &Args, name: &str, global: &Global) -> Result<()> {
     files::print(&table(std::slice::from_ref(&row)));
     files::print(&format!("{} ({}, arXiv:{})", row.summary, row.paper, row.arxiv));
     files::print(&format!("{}; {}", row.summary, row.paper));
-    if let (Some(loaded), Some(path)) = (&loaded, &args.weights) {
-        let (used, unused) = (loaded.assigned.len(), loaded.unused.len());
-        files::print(&format!("{used} tensors from {}, {unused} unused", path.display()));
+    if let (Some(path), Some(loaded), Some(unused)) = (&args.weights, row.loaded, &row.unused) {
+        files::print(&format!("{loaded} tensors from {}", path.display()));
+        if !unused.is_empty() {
+            files::print(&format!("{} in the file are unused: {}", unused.len(), first(unused)));
+        }
     }
     if let Some(path) = &args.out {
         files::print(&format!("{} written", path.display()));
     }
     Ok(())
+}
+
+/// The first few names.
+fn first(names: &[String]) -> String {
+    const SHOWN: usize = 4;
+    let rest = if names.len() > SHOWN { ", ..." } else { "" };
+    format!("{}{rest}", names[..names.len().min(SHOWN)].join(", "))
 }
