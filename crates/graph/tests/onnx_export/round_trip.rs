@@ -4,7 +4,7 @@ use edgecut_graph::{Data, Graph, GraphError, Tensor, ValueId, interpret, onnx};
 use edgecut_testkit::{Family, operator_cases, random_chain, random_graph, random_inputs};
 
 /// Fails with what is different.
-fn round_trip(graph: &Graph, inputs: &[Tensor]) -> Result<(), String> {
+pub fn round_trip(graph: &Graph, inputs: &[Tensor]) -> Result<(), String> {
     let text = |e: GraphError| e.to_string();
     let bytes = onnx::to_bytes(graph).map_err(text)?;
     let again = onnx::from_bytes("again", &bytes).map_err(text)?;
@@ -40,7 +40,7 @@ fn bits(tensors: &[Tensor]) -> Vec<(Vec<usize>, Vec<u32>, Option<Data>)> {
     tensors.iter().map(of).collect()
 }
 
-fn check(cases: impl Iterator<Item = (String, Graph, Vec<Tensor>)>) {
+pub fn check(cases: impl Iterator<Item = (String, Graph, Vec<Tensor>)>) {
     let mut wrong = vec![];
     for (name, graph, inputs) in cases {
         if let Err(problem) = round_trip(&graph, &inputs) {

@@ -1,0 +1,6 @@
+//! What is exported: valid, the same in ONNX Runtime, and the same function after a round trip.
+
+mod collections;
+mod operators;
+mod peer;
+mod round_trip;
