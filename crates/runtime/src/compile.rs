@@ -1,7 +1,7 @@
 //! From a graph to a plan, ahead of time.
 
 use edgecut_graph::infer::infer_node;
-use edgecut_graph::{Graph, Node, Shape, ValueId, checked_len, passes};
+use edgecut_graph::{Graph, Node, Op, Shape, ValueId, checked_len, passes};
 use edgecut_kernels::Isa;
 use edgecut_kernels::arena::Span;
 
@@ -26,7 +26,8 @@ impl Default for CompileOptions {
     }
 }
 
-/// Compiles `graph`: folds BatchNorm and constants, fuses, packs weights, plans memory.
+/// Compiles `graph`: rewrites it ([`passes::canonicalise`]; in a quantised graph only what keeps
+/// every bit), folds BatchNorm and constants, fuses, packs weights, plans memory.
 ///
 /// The graph is not changed. Dimensions without a fixed size take `options.batch`; for models whose
 /// inputs have several of them there is [`Model`](crate::Model).
@@ -40,8 +41,7 @@ pub fn compile(graph: &Graph, options: &CompileOptions) -> Result<Plan> {
 
 /// Compiles a graph whose shapes are all fixed.
 pub(crate) fn compile_fixed(mut graph: Graph, isa: Isa) -> Result<Plan> {
-    passes::fold_batch_norm(&mut graph)?;
-    graph.remove_unused();
+    rewrite(&mut graph)?;
     let mut lowered = lower(&graph)?;
     let (places, arena_bytes) = place(&mut lowered)?;
     let ports = |values: &[ValueId], slots: &[Slot]| {
@@ -52,6 +52,27 @@ pub(crate) fn compile_fixed(mut graph: Graph, isa: Isa) -> Result<Plan> {
         (ports(&graph.inputs, &lowered.inputs), ports(&graph.outputs, &lowered.outputs));
     let (steps, infos) = lowered.steps.into_iter().map(|e| (e.step, e.info)).unzip();
     Ok(Plan { steps, infos, places, inputs, outputs, arena_bytes, isa })
+}
+
+/// Brings the graph into the form that lowering knows best. A float graph is canonicalised, which
+/// changes results by rounding at most. In a quantised one a rounding could tip an integer over, so
+/// it sees only the passes that keep every bit; functions spelled in several operators become
+/// tables there, whatever they are. BatchNorm is folded in both.
+fn rewrite(graph: &mut Graph) -> Result<()> {
+    let converts = |op: &Op| matches!(op, Op::Quantize { .. } | Op::Dequantize { .. });
+    if graph.nodes.iter().any(|node| converts(&node.op)) {
+        passes::remove_identities(graph)?;
+        passes::channel_shuffle(graph)?;
+        passes::depth_to_space(graph)?;
+        passes::merge_transposes(graph)?;
+        passes::merge_reshapes(graph)?;
+        passes::pad_into_conv(graph)?;
+        passes::fold_batch_norm(graph)?;
+        graph.remove_unused();
+    } else {
+        passes::canonicalise(graph)?;
+    }
+    Ok(())
 }
 
 fn port(graph: &Graph, id: ValueId, slot: Slot) -> Port {

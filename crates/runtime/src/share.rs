@@ -77,6 +77,7 @@ mod tests {
         let x = b.input("x", ["n".into(), 3.into(), 8.into(), 8.into()]);
         let x = b.conv(x, "stem", 8, Window::same(3, 1), 1, true).unwrap();
         let x = b.conv(x, "depthwise", 8, Window::same(3, 1), 8, false).unwrap();
+        let x = b.relu(x).unwrap();
         let shift = b.constant("shift", edgecut_graph::Tensor::zeros([8, 1, 1]).unwrap());
         let x = b.add(x, shift).unwrap();
         let x = b.global_average_pool(x).unwrap();
