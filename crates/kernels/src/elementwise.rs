@@ -9,6 +9,7 @@ mod functions;
 mod walk;
 
 pub use binary::{Binary, Operand, add, add_to, binary};
+pub(crate) use binary::{Row, apply_row};
 pub use walk::{Walk, broadcast};
 
 use crate::Ctx;

@@ -247,6 +247,66 @@ fn additions_and_averages() {
 }
 
 #[test]
+fn functions_of_two_tensors_are_exact() {
+    use edgecut_graph::Binary;
+    for seed in 0..60 {
+        let mut q = Qdq::new(seed);
+        let c = 1 + q.rng.below(20);
+        let shape = [2, c, 5, 7];
+        let other = [&shape[..], &[1, c, 1, 1], &[2, c, 1, 1], &[2, 1, 5, 7], &[1, 1, 1, 7]];
+        let (a, b) = (q.quantised_input(&shape), q.quantised_input(other[seed as usize % 5]));
+        let op = [Binary::Add, Binary::Mul, Binary::Sub, Binary::Max, Binary::Min, Binary::Div];
+        let op = op[seed as usize % 6];
+        let gate = q.node(Op::Unary(Unary::Sigmoid), &[b]);
+        let mut y = q.node(Op::Binary(op), &[a, if seed % 4 == 0 { gate } else { b }]);
+        if seed % 2 == 0 {
+            y = q.node(Op::RELU6, &[y]);
+        }
+        let (y, _) = q.requantise(y, 5.0);
+        let silu = q.node(Op::Unary(Unary::Sigmoid), &[a]);
+        let silu = q.node(Op::Binary(Binary::Mul), &[a, silu]);
+        let (silu, _) = q.requantise(silu, 3.0);
+        let graph = q.finish(&[y, silu]);
+        assert!(integer_only(&graph), "seed {seed}");
+        exact(&graph, seed, &format!("seed {seed} {op:?}"));
+    }
+}
+
+#[test]
+fn moves_of_8_bit_data_stay_8_bit() {
+    use edgecut_graph::{Coordinates, Nearest, Resize, ResizeAxis, ResizeMode};
+    for seed in 0..20 {
+        let mut q = Qdq::new(seed);
+        let a = q.quantised_input(&[2, 6, 4, 5]);
+        let shuffle = q.node(Op::ChannelShuffle { groups: 3 }, &[a]);
+        let cut = edgecut_graph::Cut { axis: 1, start: 2, len: 3, step: 1 };
+        let slice = q.node(Op::Slice { cuts: vec![cut] }, &[shuffle]);
+        let axis = |axis, len| ResizeAxis { axis, len, scale: 2.0, region: (0.0, 1.0) };
+        let up = q.node(
+            Op::Resize(Resize {
+                axes: vec![axis(2, 8), axis(3, 10)],
+                mode: ResizeMode::Nearest(Nearest::Floor),
+                coordinates: Coordinates::Asymmetric,
+                antialias: false,
+                exclude_outside: false,
+                extrapolation: 0.0,
+            }),
+            &[slice],
+        );
+        let (up, real) = q.requantise(up, 2.5);
+        let space = q.node(Op::SpaceToDepth { block: 2 }, &[real]);
+        let edge =
+            Op::Pad { before: vec![0, 0, 1, 1], after: vec![0, 0, 2, 0], mode: PadMode::Reflect };
+        let edge = q.node(edge, &[space]);
+        let (edge, _) = q.requantise(edge, 2.5);
+        let graph = q.finish(&[up, edge]);
+        let kinds = kinds(&plan(&graph, 1, Isa::detect()));
+        assert!(!kinds.contains(&"dequantize"), "seed {seed}: {kinds:?}");
+        exact(&graph, seed, &format!("seed {seed}"));
+    }
+}
+
+#[test]
 fn what_only_moves_or_maps_codes_is_exact() {
     for seed in 0..30 {
         let mut q = Qdq::new(seed);

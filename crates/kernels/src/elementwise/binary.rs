@@ -44,7 +44,7 @@ pub enum Operand<'a> {
 
 /// A row of an operand.
 #[derive(Clone, Copy)]
-pub(super) enum Row<'a> {
+pub(crate) enum Row<'a> {
     Values(&'a [f32]),
     Value(f32),
 }
@@ -150,7 +150,7 @@ simd_fn! {
 
 /// `out = clamp(a op b)` of rows.
 #[inline(always)]
-pub(super) fn apply_row(
+pub(crate) fn apply_row(
     op: Binary,
     a: Row<'_>,
     b: Row<'_>,

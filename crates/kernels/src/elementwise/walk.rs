@@ -48,6 +48,34 @@ impl Walk {
         (self.dims[self.rank - 1], self.strides[self.rank - 1])
     }
 
+    /// Calls `body` with pieces of `out` in which both operands move by constant steps: where each
+    /// operand begins, and its step.
+    ///
+    /// # Panics
+    /// If `out` is not as long as the walk.
+    pub(crate) fn run<T: Send>(
+        &self,
+        ctx: Ctx,
+        out: &mut [T],
+        body: impl Fn([usize; 2], [usize; 2], &mut [T]) + Sync,
+    ) {
+        assert_eq!(out.len(), self.dims.iter().product::<usize>());
+        if out.is_empty() {
+            return;
+        }
+        let (len, steps) = self.inner();
+        // One long row is cut, many short ones are taken together.
+        let single = self.rank == 1;
+        let (rows, width) = if single { (1, len.min(TASK)) } else { ((TASK / len).max(1), len) };
+        ctx.pool.for_each_chunk_mut(out, rows * width, |task, out| {
+            for (i, out) in out.chunks_mut(width).enumerate() {
+                let row = task * rows + i;
+                let start = if single { steps.map(|s| row * width * s) } else { self.start(row) };
+                body(start, steps, out);
+            }
+        });
+    }
+
     /// Where row `row` of the innermost dimension begins in both operands.
     fn start(&self, mut row: usize) -> [usize; 2] {
         let mut at = [0; 2];
@@ -73,21 +101,8 @@ pub fn broadcast(
     clamp: Option<(f32, f32)>,
     out: &mut [f32],
 ) {
-    assert_eq!(out.len(), walk.dims.iter().product::<usize>());
-    let (len, [sa, sb]) = walk.inner();
-    if out.is_empty() {
-        return;
-    }
-    // One long row is cut, many short ones are taken together.
-    let (rows, width) =
-        if walk.rank == 1 { (1, len.min(TASK)) } else { ((TASK / len).max(1), len) };
-    ctx.pool.for_each_chunk_mut(out, rows * width, |task, out| {
-        for (i, out) in out.chunks_mut(width).enumerate() {
-            let row = task * rows + i;
-            let [a0, b0] =
-                if walk.rank == 1 { [row * width * sa, row * width * sb] } else { walk.start(row) };
-            strided_row(ctx.isa, op, (&a[a0..], sa), (&b[b0..], sb), clamp, out);
-        }
+    walk.run(ctx, out, |[a0, b0], [sa, sb], out| {
+        strided_row(ctx.isa, op, (&a[a0..], sa), (&b[b0..], sb), clamp, out);
     });
 }
 

@@ -29,7 +29,7 @@ mod requant;
 pub use affine::{Affine, dequantize, quantize};
 pub use conv::{conv, conv_scratch_len};
 pub use depthwise::{DepthwiseWeights, depthwise};
-pub use elementwise::{Addend, add, lookup, lookup_table};
+pub use elementwise::{Meaning, Numbers, binary, lookup, lookup_table};
 pub use gemm::{Output, gemm};
 pub use pack::PackedWeights;
 pub use pool2d::{average_pool, global_average_pool, max_pool};

@@ -91,7 +91,12 @@ impl Lowering<'_> {
     }
 
     /// How far `value` moves along each dimension in memory of a result that it broadcasts to.
-    fn steps_along(&self, value: ValueId, result: &[usize], row_major: bool) -> Vec<usize> {
+    pub(super) fn steps_along(
+        &self,
+        value: ValueId,
+        result: &[usize],
+        row_major: bool,
+    ) -> Vec<usize> {
         let shape = self.shape(value);
         let (missing, strides) = (result.len() - shape.len(), order::strides(&shape, row_major));
         let step = |axis: usize| match axis.checked_sub(missing) {

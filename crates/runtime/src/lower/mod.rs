@@ -178,6 +178,9 @@ impl<'g> Lowering<'g> {
             Op::Tile { repeats } => self.tile(node, repeats),
             Op::Gather { axis } => self.gather_constant(node, *axis),
             Op::Pad { before, mode, .. } => self.pad(node, before, *mode),
+            Op::MaxPool(pool) if self.dtype(node.output()).is_quantised() => {
+                self.byte_max_pool(node, pool)
+            }
             Op::Resize(resize) => self.nearest(node, resize),
             Op::ChannelShuffle { groups } => self.channel_shuffle(node, *groups),
             Op::DepthToSpace { block, order } => self.depth_to_space(node, *block, *order),
@@ -201,7 +204,7 @@ impl<'g> Lowering<'g> {
             Op::BatchNorm { epsilon, .. } => self.batch_norm(node, *epsilon),
             Op::Unary(unary) => Ok(self.tabulate(node)? || self.unary(node, *unary)?),
             Op::Binary(binary) => Ok(self.tabulate(node)?
-                || self.quantised_add(index, *binary)?
+                || self.quantised_binary(index, *binary)?
                 || self.binary(index, *binary)?),
             Op::MaxPool(pool) => self.max_pool(node, pool),
             Op::AveragePool(pool) => self.average_pool(index, pool),

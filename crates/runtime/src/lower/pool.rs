@@ -28,7 +28,13 @@ impl Lowering<'_> {
             self.held[y.index()].view = Some(View { slot, ..view });
             return Ok(true);
         }
-        self.float_pool(node, shape, PoolKind::Max, "max_pool")
+        self.windows(node, shape, PoolKind::Max, "max_pool")
+    }
+
+    /// Maximum over windows of 8-bit integers.
+    pub(super) fn byte_max_pool(&mut self, node: &Node, pool: &Pool) -> Result<bool> {
+        let shape = pool_shape(pool, &self.shape(node.input(0)?), &self.shape(node.output()));
+        self.windows(node, shape, PoolKind::MaxBytes, "max_pool.int8")
     }
 
     /// Mean over windows.
@@ -46,10 +52,10 @@ impl Lowering<'_> {
             true => Divisor::Padded { bottom, right },
             false => Divisor::Data,
         };
-        self.float_pool(node, shape, PoolKind::Average(divisor), "average_pool")
+        self.windows(node, shape, PoolKind::Average(divisor), "average_pool")
     }
 
-    fn float_pool(
+    fn windows(
         &mut self,
         node: &Node,
         shape: ConvShape,

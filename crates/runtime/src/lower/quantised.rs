@@ -6,14 +6,17 @@
 //! instance weights beyond int8 or sums beyond int32, runs in float as it is written.
 
 use edgecut_graph::{Binary, Conv, DType, Node, ValueId};
+use edgecut_kernels::elementwise::Walk;
 use edgecut_kernels::quant::{Affine, DepthwiseWeights, Dequant, MAX_K, PackedWeights, Requant};
 
 use super::state::View;
 use super::weights::{IntWeights, conv_matrix, conv_shape};
 use super::{Effects, Lowering};
-use crate::Result;
 use crate::plan::Slot;
-use crate::step::{QuantAdd, QuantConv, QuantDepthwise, QuantLinear, QuantOutput, Quantize, Step};
+use crate::step::{
+    self, QuantBinary, QuantConv, QuantDepthwise, QuantLinear, QuantOutput, Quantize, Step,
+};
+use crate::{Result, layout};
 
 /// Integer operands of a convolution or product.
 struct Operands {
@@ -163,19 +166,27 @@ impl Lowering<'_> {
         Ok(true)
     }
 
-    /// The sum of two 8-bit tensors of one shape that is quantised again.
-    pub(super) fn quantised_add(&mut self, index: usize, op: Binary) -> Result<bool> {
+    /// A function of two 8-bit tensors that is quantised again, computed exactly as it is written.
+    pub(super) fn quantised_binary(&mut self, index: usize, op: Binary) -> Result<bool> {
         let node = &self.graph.nodes[index];
-        let (a, b) = (node.input(0)?, node.input(1)?);
-        if op != Binary::Add || self.shape(a) != self.shape(b) {
+        let values = [node.input(0)?, node.input(1)?];
+        let views = values.map(|v| self.held[v.index()].view.clone());
+        let [Some(a), Some(b)] = views else { return Ok(false) };
+        let (Some(op), Some(ahead)) = (step::binary(op), self.quantise_ahead(node.output())?)
+        else {
             return Ok(false);
-        }
-        let (Some(a), Some(b)) = (self.quantised(a), self.quantised(b)) else { return Ok(false) };
-        let Some(ahead) = self.quantise_ahead(node.output())? else { return Ok(false) };
+        };
         self.take(&ahead.taken);
+        let shape = self.shape(node.output());
+        let [a_steps, b_steps] = values.map(|v| self.steps_along(v, &shape, false));
+        let walk = Walk::new(&layout::physical(&shape), &a_steps, &b_steps);
         let y = self.produce(ahead.out);
-        let step = QuantAdd { a, b, y: (y, ahead.affine), clamp: ahead.clamp };
-        self.emit(node, Step::QuantAdd(step), Effects::new("add.int8", &[a.0, b.0], &[y]));
+        let (reads, y_affine) = ([a.slot, b.slot], (y, ahead.affine));
+        let operand = |view: View| (view.slot, view.meaning());
+        let (a, b) = (operand(a), operand(b));
+        let step = QuantBinary { op, a, b, y: y_affine, clamp: ahead.clamp, walk };
+        let effects = Effects::new("elementwise.int8", &reads, &[y]);
+        self.emit(node, Step::QuantBinary(Box::new(step)), effects);
         Ok(true)
     }
 }

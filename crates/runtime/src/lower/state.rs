@@ -8,7 +8,7 @@ use edgecut_kernels::quant::Affine;
 
 use super::{Effects, Lowering, count};
 use crate::plan::{Buffer, Constant, Slot};
-use crate::step::{Convert, Lookup, Step};
+use crate::step::{Convert, Lookup, Meaning, Step};
 use crate::{Result, layout};
 
 /// Where a value can be had. Several places may hold it at the same time.
@@ -79,6 +79,14 @@ pub(super) struct View {
 impl View {
     pub fn new(slot: Slot, affine: Affine) -> View {
         View { slot, table: Arc::new(codes().map(|q| affine.dequantize(q))), affine: Some(affine) }
+    }
+
+    /// What the codes stand for.
+    pub fn meaning(&self) -> Meaning {
+        match self.affine {
+            Some(affine) => Meaning::Affine(affine),
+            None => Meaning::Table(Arc::clone(&self.table)),
+        }
     }
 
     /// Whether a larger code never means a smaller number, so that maxima may be taken of codes.

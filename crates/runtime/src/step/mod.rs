@@ -24,7 +24,8 @@ pub(crate) use elementwise::{Broadcast, ChannelAffine, Elementwise, binary, unar
 pub(crate) use lookup::Lookup;
 pub(crate) use pool::{GlobalAverage, Pool, PoolKind};
 pub(crate) use quantised::{
-    Average, QuantAdd, QuantAverage, QuantConv, QuantDepthwise, QuantLinear, QuantOutput, Quantize,
+    Average, Meaning, QuantAverage, QuantBinary, QuantConv, QuantDepthwise, QuantLinear,
+    QuantOutput, Quantize,
 };
 pub(crate) use reference::{Reference, Source};
 pub(crate) use rows::{LayerNorm, Reduce, Softmax};
@@ -43,7 +44,7 @@ pub(crate) enum Step {
     QuantConv(Box<QuantConv>),
     QuantDepthwise(Box<QuantDepthwise>),
     QuantLinear(Box<QuantLinear>),
-    QuantAdd(QuantAdd),
+    QuantBinary(Box<QuantBinary>),
     QuantAverage(QuantAverage),
     Quantize(Quantize),
     Lookup(Box<Lookup>),
@@ -75,7 +76,7 @@ impl Step {
             Step::QuantConv(step) => step.run(env),
             Step::QuantDepthwise(step) => step.run(env),
             Step::QuantLinear(step) => step.run(env),
-            Step::QuantAdd(step) => step.run(env),
+            Step::QuantBinary(step) => step.run(env),
             Step::QuantAverage(step) => step.run(env),
             Step::Quantize(step) => step.run(env),
             Step::Lookup(step) => step.run(env),

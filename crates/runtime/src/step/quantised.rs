@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
+use edgecut_kernels::elementwise::{Binary, Walk};
 use edgecut_kernels::quant::{
-    self, Addend, Affine, DepthwiseWeights, Dequant, Output, PackedWeights, Requant,
+    self, Affine, DepthwiseWeights, Dequant, Numbers, Output, PackedWeights, Requant,
 };
 use edgecut_kernels::{ConvShape, quant::conv_scratch_len};
 
@@ -103,19 +104,38 @@ impl QuantLinear {
     }
 }
 
-/// Sum of two 8-bit tensors of one shape.
-pub(crate) struct QuantAdd {
-    pub a: (Slot, Affine),
-    pub b: (Slot, Affine),
+/// A function of two broadcast 8-bit tensors.
+pub(crate) struct QuantBinary {
+    pub op: Binary,
+    pub a: (Slot, Meaning),
+    pub b: (Slot, Meaning),
     pub y: (Slot, Affine),
     pub clamp: (u8, u8),
+    pub walk: Walk,
 }
 
-impl QuantAdd {
+/// What bytes stand for.
+#[derive(Clone)]
+pub(crate) enum Meaning {
+    Affine(Affine),
+    Table(Arc<[f32; 256]>),
+}
+
+impl Meaning {
+    fn of<'a>(&'a self, data: &'a [u8]) -> Numbers<'a> {
+        let meaning = match self {
+            Meaning::Affine(affine) => quant::Meaning::Affine(*affine),
+            Meaning::Table(table) => quant::Meaning::Table(table),
+        };
+        Numbers { data, meaning }
+    }
+}
+
+impl QuantBinary {
     pub fn run(&self, env: &mut Env) {
-        let a = Addend { data: env.read(self.a.0), affine: self.a.1 };
-        let b = Addend { data: env.read(self.b.0), affine: self.b.1 };
-        quant::add(env.ctx, a, b, self.y.1, self.clamp, env.write(self.y.0));
+        let (a, b) = (self.a.1.of(env.read(self.a.0)), self.b.1.of(env.read(self.b.0)));
+        let y = env.write(self.y.0);
+        quant::binary(env.ctx, self.op, &self.walk, a, b, self.y.1, self.clamp, y);
     }
 }
 
