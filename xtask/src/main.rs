@@ -1,6 +1,7 @@
 //! Development tasks. `cargo xtask help` lists them.
 
 mod agreement;
+mod conformance;
 mod fuzz;
 mod models;
 mod tidy;
@@ -16,6 +17,9 @@ Tasks:
   agreement MODEL DATA [N]      compare edgecut with ONNX Runtime on the same N input tensors
                                 (default 2000): top-1 agreement and largest difference of logits.
                                 Further options go to `edgecut eval`.
+  conformance [PART...] [--update] [--json]
+                                run ONNX's own tests (those whose name has PART) on the interpreter
+                                and the runtime, and check xtask/conformance.txt, or rewrite it
   models [MODEL[@SHAPE]...]     read, write and read models again, and compare with ONNX Runtime and
                                 LiteRT; without names all of EDGECUT_DATA and the OCR package
   fuzz [TARGET...] [--seconds N] [--timeout N] [--sanitizer NAME]
@@ -26,6 +30,7 @@ Tasks:
 Examples:
   cargo xtask tidy
   cargo xtask agreement out/quickstart/int8.onnx quickstart 2000
+  cargo xtask conformance node/test_resize
 ";
 
 fn main() -> ExitCode {
@@ -35,6 +40,7 @@ fn main() -> ExitCode {
     let outcome = match args.as_slice() {
         ["tidy"] => tidy::run(root),
         ["agreement", model, data, rest @ ..] => agreement::run(root, model, data, rest),
+        ["conformance", rest @ ..] => conformance::run(root, rest),
         ["fuzz", rest @ ..] => fuzz::run(root, rest),
         ["models", rest @ ..] => models::run(root, rest),
         ["help" | "--help" | "-h"] | [] => {
