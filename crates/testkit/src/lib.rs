@@ -21,7 +21,7 @@ pub use generate::{
     ALL_LAYERS, Layer, random_graph, random_graph_of, random_inputs, random_tensor,
     randomise_statistics,
 };
-pub use litert::{IntegerSteps, Kernels, LiteRt, integer_steps};
+pub use litert::{IntegerSteps, Kernels, LiteRt, LiteRtCase, integer_steps, largest_step};
 pub use locate::{shared_data, workspace_root};
 pub use npy::{read_npy, write_npy};
 pub use operators::{Case, Family};

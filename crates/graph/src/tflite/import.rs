@@ -63,6 +63,7 @@ fn model(name: &str, bytes: &[u8]) -> Result<Graph> {
         let problem = "has no output: not a model, or truncated".into();
         return Err(GraphError::Malformed { place: "subgraph".into(), problem });
     }
+    graph.metadata = model.notes()?;
     graph.metadata.insert("edgecut.source_layout".into(), "NHWC".into());
     graph.remove_unused();
     graph.validate()?;

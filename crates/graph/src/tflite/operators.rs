@@ -2,7 +2,10 @@
 
 use super::node::OpIn;
 use super::values::Importer;
-use super::{ops_math as math, ops_shape as shape, ops_window as window};
+use super::{
+    ops_batch as batch, ops_index as index, ops_math as math, ops_shape as shape,
+    ops_slice as slice, ops_window as window,
+};
 use crate::{Binary, Compare, Logic, Op, Reduction, Result, Unary};
 
 /// Adds what `op` means to the graph.
@@ -72,11 +75,11 @@ pub(super) fn map(im: &mut Importer, op: &OpIn) -> Result<()> {
         "SQUEEZE" => shape::squeeze(im, op),
         "EXPAND_DIMS" => shape::expand_dims(im, op),
         "TRANSPOSE" => shape::transpose(im, op),
-        "PAD" | "PADV2" => shape::pad(im, op),
-        "MIRROR_PAD" => shape::mirror_pad(im, op),
-        "SLICE" => shape::slice(im, op),
-        "STRIDED_SLICE" => shape::strided_slice(im, op),
-        "SPLIT" => shape::split(im, op),
+        "PAD" | "PADV2" => slice::pad(im, op),
+        "MIRROR_PAD" => slice::mirror_pad(im, op),
+        "SLICE" => slice::slice(im, op),
+        "STRIDED_SLICE" => slice::strided_slice(im, op),
+        "SPLIT" => slice::split(im, op),
         "PACK" => shape::pack(im, op),
         "UNPACK" => shape::unpack(im, op),
         "SHAPE" => shape::shape(im, op),
@@ -84,6 +87,44 @@ pub(super) fn map(im: &mut Importer, op: &OpIn) -> Result<()> {
         "RESIZE_NEAREST_NEIGHBOR" => shape::resize(im, op, true),
         "DEPTH_TO_SPACE" => shape::depth_to_space(im, op),
         "SPACE_TO_DEPTH" => shape::space_to_depth(im, op),
+        _ => more(im, op),
+    }
+}
+
+/// What picks, repeats and makes elements.
+fn more(im: &mut Importer, op: &OpIn) -> Result<()> {
+    match op.op.as_str() {
+        "SPLIT_V" => slice::split_v(im, op),
+        "TILE" => shape::tile(im, op),
+        "BROADCAST_TO" => shape::broadcast_to(im, op),
+        "RANK" => shape::rank(im, op),
+        "RANGE" => shape::range_of(im, op),
+        "GATHER" => index::gather(im, op),
+        "GATHER_ND" => index::gather_nd(im, op),
+        "SCATTER_ND" => index::scatter_nd(im, op),
+        "EMBEDDING_LOOKUP" => index::embedding_lookup(im, op),
+        "SELECT" | "SELECT_V2" => index::select(im, op),
+        "NOT_EQUAL" => index::not_equal(im, op),
+        "CUMSUM" => index::cum_sum(im, op),
+        "TOPK_V2" => index::top_k(im, op),
+        "ONE_HOT" => index::one_hot(im, op),
+        "REVERSE_V2" => index::reverse(im, op),
+        "REDUCE_ANY" => index::reduce_bool(im, op, Reduction::Max),
+        "REDUCE_ALL" => index::reduce_bool(im, op, Reduction::Min),
+        "FILL" => index::fill(im, op),
+        "ZEROS_LIKE" => index::zeros_like(im, op),
+        "ADD_N" => index::add_n(im, op),
+        "FLOOR_DIV" => math::floor_div(im, op),
+        "FLOOR_MOD" => math::floor_mod(im, op),
+        "L2_NORMALIZATION" => math::l2_normalization(im, op),
+        "LOCAL_RESPONSE_NORMALIZATION" => math::local_response(im, op),
+        "L2_POOL_2D" => window::l2_pool(im, op),
+        "BATCH_MATMUL" => batch::batch_mat_mul(im, op),
+        "SPACE_TO_BATCH_ND" => batch::space_to_batch(im, op),
+        "BATCH_TO_SPACE_ND" => batch::batch_to_space(im, op),
+        "IF" | "WHILE" | "CALL" | "CALL_ONCE" => {
+            Err(op.unsupported("control flow has no place in a graph without branches"))
+        }
         _ => Err(op.unsupported("it has no mapping")),
     }
 }

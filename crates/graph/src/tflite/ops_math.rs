@@ -3,6 +3,7 @@
 use super::node::OpIn;
 use super::tensors::Info;
 use super::values::{Importer, TO_NCHW, TO_NHWC};
+use crate::limits::MAX_WINDOW;
 use crate::{Binary, DType, Op, Reduction, Result, Tensor, Unary, ValueId};
 
 /// `value` under the fused activation with this number.
@@ -37,29 +38,33 @@ pub(super) fn dequantize(im: &mut Importer, op: &OpIn) -> Result<()> {
     unary(im, op, &[])
 }
 
-/// The inputs at 0 and 1 so that NumPy's broadcasting of the results means that of the file.
-fn operands(im: &mut Importer, op: &OpIn) -> Result<[ValueId; 2]> {
-    let both = [im.operand(op.input(0)?)?, im.operand(op.input(1)?)?];
-    let ranks = both.map(|id| im.rank(id));
-    if !ranks.contains(&4) || ranks[0] == ranks[1] {
-        return Ok(both);
+/// The first `count` inputs so that NumPy's broadcasting of them means that of the file.
+pub(super) fn aligned(im: &mut Importer, op: &OpIn, count: usize) -> Result<Vec<ValueId>> {
+    let inputs = (0..count).map(|i| im.operand(op.input(i)?));
+    let mut inputs = inputs.collect::<Result<Vec<ValueId>>>()?;
+    let ranks: Vec<usize> = inputs.iter().map(|&id| im.rank(id)).collect();
+    if !ranks.contains(&4) || ranks.iter().all(|&r| r == 4) {
+        return Ok(inputs);
     }
-    if ranks.iter().any(|&r| r > 4) {
-        return Err(op.unsupported("it broadcasts 4 to more dimensions"));
+    if let Some(&rank) = ranks.iter().max().filter(|&&r| r > 4) {
+        // Images align with the last dimensions of the file.
+        for (i, _) in ranks.iter().enumerate().filter(|&(_, &r)| r == 4 && r < rank) {
+            inputs[i] = im.native(op.input(i)?)?;
+        }
+        return Ok(inputs);
     }
-    let mut aligned = both;
     for (i, &rank) in ranks.iter().enumerate().filter(|&(_, &rank)| rank > 0 && rank < 4) {
-        let name = format!("{}.aligned", im.graph.value(both[i]).name);
+        let name = format!("{}.aligned", im.graph.value(inputs[i]).name);
         let axes = (0..4 - rank).collect();
-        let wide = im.push(&name, Op::Unsqueeze { axes }, &[both[i]])?;
-        aligned[i] = im.reordered(wide, &TO_NCHW)?;
+        let wide = im.push(&name, Op::Unsqueeze { axes }, &[inputs[i]])?;
+        inputs[i] = im.reordered(wide, &TO_NCHW)?;
     }
-    Ok(aligned)
+    Ok(inputs)
 }
 
 /// A function of two values with a fused activation.
 pub(super) fn binary(im: &mut Importer, op: &OpIn, function: Binary) -> Result<()> {
-    let inputs = operands(im, op)?;
+    let inputs = aligned(im, op, 2)?;
     let name = format!("{}.{}", op.name, function.name().to_lowercase());
     let value = im.push(&name, Op::Binary(function), &inputs)?;
     let value = activate(im, op, value, op.byte(0)?)?;
@@ -68,14 +73,14 @@ pub(super) fn binary(im: &mut Importer, op: &OpIn, function: Binary) -> Result<(
 
 /// A function of two values.
 pub(super) fn plain_binary(im: &mut Importer, op: &OpIn, function: Op) -> Result<()> {
-    let inputs = operands(im, op)?;
+    let inputs = aligned(im, op, 2)?;
     let name = format!("{}.{}", op.name, function.name().to_lowercase());
     let value = im.push(&name, function, &inputs)?;
     im.set(op, op.output(0)?, value)
 }
 
 pub(super) fn squared_difference(im: &mut Importer, op: &OpIn) -> Result<()> {
-    let inputs = operands(im, op)?;
+    let inputs = aligned(im, op, 2)?;
     let d = im.push(&format!("{}.sub", op.name), Op::Binary(Binary::Sub), &inputs)?;
     let value = im.push(&format!("{}.mul", op.name), Op::Binary(Binary::Mul), &[d, d])?;
     im.set(op, op.output(0)?, value)
@@ -84,6 +89,40 @@ pub(super) fn squared_difference(im: &mut Importer, op: &OpIn) -> Result<()> {
 pub(super) fn square(im: &mut Importer, op: &OpIn) -> Result<()> {
     let x = im.operand(op.input(0)?)?;
     let value = im.push(&format!("{}.mul", op.name), Op::Binary(Binary::Mul), &[x, x])?;
+    im.set(op, op.output(0)?, value)
+}
+
+/// `floor(x / y)`; integers are divided exactly after the remainder is taken off.
+pub(super) fn floor_div(im: &mut Importer, op: &OpIn) -> Result<()> {
+    let inputs = aligned(im, op, 2)?;
+    let name = format!("{}.quotient", op.name);
+    let value = if im.graph.value(inputs[0]).dtype == DType::F32 {
+        let quotient = im.push(&name, Op::Binary(Binary::Div), &inputs)?;
+        im.push(&format!("{}.floor", op.name), Op::Unary(Unary::Floor), &[quotient])?
+    } else {
+        let remainder = Op::Binary(Binary::Mod);
+        let rest = im.push(&format!("{}.rest", op.name), remainder, &inputs)?;
+        let whole = Op::Binary(Binary::Sub);
+        let whole = im.push(&format!("{}.whole", op.name), whole, &[inputs[0], rest])?;
+        im.push(&name, Op::Binary(Binary::Div), &[whole, inputs[1]])?
+    };
+    im.set(op, op.output(0)?, value)
+}
+
+/// The remainder with the sign of the divisor.
+pub(super) fn floor_mod(im: &mut Importer, op: &OpIn) -> Result<()> {
+    let inputs = aligned(im, op, 2)?;
+    if im.graph.value(inputs[0]).dtype != DType::F32 {
+        let value = im.push(&format!("{}.mod", op.name), Op::Binary(Binary::Mod), &inputs)?;
+        return im.set(op, op.output(0)?, value);
+    }
+    // fmod has the sign of the dividend: where the signs differ, the divisor is added once.
+    let step = |im: &mut Importer, stem: &str, op_out: Op, inputs: &[ValueId]| {
+        im.push(&format!("{}.{stem}", op.name), op_out, inputs)
+    };
+    let rest = step(im, "rest", Op::Binary(Binary::Fmod), &inputs)?;
+    let moved = step(im, "moved", Op::Binary(Binary::Add), &[rest, inputs[1]])?;
+    let value = step(im, "mod", Op::Binary(Binary::Fmod), &[moved, inputs[1]])?;
     im.set(op, op.output(0)?, value)
 }
 
@@ -124,6 +163,25 @@ pub(super) fn log_softmax(im: &mut Importer, op: &OpIn) -> Result<()> {
     let x = im.operand(op.input(0)?)?;
     let axis = last_axis(im, op, x)?;
     let value = im.push(&format!("{}.logsoftmax", op.name), Op::LogSoftmax { axis }, &[x])?;
+    im.set(op, op.output(0)?, value)
+}
+
+pub(super) fn l2_normalization(im: &mut Importer, op: &OpIn) -> Result<()> {
+    let x = im.operand(op.input(0)?)?;
+    let axis = last_axis(im, op, x)?;
+    let value = im.push(&format!("{}.norm", op.name), Op::LpNorm { axis, p: 2 }, &[x])?;
+    let value = activate(im, op, value, op.byte(0)?)?;
+    im.set(op, op.output(0)?, value)
+}
+
+/// The file's factor is that of the sum, the graph's that of the mean.
+pub(super) fn local_response(im: &mut Importer, op: &OpIn) -> Result<()> {
+    let x = im.operand(op.input(0)?)?;
+    let radius = usize::try_from(op.int(0, 0)?).ok().filter(|&r| r <= MAX_WINDOW);
+    let size = 2 * radius.ok_or_else(|| op.malformed("has no radius"))? + 1;
+    let (bias, alpha, beta) = (op.float(1)?, op.float(2)?, op.float(3)?);
+    let norm = Op::LocalResponseNorm { alpha: alpha * size as f32, beta, bias, size };
+    let value = im.push(&format!("{}.norm", op.name), norm, &[x])?;
     im.set(op, op.output(0)?, value)
 }
 

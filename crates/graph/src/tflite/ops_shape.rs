@@ -4,13 +4,14 @@ use super::node::OpIn;
 use super::ops_math::{activate, without};
 use super::tensors::Info;
 use super::values::{Importer, TO_NCHW, TO_NHWC};
+use crate::limits::MAX_SHAPE_ITEMS;
 use crate::{
-    Coordinates, Cut, DepthOrder, Dim, Nearest, Op, PadMode, ReshapeDim, Resize, ResizeAxis,
-    ResizeMode, Result, ValueId,
+    Coordinates, Cut, DepthOrder, Dim, Nearest, Op, ReshapeDim, Resize, ResizeAxis, ResizeMode,
+    Result, ValueId,
 };
 
 /// The canonical position of dimension `axis` of the file.
-fn place(axis: usize, rank: usize) -> usize {
+pub(super) fn place(axis: usize, rank: usize) -> usize {
     if rank == 4 { TO_NHWC[axis] } else { axis }
 }
 
@@ -55,6 +56,32 @@ pub(super) fn shape(im: &mut Importer, op: &OpIn) -> Result<()> {
     let order: Vec<usize> = (0..dims.len()).map(|i| place(i, dims.len())).collect();
     let extent = |&i: &usize| dims[i].fixed().map_or(-1, |n| n as i64);
     im.set_ints(op.output(0)?, order.iter().map(extent).collect());
+    Ok(())
+}
+
+/// The number of dimensions.
+pub(super) fn rank(im: &mut Importer, op: &OpIn) -> Result<()> {
+    let rank = Info::read(im.model, op.input(0)?)?.shape.len();
+    im.set_ints(op.output(0)?, vec![rank as i64]);
+    Ok(())
+}
+
+/// Inputs: first number, end, step; all known.
+pub(super) fn range_of(im: &mut Importer, op: &OpIn) -> Result<()> {
+    let mut numbers = [0; 3];
+    for (i, number) in numbers.iter_mut().enumerate() {
+        *number = im.ints(op, i)?.first().copied().unwrap_or(0);
+    }
+    let [start, end, step] = numbers;
+    let span = if step < 0 { start.checked_sub(end) } else { end.checked_sub(start) };
+    let count = match (span, step.unsigned_abs()) {
+        (Some(span), size @ 1..) => span.max(0).unsigned_abs().div_ceil(size),
+        _ => return Err(op.malformed(format!("counts from {start} to {end} by {step}"))),
+    };
+    if count > MAX_SHAPE_ITEMS as u64 {
+        return Err(op.unsupported(format!("it makes {count} numbers")));
+    }
+    im.set_ints(op.output(0)?, (0..count as i64).map(|i| start + i * step).collect());
     Ok(())
 }
 
@@ -130,173 +157,34 @@ pub(super) fn transpose(im: &mut Importer, op: &OpIn) -> Result<()> {
     im.set(op, op.output(0)?, value)
 }
 
-/// Pairs of paddings, as before and after each canonical dimension.
-fn paddings(im: &mut Importer, op: &OpIn, rank: usize) -> Result<[Vec<usize>; 2]> {
-    let pairs = im.ints(op, 1)?;
-    let wrong = || op.malformed(format!("paddings {pairs:?} do not fit {rank} dimensions"));
-    if pairs.len() != 2 * rank {
-        return Err(wrong());
-    }
-    let mut pads = [vec![0; rank], vec![0; rank]];
-    for axis in 0..rank {
-        for side in 0..2 {
-            let pad = usize::try_from(pairs[2 * axis + side]).map_err(|_| wrong())?;
-            pads[side][place(axis, rank)] = pad;
-        }
-    }
-    Ok(pads)
-}
-
-/// With zeros, or the number in input 2.
-pub(super) fn pad(im: &mut Importer, op: &OpIn) -> Result<()> {
-    let x = im.operand(op.input(0)?)?;
-    let [before, after] = paddings(im, op, im.rank(x))?;
-    let mut fill = 0.0;
-    if op.optional(2).is_some() {
-        let (info, value) = im.constant(op, 2)?;
-        let raw = value.to_f32().first().copied().unwrap_or(0.0);
-        fill = match &info.quant {
-            Some(quant) => (raw - quant.zeros[0] as f32) * quant.scales[0],
-            None => raw,
-        };
-    }
-    let pad = Op::Pad { before, after, mode: PadMode::Constant(fill) };
-    let value = im.push(&format!("{}.pad", op.name), pad, &[x])?;
-    im.set(op, op.output(0)?, value)
-}
-
-pub(super) fn mirror_pad(im: &mut Importer, op: &OpIn) -> Result<()> {
-    if op.byte(0)? != 0 {
-        return Err(op.unsupported("mode SYMMETRIC: only REFLECT is supported"));
-    }
-    let x = im.operand(op.input(0)?)?;
-    let [before, after] = paddings(im, op, im.rank(x))?;
-    let pad = Op::Pad { before, after, mode: PadMode::Reflect };
-    let value = im.push(&format!("{}.pad", op.name), pad, &[x])?;
-    im.set(op, op.output(0)?, value)
-}
-
-/// `x` with the cuts, which are in the file's order of dimensions.
-fn cut(im: &mut Importer, op: &OpIn, x: ValueId, cuts: Vec<Cut>) -> Result<ValueId> {
-    let rank = im.rank(x);
-    let moved = cuts.into_iter().map(|c| Cut { axis: place(c.axis, rank), ..c });
-    let mut cuts: Vec<Cut> = moved.collect();
-    cuts.sort_unstable_by_key(|c| c.axis);
-    im.push(&format!("{}.slice", op.name), Op::Slice { cuts }, &[x])
-}
-
 /// The native dimensions of a value.
-fn native_dims(im: &Importer, x: ValueId) -> Vec<Dim> {
+pub(super) fn native_dims(im: &Importer, x: ValueId) -> Vec<Dim> {
     let dims = im.dims(x);
     (0..dims.len()).map(|i| dims[place(i, dims.len())].clone()).collect()
 }
 
-pub(super) fn slice(im: &mut Importer, op: &OpIn) -> Result<()> {
+/// Inputs: x, how often along each dimension.
+pub(super) fn tile(im: &mut Importer, op: &OpIn) -> Result<()> {
     let x = im.operand(op.input(0)?)?;
-    let (begin, size) = (im.ints(op, 1)?, im.ints(op, 2)?);
-    let dims = native_dims(im, x);
-    if begin.len() != dims.len() || size.len() != dims.len() {
-        return Err(op.malformed("begin and size do not fit its input"));
-    }
-    let mut cuts = vec![];
-    for (axis, dim) in dims.iter().enumerate() {
-        let Some(extent) = dim.fixed().filter(|_| begin[axis] != 0 || size[axis] != -1) else {
-            continue;
-        };
-        let wrong = || op.malformed(format!("cuts {begin:?} and {size:?} outside its input"));
-        let start = usize::try_from(begin[axis]).map_err(|_| wrong())?;
-        let len = match size[axis] {
-            -1 => extent.checked_sub(start).ok_or_else(wrong)?,
-            n => usize::try_from(n).map_err(|_| wrong())?,
-        };
-        cuts.push(Cut { axis, start, len, step: 1 });
-    }
-    let value = cut(im, op, x, cuts)?;
+    let rank = im.rank(x);
+    let given = im.ints(op, 1)?;
+    let counts: Option<Vec<usize>> = given.iter().map(|&n| usize::try_from(n).ok()).collect();
+    let counts = counts.filter(|c| c.len() == rank);
+    let counts = counts.ok_or_else(|| op.malformed(format!("repeats {given:?}")))?;
+    let mut repeats = vec![1; rank];
+    counts.iter().enumerate().for_each(|(axis, &n)| repeats[place(axis, rank)] = n);
+    let value = im.push(&format!("{}.tile", op.name), Op::Tile { repeats }, &[x])?;
     im.set(op, op.output(0)?, value)
 }
 
-/// Start, number and step of what one dimension of extent `n` keeps.
-fn range(op: &OpIn, n: i64, begin: Option<i64>, end: Option<i64>, step: i64) -> Result<[usize; 3]> {
-    if step < 1 {
-        return Err(op.unsupported(format!("stride {step}: only positive ones are supported")));
-    }
-    let clamp = |v: i64| (if v < 0 { v.saturating_add(n) } else { v }).clamp(0, n);
-    let (start, stop) = (begin.map_or(0, clamp), end.map_or(n, clamp));
-    let len = (stop - start).max(0).unsigned_abs().div_ceil(step.unsigned_abs());
-    Ok([start as usize, len as usize, step as usize])
-}
-
-pub(super) fn strided_slice(im: &mut Importer, op: &OpIn) -> Result<()> {
-    let parts = [im.ints(op, 1)?, im.ints(op, 2)?, im.ints(op, 3)?];
-    let masks = [op.int(0, 0)?, op.int(1, 0)?, op.int(4, 0)?];
-    if op.int(2, 0)? != 0 || op.int(3, 0)? != 0 || op.flag(5)? {
-        return Err(op.unsupported("ellipsis, new axis and offset are not supported"));
-    }
-    let [begin, end, step] = &parts;
-    if begin.len() != end.len() || begin.len() != step.len() || begin.len() > 8 {
-        return Err(op.malformed("begin, end and strides differ in length"));
-    }
-    let set = |mask: usize, axis: usize| masks[mask] >> axis & 1 == 1;
-    let ends = |axis: usize| {
-        let shrink = set(2, axis);
-        let stop = if begin[axis] == -1 { None } else { Some(begin[axis].saturating_add(1)) };
-        let end = if shrink { stop } else { (!set(1, axis)).then_some(end[axis]) };
-        (if set(0, axis) { None } else { Some(begin[axis]) }, end)
-    };
-    let index = op.input(0)?;
-    if let Some(ints) = im.known_ints(index)?.filter(|_| begin.len() == 1) {
-        let (from, to) = ends(0);
-        let [start, len, step] = range(op, ints.len() as i64, from, to, step[0])?;
-        let kept = ints.into_iter().skip(start).step_by(step).take(len).collect();
-        im.set_ints(op.output(0)?, kept);
-        return Ok(());
-    }
-    let x = im.operand(index)?;
-    let dims = native_dims(im, x);
-    if begin.len() > dims.len() {
-        return Err(op.malformed("has more cuts than its input dimensions"));
-    }
-    let (mut cuts, mut dropped) = (vec![], vec![]);
-    for axis in 0..begin.len() {
-        let (from, to) = ends(axis);
-        if set(2, axis) {
-            dropped.push(place(axis, dims.len()));
-        }
-        if from.is_none_or(|v| v == 0) && to.is_none() && step[axis] == 1 {
-            continue;
-        }
-        let Some(n) = dims[axis].fixed() else {
-            return Err(op.unsupported("it cuts the batch, which is open"));
-        };
-        let [start, len, step] = range(op, n as i64, from, to, step[axis])?;
-        cuts.push(Cut { axis, start, len, step });
-    }
-    let mut value = cut(im, op, x, cuts)?;
-    if dropped.is_empty() {
-        return im.set(op, op.output(0)?, value);
-    }
-    dropped.sort_unstable();
-    value = without(im, op, value, &dropped)?;
+/// Inputs: x, shape.
+pub(super) fn broadcast_to(im: &mut Importer, op: &OpIn) -> Result<()> {
+    let x = im.native(op.input(0)?)?;
+    let given = im.ints(op, 1)?;
+    let shape: Option<Vec<usize>> = given.iter().map(|&n| usize::try_from(n).ok()).collect();
+    let shape = shape.ok_or_else(|| op.malformed(format!("its shape is {given:?}")))?;
+    let value = im.push(&format!("{}.expand", op.name), Op::Expand { shape }, &[x])?;
     im.set_native(op, op.output(0)?, value)
-}
-
-/// Inputs: axis, x. Equal parts.
-pub(super) fn split(im: &mut Importer, op: &OpIn) -> Result<()> {
-    let axis = im.ints(op, 0)?.first().copied().unwrap_or(0);
-    let x = im.operand(op.input(1)?)?;
-    let dims = native_dims(im, x);
-    let axis = op.axis(axis, dims.len())?;
-    let parts = op.output_count();
-    let extent = dims[axis].fixed().filter(|&n| parts > 0 && n % parts == 0);
-    let Some(extent) = extent else {
-        return Err(op.malformed(format!("cannot split {} into {parts} parts", dims[axis])));
-    };
-    let len = extent / parts;
-    for part in 0..parts {
-        let value = cut(im, op, x, vec![Cut { axis, start: part * len, len, step: 1 }])?;
-        im.set(op, op.output(part)?, value)?;
-    }
-    Ok(())
 }
 
 pub(super) fn pack(im: &mut Importer, op: &OpIn) -> Result<()> {

@@ -213,3 +213,19 @@ pub(super) fn pool(im: &mut Importer, op: &OpIn, make: fn(Pool) -> Op) -> Result
     let pool = make(Pool { window, ceil_mode: false, count_include_pad: false });
     layer(im, op, pool, [Some(x), None, None], op.byte(5)?)
 }
+
+/// The root of the mean of squares over a window.
+pub(super) fn l2_pool(im: &mut Importer, op: &OpIn) -> Result<()> {
+    let x = im.operand(op.input(0)?)?;
+    let mut window = steps(op, 1, None)?;
+    window.kernel = [op.count(4, 0, "filter_height")?, op.count(3, 0, "filter_width")?];
+    pads(im, op, x, &mut window)?;
+    let square = Op::Binary(crate::Binary::Mul);
+    let square = im.push(&format!("{}.square", op.name), square, &[x, x])?;
+    let pool = Op::AveragePool(Pool { window, ceil_mode: false, count_include_pad: false });
+    let mean = im.push(&format!("{}.mean", op.name), pool, &[square])?;
+    let root = Op::Unary(crate::Unary::Sqrt);
+    let value = im.push(&format!("{}.sqrt", op.name), root, &[mean])?;
+    let value = activate(im, op, value, op.byte(5)?)?;
+    im.set(op, op.output(0)?, value)
+}

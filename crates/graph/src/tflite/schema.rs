@@ -3,7 +3,10 @@
 //! Source: `tensorflow/lite/schema/schema.fbs`, version 3. Each constant is a field's position in
 //! its table, which the format never changes.
 
+use std::collections::BTreeMap;
+
 use super::flat::{Numbers, Table, Tables};
+use crate::limits::MAX_SHAPE_ITEMS;
 use crate::{DType, GraphError, Result};
 
 /// Version of the schema that is read and written.
@@ -20,6 +23,7 @@ pub(super) struct Model<'a> {
     pub inputs: Numbers<'a>,
     pub outputs: Numbers<'a>,
     pub name: String,
+    pub metadata: Tables<'a>,
     /// The whole file, for buffers that lie outside the FlatBuffer.
     bytes: &'a [u8],
 }
@@ -49,8 +53,23 @@ impl<'a> Model<'a> {
             outputs: graph.numbers(2, 4)?,
             operators: graph.tables(3, "Operator")?,
             name: graph.string(4)?.into_owned(),
+            metadata: model.tables(6, "Metadata")?,
             bytes,
         })
+    }
+
+    /// What edgecut wrote beside the graph: entries that bear its name.
+    pub fn notes(&self) -> Result<BTreeMap<String, String>> {
+        let mut notes = BTreeMap::new();
+        for index in 0..self.metadata.len().min(MAX_SHAPE_ITEMS) {
+            let entry = self.metadata.get(index)?;
+            let name = entry.string(0)?;
+            if name.starts_with("edgecut.") {
+                let text = String::from_utf8_lossy(self.buffer(entry.u32(1)? as usize)?);
+                notes.insert(name.into_owned(), text.into_owned());
+            }
+        }
+        Ok(notes)
     }
 
     /// Bytes of the buffer at `index`; empty for the buffers of computed tensors. Models beyond
@@ -88,6 +107,8 @@ pub(super) mod kind {
     pub const INT64: u8 = 4;
     pub const BOOL: u8 = 6;
     pub const INT8: u8 = 9;
+    /// Two to a byte, the first one in the low half.
+    pub const INT4: u8 = 17;
 }
 
 /// Members of the union of options, by the table that each is.
@@ -152,7 +173,7 @@ pub(super) fn kind_name(kind: u8) -> String {
     KINDS.get(usize::from(kind)).map_or_else(|| format!("type {kind}"), |name| name.to_string())
 }
 
-/// The type that stands for a stored one; float16 becomes float32.
+/// The type that stands for a stored one; float16 becomes float32, int4 becomes int8.
 pub(super) fn dtype(kind: u8) -> Option<DType> {
     Some(match kind {
         kind::FLOAT32 | kind::FLOAT16 => DType::F32,
@@ -160,7 +181,7 @@ pub(super) fn dtype(kind: u8) -> Option<DType> {
         kind::UINT8 => DType::U8,
         kind::INT64 => DType::I64,
         kind::BOOL => DType::Bool,
-        kind::INT8 => DType::I8,
+        kind::INT8 | kind::INT4 => DType::I8,
         _ => return None,
     })
 }

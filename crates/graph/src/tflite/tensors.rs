@@ -94,8 +94,13 @@ impl Info {
 
     /// The stored elements in the file's order.
     pub fn tensor(&self, bytes: &[u8]) -> Result<Tensor> {
-        let size = if self.kind == kind::FLOAT16 { 2 } else { self.dtype.bytes() };
         let count = checked_len(&self.shape, &self.name)?;
+        if self.kind == kind::INT4 && bytes.len() == count.div_ceil(2) {
+            // Shifted up and down again to spread the sign.
+            let halves = bytes.iter().flat_map(|&b| [(b << 4) as i8 >> 4, b as i8 >> 4]);
+            return Tensor::new(self.shape.clone(), halves.take(count).collect::<Vec<i8>>());
+        }
+        let size = if self.kind == kind::FLOAT16 { 2 } else { self.dtype.bytes() };
         if count.checked_mul(size) != Some(bytes.len()) {
             return Err(GraphError::Malformed {
                 place: format!("tensor '{}'", self.name),

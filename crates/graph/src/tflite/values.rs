@@ -94,7 +94,7 @@ impl<'a> Importer<'a> {
     }
 
     /// Counts bytes that a constant takes; small files must not make many large ones.
-    fn spend(&mut self, bytes: usize, place: &str) -> Result<()> {
+    pub fn spend(&mut self, bytes: usize, place: &str) -> Result<()> {
         match self.budget.checked_sub(bytes as u64) {
             Some(left) => self.budget = left,
             None => {
@@ -266,18 +266,28 @@ impl<'a> Importer<'a> {
         Ok(self.graph.add_constant(name, tensor))
     }
 
-    /// Appends a node under `name`, or a name that starts so.
+    /// Appends a node under `name`, or a name that starts so; its first result.
     pub fn push(&mut self, name: &str, op: Op, inputs: &[ValueId]) -> Result<ValueId> {
+        Ok(self.push_all(name, op, inputs)?[0])
+    }
+
+    /// As [`Importer::push`]; all results.
+    pub fn push_all(&mut self, name: &str, op: Op, inputs: &[ValueId]) -> Result<Vec<ValueId>> {
         self.room(name)?;
         let inputs = inputs.iter().map(|&id| Some(id)).collect();
         let name = self.names.fresh(name);
         let mut node = Node { name: name.clone(), op, inputs, outputs: vec![] };
-        let mut outputs = crate::infer::infer_node(&self.graph, &node)?.into_iter();
-        let (dtype, shape) = outputs.next().ok_or_else(|| node.error("has no output"))?;
-        let id = self.graph.add_value(name, dtype, shape);
-        node.outputs.push(id);
+        let typed = crate::infer::infer_node(&self.graph, &node)?;
+        for (index, (dtype, shape)) in typed.into_iter().enumerate() {
+            let name = if index == 0 { name.clone() } else { self.names.fresh(&name) };
+            node.outputs.push(self.graph.add_value(name, dtype, shape));
+        }
+        let outputs = node.outputs.clone();
+        if outputs.is_empty() {
+            return Err(node.error("has no output"));
+        }
         self.graph.nodes.push(node);
-        Ok(id)
+        Ok(outputs)
     }
 
     fn room(&self, place: &str) -> Result<()> {

@@ -33,14 +33,45 @@ impl LiteRt {
         model: &[u8],
         inputs: &[Tensor],
     ) -> Result<Vec<Tensor>, String> {
+        self.run_all(kernels, &[(model.to_vec(), inputs.to_vec())])?.remove(0)
+    }
+
+    /// As [`LiteRt::run`], for models with their inputs; a model that LiteRT refuses has an error
+    /// of its own.
+    pub fn run_all(
+        &self,
+        kernels: Kernels,
+        models: &[(Vec<u8>, Vec<Tensor>)],
+    ) -> Result<Vec<Result<Vec<Tensor>, String>>, String> {
         let kernels = match kernels {
             Kernels::Reference => "reference",
             Kernels::Default => "default",
         };
-        let results = self.call(include_str!("run.py"), &[kernels], model, inputs)?;
-        (0..results.len())
-            .map(|i| results.get(&format!("y{i}")).cloned().ok_or(format!("output {i}")))
-            .collect()
+        let mut given = vec![];
+        for (i, (model, inputs)) in models.iter().enumerate() {
+            given.push((format!("m{i}"), Tensor::vector(model.clone())));
+            let inputs = inputs.iter().enumerate();
+            given.extend(inputs.map(|(j, x)| (format!("x{i}_{j}"), x.clone())));
+        }
+        let given: Vec<(&str, &Tensor)> = given.iter().map(|(n, t)| (&n[..], t)).collect();
+        let results = self.0.run(include_str!("run.py"), &[kernels], &given)?;
+        Ok((0..models.len()).map(|i| outcome(&results, i)).collect())
+    }
+
+    /// Models of single operators, with inputs and the results of the reference kernels:
+    /// `float` ones, or `integer` ones of both 8-bit types.
+    pub fn operators(&self, kind: &str) -> Result<Vec<LiteRtCase>, String> {
+        let results = self.0.run(include_str!("operators.py"), &[kind], &[])?;
+        let case = |(i, name): (usize, &str)| {
+            Ok(LiteRtCase {
+                name: format!("{i} {name}"),
+                model: bytes(&results, &format!("m{i}"))?,
+                inputs: numbered(&results, &format!("x{i}_")),
+                outputs: numbered(&results, &format!("y{i}_")),
+            })
+        };
+        let names = String::from_utf8(bytes(&results, "names")?).map_err(|e| e.to_string())?;
+        names.lines().enumerate().map(case).collect()
     }
 
     /// Every tensor that the reference kernels compute, by name.
@@ -49,27 +80,48 @@ impl LiteRt {
         model: &[u8],
         inputs: &[Tensor],
     ) -> Result<BTreeMap<String, Tensor>, String> {
-        let results = self.call(include_str!("tensors.py"), &[], model, inputs)?;
-        let names = results.get("names").ok_or("no names")?.u8s().map_err(|e| e.to_string())?;
-        let names = String::from_utf8(names.to_vec()).map_err(|e| e.to_string())?;
+        let names: Vec<String> = (0..inputs.len()).map(|i| format!("x{i}")).collect();
+        let model = Tensor::vector(model.to_vec());
+        let mut given = vec![("model", &model)];
+        given.extend(names.iter().map(String::as_str).zip(inputs));
+        let results = self.0.run(include_str!("tensors.py"), &[], &given)?;
+        let names = String::from_utf8(bytes(&results, "names")?).map_err(|e| e.to_string())?;
         let named = names.lines().enumerate().filter_map(|(i, name)| {
             results.get(&format!("t{i}")).map(|t| (name.to_string(), t.clone()))
         });
         Ok(named.collect())
     }
+}
 
-    fn call(
-        &self,
-        script: &str,
-        arguments: &[&str],
-        model: &[u8],
-        inputs: &[Tensor],
-    ) -> Result<BTreeMap<String, Tensor>, String> {
-        let names: Vec<String> = (0..inputs.len()).map(|i| format!("x{i}")).collect();
-        let model = Tensor::vector(model.to_vec());
-        let mut given = vec![("model", &model)];
-        given.extend(names.iter().map(String::as_str).zip(inputs));
-        self.0.run(script, arguments, &given)
+/// A model of one operator and what LiteRT makes of it.
+#[derive(Clone, Debug)]
+pub struct LiteRtCase {
+    /// Its number and the operator.
+    pub name: String,
+    /// The file.
+    pub model: Vec<u8>,
+    /// Inputs; images are NCHW.
+    pub inputs: Vec<Tensor>,
+    /// Outputs; images are NCHW.
+    pub outputs: Vec<Tensor>,
+}
+
+type Arrays = BTreeMap<String, Tensor>;
+
+fn bytes(arrays: &Arrays, name: &str) -> Result<Vec<u8>, String> {
+    let array = arrays.get(name).ok_or_else(|| format!("no {name}"))?;
+    Ok(array.u8s().map_err(|e| e.to_string())?.to_vec())
+}
+
+/// `stem` followed by 0, 1, ...
+fn numbered(arrays: &Arrays, stem: &str) -> Vec<Tensor> {
+    (0..).map_while(|i| arrays.get(&format!("{stem}{i}")).cloned()).collect()
+}
+
+fn outcome(arrays: &Arrays, i: usize) -> Result<Vec<Tensor>, String> {
+    match bytes(arrays, &format!("e{i}")) {
+        Ok(why) => Err(String::from_utf8_lossy(&why).into_owned()),
+        Err(_) => Ok(numbered(arrays, &format!("y{i}_"))),
     }
 }
 
@@ -134,4 +186,14 @@ impl IntegerSteps {
             }
         }
     }
+}
+
+/// The largest difference of two tensors' integers.
+///
+/// # Panics
+/// Where they differ in shape or type, or are not integers.
+pub fn largest_step(a: &Tensor, b: &Tensor) -> i64 {
+    assert_eq!((a.shape(), a.dtype()), (b.shape(), b.dtype()));
+    let (a, b) = (a.to_i64().expect("integers"), b.to_i64().expect("integers"));
+    a.into_iter().zip(b).map(|(a, b)| (a - b).abs()).max().unwrap_or(0)
 }

@@ -1,9 +1,11 @@
-"""Runs a model in LiteRT: `reference` kernels, or those that a device would use (`default`).
+"""Runs models in LiteRT: `reference` kernels, or those that a device would use (`default`).
 
-Reads model.npy (the bytes of the file) and every input xI.npy, those of rank 4 in NCHW order; saves
-outputs yI.npy, those of rank 4 in NCHW order.
+Reads for model I mI.npy (the bytes of the file) and every input xI_J.npy, those of rank 4 in NCHW
+order; saves outputs yI_J.npy, those of rank 4 in NCHW order, or eI.npy, why it does not run.
 """
 
+import itertools
+import os
 import sys
 
 import numpy as np
@@ -15,14 +17,12 @@ RESOLVERS = {
 }
 
 
-def main():
+def run(i, kind):
     runner = litert.Interpreter(
-        model_content=np.load("model.npy").tobytes(),
-        experimental_op_resolver_type=RESOLVERS[sys.argv[1]],
-    )
+        model_content=np.load(f"m{i}.npy").tobytes(), experimental_op_resolver_type=kind)
     inputs = []
-    for i, entry in enumerate(runner.get_input_details()):
-        x = np.load(f"x{i}.npy")
+    for j, entry in enumerate(runner.get_input_details()):
+        x = np.load(f"x{i}_{j}.npy")
         x = x.transpose(0, 2, 3, 1) if x.ndim == 4 else x
         if list(entry["shape"]) != list(x.shape):
             runner.resize_tensor_input(entry["index"], x.shape, strict=True)
@@ -31,10 +31,24 @@ def main():
     for index, x in inputs:
         runner.set_tensor(index, x)
     runner.invoke()
-    for i, entry in enumerate(runner.get_output_details()):
+    for j, entry in enumerate(runner.get_output_details()):
         y = runner.get_tensor(entry["index"])
         y = y.transpose(0, 3, 1, 2) if y.ndim == 4 else y
-        np.save(f"y{i}.npy", np.ascontiguousarray(y))
+        np.save(f"y{i}_{j}.npy", np.ascontiguousarray(y))
+
+
+def main():
+    for i in itertools.takewhile(lambda i: os.path.exists(f"m{i}.npy"), itertools.count()):
+        try:
+            try:
+                run(i, RESOLVERS[sys.argv[1]])
+            except ValueError as error:
+                # A few operators have no separate reference kernel.
+                if "Didn't find op" not in str(error):
+                    raise
+                run(i, litert.OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES)
+        except (RuntimeError, ValueError) as error:
+            np.save(f"e{i}.npy", np.frombuffer(str(error).encode(), np.uint8))
 
 
 main()

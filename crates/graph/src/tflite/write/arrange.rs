@@ -1,10 +1,11 @@
 //! Operators that pick, join and repeat elements.
 
+use super::file::type_code;
 use super::flat::Table;
 use super::tasks::Integer;
 use super::values::{Writer, target};
 use crate::tflite::schema::options;
-use crate::{Cut, Node, PadMode, Result, Tensor};
+use crate::{Cut, DType, Node, PadMode, Result, Tensor};
 
 impl Writer<'_> {
     /// Codes of equal parameters are joined as they are; others are quantised to those of the
@@ -146,6 +147,41 @@ impl Writer<'_> {
         let positions = self.plain(positions, &natural(self.rank(positions)))?;
         let y = self.move_to(node, x, &natural(self.rank(node.output())));
         self.emit("GATHER_ND", &[x, positions], y, None);
+        Ok(())
+    }
+
+    /// The updates over zeros, added to the input. Others than sums of updates have no operator.
+    pub(super) fn scatter_nd(&mut self, node: &Node) -> Result<()> {
+        let natural = |rank: usize| (0..rank).collect::<Vec<usize>>();
+        let (data, positions, updates) = (node.input(0)?, node.input(1)?, node.input(2)?);
+        let order = natural(self.rank(data));
+        let mut positions_tensor = self.plain(positions, &natural(self.rank(positions)))?;
+        if self.file.tensors[positions_tensor].dtype == DType::I64 {
+            let dims = self.file.tensors[positions_tensor].dims.clone();
+            let name = format!("{}.positions", node.name);
+            let small = self.file.tensor(&name, DType::I32, dims, None);
+            let types = [DType::I64, DType::I32].map(type_code);
+            let options = Table::default().with(0, types[0]).with(1, types[1]);
+            self.emit("CAST", &[positions_tensor], small, Some((options::CAST, options)));
+            positions_tensor = small;
+        }
+        let updates = self.plain(updates, &natural(self.rank(updates)))?;
+        let shape = target(node, &self.dims(data))?;
+        if shape.contains(&-1) {
+            return Err(node.error("TFLite scatters into fixed extents only"));
+        }
+        let shape = self.file.ints(&format!("{}.shape", node.name), &[shape.len()], &shape)?;
+        let zeros = self.graph.constant(data).is_some_and(|t| t.to_f32().iter().all(|&v| v == 0.0));
+        let y = self.plain_result(node, &order);
+        if zeros {
+            self.emit("SCATTER_ND", &[positions_tensor, updates, shape], y, None);
+            return Ok(());
+        }
+        let (dtype, dims) = (self.file.tensors[y].dtype, self.file.tensors[y].dims.clone());
+        let sums = self.file.tensor(&format!("{}.sums", node.name), dtype, dims, None);
+        self.emit("SCATTER_ND", &[positions_tensor, updates, shape], sums, None);
+        let data = self.plain(data, &order)?;
+        self.emit("ADD", &[data, sums], y, Some((options::ADD, Table::default())));
         Ok(())
     }
 

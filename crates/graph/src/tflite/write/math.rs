@@ -192,6 +192,24 @@ impl Writer<'_> {
         self.complete(task, y, &order)
     }
 
+    /// The remainder with the sign of the dividend: that of the magnitudes, where FLOOR_MOD is the
+    /// same, with the sign put back.
+    pub(super) fn remainder(&mut self, node: &Node) -> Result<()> {
+        if self.graph.value(node.output()).dtype != DType::F32 {
+            return Err(unwritten(node));
+        }
+        let order = self.broadcast_order(node)?;
+        let x = self.operand(node.input(0)?, &order, false)?;
+        let y = self.operand(node.input(1)?, &order, false)?;
+        let (sign, x) = (self.step(node, "SIGN", &[x])?, self.step(node, "ABS", &[x])?);
+        let y = self.step(node, "ABS", &[y])?;
+        let rest = self.plain_result(node, &order);
+        self.emit("FLOOR_MOD", &[x, y], rest, None);
+        let result = self.step(node, "MUL", &[rest, sign])?;
+        self.rehold(node.output(), &order, result);
+        Ok(())
+    }
+
     /// Whether a product of integers is scaled up, which kernels can do since version 3.
     fn grows(&self, inputs: &[usize], output: usize) -> bool {
         let scale = |t: usize| self.file.tensors[t].quant.as_ref().map(|q| q.scales[0]);

@@ -55,6 +55,7 @@ impl Writer<'_> {
             Op::Tile { repeats } => self.tile(node, repeats),
             Op::Gather { axis } => self.gather(node, *axis),
             Op::GatherNd { batch_dims: 0 } => self.gather_nd(node),
+            Op::ScatterNd { mode: crate::ScatterMode::Add } => self.scatter_nd(node),
             Op::OneHot { axis, depth } => self.one_hot(node, *axis, *depth),
             Op::DepthToSpace { block, order } => self.depth_to_space(node, *block, *order),
             Op::SpaceToDepth { block } => self.space_to_depth(node, *block),
@@ -69,6 +70,7 @@ impl Writer<'_> {
         let node = &graph.nodes[index];
         match &node.op {
             Op::Unary(function) => self.unary(index, function),
+            Op::Binary(Binary::Fmod) => self.remainder(node),
             Op::Binary(function) => self.binary(index, *function),
             Op::Compare(function) => self.same_order(node, compare(*function)),
             Op::Logic(function) => self.same_order(node, logic(*function)),

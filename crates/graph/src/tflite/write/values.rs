@@ -234,6 +234,12 @@ impl<'a> Writer<'a> {
         self.held[id.index()].plain.push(Form { order: order.to_vec(), tensor });
     }
 
+    /// As [`Writer::hold`], instead of what held it before.
+    pub fn rehold(&mut self, id: ValueId, order: &[usize], tensor: usize) {
+        self.held[id.index()].plain.clear();
+        self.hold(id, order, tensor);
+    }
+
     /// `tensor` holds the codes of the value in this order.
     pub fn hold_codes(&mut self, id: ValueId, order: &[usize], tensor: usize) {
         let from = &self.file.tensors[tensor];
