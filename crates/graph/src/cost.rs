@@ -129,9 +129,9 @@ impl<'a> Stored<'a> {
             _ => return vec![],
         };
         let learnt = |id: &ValueId| {
-            self.graph.constant(*id).is_some_and(|t| {
-                t.len() >= least && !matches!(t.dtype(), DType::I64 | DType::Bool)
-            })
+            self.graph
+                .constant(*id)
+                .is_some_and(|t| t.len() >= least && !matches!(t.dtype(), DType::I64 | DType::Bool))
         };
         let inputs = node.inputs.iter().take(last + 1).skip(first).flatten();
         inputs.filter_map(|&id| self.origin(id)).filter(learnt).collect()

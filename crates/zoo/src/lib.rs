@@ -8,7 +8,11 @@
 //!
 //! Every network takes `input` `[batch, channels, height, width]` and returns `logits`
 //! `[batch, classes]`; the batch is a symbol. Dropout is a matter of training and is not in the
-//! graph. Layer names follow torchvision, so that its weights can be matched by name.
+//! graph. Layers are called as in a public implementation, so that its weights load by name: see
+//! [`state_dict`].
+//!
+//! [`list`] has the architectures that the papers name. Each is a type of its own ([`MobileNetV3`],
+//! [`ShuffleNetV1`], ...), which builds a graph for [`Settings`].
 
 mod catalogue;
 mod channels;
@@ -49,7 +53,7 @@ pub use squeezenet::{SqueezeNet, SqueezeNetVersion};
 #[non_exhaustive]
 pub enum ZooError {
     /// No architecture has this name.
-    #[error("unknown architecture '{name}'{}; known: {}", suggest(.similar), .known.join(", "))]
+    #[error("unknown architecture '{name}'{}", suggest(.similar, .known))]
     UnknownName {
         /// The name asked for.
         name: String,
@@ -73,6 +77,9 @@ pub enum ZooError {
     Graph(#[from] edgecut_graph::GraphError),
 }
 
-fn suggest(similar: &Option<&'static str>) -> String {
-    similar.map_or(String::new(), |name| format!(" (did you mean '{name}'?)"))
+fn suggest(similar: &Option<&'static str>, known: &[&'static str]) -> String {
+    match similar {
+        Some(name) => format!(" (did you mean '{name}'?)"),
+        None => format!("; known: {}", known.join(", ")),
+    }
 }
