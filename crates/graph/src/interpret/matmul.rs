@@ -15,15 +15,16 @@ pub(super) fn gemm(args: &Args, gemm: &Gemm) -> Result<Data> {
     let c = args.optional_f32s(2)?;
     let c_at = c.map(|_| args.broadcast(2, out)).transpose()?;
     let mut result = Vec::with_capacity(rows * columns);
+    let mut sums = vec![0f64; columns];
     for row in 0..rows {
-        for column in 0..columns {
-            let a = Run { elements: a, start: row * a_steps[0], step: a_steps[1] };
-            let b = Run { elements: b, start: column * b_steps[1], step: b_steps[0] };
+        sums.fill(0.0);
+        let factors = (0..depth).map(|k| a[row * a_steps[0] + k * a_steps[1]]);
+        add_row(&mut sums, factors, b, b_steps);
+        for (column, &product) in sums.iter().enumerate() {
             let added = match (c, &c_at) {
                 (Some(c), Some(at)) => f64::from(c[at.at(row * columns + column)]),
                 _ => 0.0,
             };
-            let product = dot(a, b, depth, 0f64);
             result.push((f64::from(gemm.alpha) * product + f64::from(gemm.beta) * added) as f32);
         }
     }
@@ -52,37 +53,35 @@ where
     let (rows, columns, depth) = (matrix[0], matrix[1], a_shape[a_shape.len() - 1]);
     let (a_outer, b_outer) = (args.outer_broadcast(0, outer)?, args.outer_broadcast(1, outer)?);
     let mut result = Vec::with_capacity(args.len());
+    let mut sums = vec![zero; columns];
     for matrix in 0..outer.iter().product() {
         let a = &a[a_outer.at(matrix) * rows * depth..];
         let b = &b[b_outer.at(matrix) * depth * columns..];
         for row in 0..rows {
-            for column in 0..columns {
-                let a = Run { elements: a, start: row * depth, step: 1 };
-                let b = Run { elements: b, start: column, step: columns };
-                result.push(finish(dot(a, b, depth, zero)));
-            }
+            sums.fill(zero);
+            add_row(&mut sums, a[row * depth..][..depth].iter().copied(), b, [columns, 1]);
+            result.extend(sums.iter().map(|&sum| finish(sum)));
         }
     }
     Ok(result)
 }
 
-/// Elements at `start`, `start + step` and so on.
-struct Run<'a, T> {
-    elements: &'a [T],
-    start: usize,
-    step: usize,
-}
-
-/// Sum of the products of the first `depth` elements of both.
-fn dot<T, S>(a: Run<T>, b: Run<T>, depth: usize, zero: S) -> S
+/// Adds the row `a` times the matrix `b` to `sums`; element `[k, j]` of b is at the sum of
+/// position times step. Products are added in order of k, whichever loop is the inner one.
+fn add_row<T, S>(sums: &mut [S], a: impl Iterator<Item = T> + Clone, b: &[T], steps: [usize; 2])
 where
     T: Copy,
     S: Copy + From<T> + Mul<Output = S> + AddAssign,
 {
-    let mut sum = zero;
-    for k in 0..depth {
-        let (a, b) = (a.elements[a.start + k * a.step], b.elements[b.start + k * b.step]);
-        sum += S::from(a) * S::from(b);
+    if steps[1] == 1 {
+        for (k, factor) in a.enumerate() {
+            let (factor, row) = (S::from(factor), &b[k * steps[0]..]);
+            sums.iter_mut().zip(row).for_each(|(sum, &v)| *sum += factor * S::from(v));
+        }
+    } else {
+        for (j, sum) in sums.iter_mut().enumerate() {
+            let column = b[j * steps[1]..].iter().step_by(steps[0]);
+            a.clone().zip(column).for_each(|(u, &v)| *sum += S::from(u) * S::from(v));
+        }
     }
-    sum
 }

@@ -29,14 +29,18 @@ pub(super) fn layer_norm(args: &Args, axis: usize, epsilon: f32) -> Result<Data>
 
 /// Over space, for each image and channel.
 pub(super) fn instance_norm(args: &Args, epsilon: f32) -> Result<Data> {
-    group_norm(args, args.shape()[1], epsilon)
+    by_channel(args, 1, epsilon)
 }
 
 /// Over space and the channels of a group, for each image.
 pub(super) fn group_norm(args: &Args, groups: usize, epsilon: f32) -> Result<Data> {
+    by_channel(args, args.shape()[1] / groups, epsilon)
+}
+
+/// Over space and `together` channels; scale and bias have an element for each channel.
+fn by_channel(args: &Args, together: usize, epsilon: f32) -> Result<Data> {
     let (channels, space) = (args.shape()[1], args.shape()[2..].iter().product::<usize>());
-    let size = if groups == 0 { 0 } else { channels / groups * space };
-    normalised(args, size, epsilon, |i| i / space % channels)
+    normalised(args, together * space, epsilon, |i| i / space % channels)
 }
 
 /// Gives each run of `size` elements mean 0 and variance 1, then scales and shifts element `i` by

@@ -15,12 +15,17 @@ impl Broadcast {
         }
         let mut step = 1;
         let mut dims = Vec::with_capacity(out.len());
-        for (i, &extent) in out.iter().rev().enumerate() {
+        for (i, &extent) in out.iter().rev().enumerate().filter(|(_, extent)| **extent != 1) {
             let own = if i < shape.len() { shape[shape.len() - 1 - i] } else { 1 };
-            dims.push((extent, if own == 1 { 0 } else { step }));
+            let own_step = if own == 1 { 0 } else { step };
+            match dims.last_mut() {
+                // Two dimensions that are walked as one.
+                Some((inner, inner_step)) if own_step == *inner * *inner_step => *inner *= extent,
+                _ => dims.push((extent, own_step)),
+            }
             step *= own;
         }
-        // A scalar result of a one-element source: keep the list non-empty, so that it is used.
+        // One element, whatever its dimensions: keep the list non-empty, so that it is used.
         if dims.is_empty() {
             dims.push((1, 0));
         }
