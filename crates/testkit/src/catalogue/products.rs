@@ -5,9 +5,12 @@ use edgecut_graph::{Gemm, Op};
 use super::numbers::normal;
 use super::{Given, Stored, Table};
 
+/// Name, attributes, and shapes of A, B and C.
+type GemmCase<'a> = (&'a str, Gemm, &'a [usize], &'a [usize], Option<&'a [usize]>);
+
 pub(super) fn add(table: &mut Table) {
     let gemm = Gemm { alpha: 1.0, beta: 1.0, trans_a: false, trans_b: false };
-    let cases: &[(&str, Gemm, &[usize], &[usize], Option<&[usize]>)] = &[
+    let cases: &[GemmCase] = &[
         ("", gemm, &[3, 4], &[4, 5], Some(&[5])),
         ("without C", gemm, &[3, 4], &[4, 5], None),
         ("linear", Gemm { trans_b: true, ..gemm }, &[3, 4], &[5, 4], Some(&[5])),

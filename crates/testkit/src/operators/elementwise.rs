@@ -8,7 +8,7 @@ const NUMBERS: [DType; 5] = [DType::F32, DType::I32, DType::I64, DType::I8, DTyp
 const ALL: [DType; 6] = [DType::F32, DType::I32, DType::I64, DType::I8, DType::U8, DType::Bool];
 
 pub fn case(s: &mut Source, turn: usize) -> Case {
-    let (rank, kind) = (s.from_to(0, 4), turn / 4);
+    let (rank, kind) = (s.between(0, 4), turn / 4);
     let out = s.shape(rank);
     match turn % 4 {
         0 => unary(s, &out, kind),
@@ -61,7 +61,7 @@ fn unary(s: &mut Source, shape: &[usize], kind: usize) -> Case {
         }
         23 | 24 => s.floats_in(shape, 0.0, 9.0),
         // Halves, too.
-        28 => s.filled(shape, |s| (s.from_to(0, 40) as f32 - 20.0) / 4.0),
+        28 => s.filled(shape, |s| (s.between(0, 40) as f32 - 20.0) / 4.0),
         _ => s.floats(shape),
     };
     Case::new(Op::Unary(functions[which]), [x])

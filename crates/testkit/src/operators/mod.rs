@@ -12,7 +12,7 @@ mod resize;
 mod source;
 mod window;
 
-use edgecut_graph::{Graph, Op, Result, Tensor, ValueId};
+use edgecut_graph::{Graph, Op, Result, Shape, Tensor};
 use source::Source;
 
 /// One operator and its inputs.
@@ -34,18 +34,14 @@ impl Case {
         let mut graph = Graph::new(format!("{:?}", self.op));
         let mut ids = vec![];
         for (index, input) in self.inputs.iter().enumerate() {
-            ids.push(match input {
-                Some(t) => Some(graph.add_input(
-                    format!("x{index}"),
-                    t.dtype(),
-                    edgecut_graph::Shape::fixed(t.shape()),
-                )),
-                None => None,
-            });
+            ids.push(
+                input.as_ref().map(|t| {
+                    graph.add_input(format!("x{index}"), t.dtype(), Shape::fixed(t.shape()))
+                }),
+            );
         }
-        let first: ValueId = graph.add_node("y", self.op.clone(), &ids)?;
-        let node = graph.nodes.last().map(|node| node.outputs.clone());
-        graph.outputs = node.unwrap_or_else(|| vec![first]);
+        graph.add_node("y", self.op.clone(), &ids)?;
+        graph.outputs = graph.nodes[0].outputs.clone();
         graph.validate()?;
         Ok(graph)
     }

@@ -16,7 +16,7 @@ pub fn case(s: &mut Source, turn: usize) -> Case {
 }
 
 fn gemm(s: &mut Source) -> Case {
-    let (m, k, n) = (s.from_to(1, 5), s.from_to(1, 9), s.from_to(1, 5));
+    let (m, k, n) = (s.between(1, 5), s.between(1, 9), s.between(1, 5));
     let gemm = Gemm {
         alpha: s.float(0.5, 2.0),
         beta: s.float(0.5, 2.0),
@@ -35,12 +35,12 @@ fn gemm(s: &mut Source) -> Case {
 
 /// Shapes of two stacks of matrices that broadcast.
 fn stacks(s: &mut Source) -> [Vec<usize>; 2] {
-    let rank = s.from_to(0, 2);
+    let rank = s.between(0, 2);
     let outer = s.shape(rank);
     let [mut a, mut b] = s.pair(&outer);
-    let k = s.from_to(1, 9);
-    a.extend([s.from_to(1, 5), k]);
-    b.extend([k, s.from_to(1, 5)]);
+    let k = s.between(1, 9);
+    a.extend([s.between(1, 5), k]);
+    b.extend([k, s.between(1, 5)]);
     [a, b]
 }
 

@@ -5,9 +5,9 @@ use edgecut_graph::{DType, Op, Tensor};
 use super::{Case, Source};
 
 pub fn case(s: &mut Source, turn: usize) -> Case {
-    let rank = s.from_to(1, 4);
+    let rank = s.between(1, 4);
     let shape = s.shape(rank);
-    let axis = s.from_to(0, rank - 1);
+    let axis = s.between(0, rank - 1);
     // One scale for everything, or one for each position along the axis.
     let parameters = if s.flag() { vec![] } else { vec![shape[axis]] };
     let scale = s.filled(&parameters, |s| s.pick(&[0.25, 0.1, 0.007_843_138, 3.0]));
@@ -15,7 +15,7 @@ pub fn case(s: &mut Source, turn: usize) -> Case {
         0 => {
             let dtype = s.pick(&[DType::U8, DType::I8]);
             // Multiples of an eighth, so that some are ties.
-            let x = s.filled(&shape, |s| (s.from_to(0, 800) as f32 - 400.0) / 8.0);
+            let x = s.filled(&shape, |s| (s.between(0, 800) as f32 - 400.0) / 8.0);
             Case::new(Op::Quantize { axis }, [x, scale, s.bytes(dtype, &parameters)])
         }
         1 => {

@@ -5,9 +5,9 @@ use edgecut_graph::{DType, Op, Reduction};
 use super::{Case, Source};
 
 pub fn case(s: &mut Source, turn: usize) -> Case {
-    let rank = s.from_to(1, 4);
+    let rank = s.between(1, 4);
     let shape = s.shape(rank);
-    let axis = s.from_to(0, rank - 1);
+    let axis = s.between(0, rank - 1);
     let dtype = s.pick(&[DType::F32, DType::F32, DType::I32, DType::I64]);
     match turn % 4 {
         0 | 1 => reduce(s, turn / 2, dtype, &shape),
@@ -17,7 +17,7 @@ pub fn case(s: &mut Source, turn: usize) -> Case {
             Case::new(op, [s.any(dtype, &shape)])
         }
         _ if s.flag() => {
-            let (k, largest) = (s.from_to(1, shape[axis]), s.flag());
+            let (k, largest) = (s.between(1, shape[axis]), s.flag());
             Case::new(Op::TopK { axis, k, largest }, [s.any(dtype, &shape)])
         }
         _ => {
@@ -50,7 +50,7 @@ fn reduce(s: &mut Source, turn: usize, dtype: DType, shape: &[usize]) -> Case {
         Reduction::Prod if dtype == DType::I32 => {
             return Case::new(
                 Op::Reduce { kind, axes: vec![0], keep_dims },
-                [s.filled(&shape[..shape.len().min(2)], |s| s.from_to(0, 4) as i32 - 2)],
+                [s.filled(&shape[..shape.len().min(2)], |s| s.between(0, 4) as i32 - 2)],
             );
         }
         Reduction::Prod => s.floats(shape),

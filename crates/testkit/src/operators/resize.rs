@@ -27,12 +27,12 @@ pub fn case(s: &mut Source, turn: usize) -> Case {
         let size = shape[axis];
         let len = match coordinates {
             // Positions of other scales are whole numbers but for their rounding.
-            Coordinates::HalfPixelSymmetric if nearest => size * s.from_to(1, 3),
+            Coordinates::HalfPixelSymmetric if nearest => size * s.between(1, 3),
             // ONNX Runtime ignores the region of a dimension that keeps its extent.
-            Coordinates::CropAndResize => size + s.from_to(1, 5),
+            Coordinates::CropAndResize => size + s.between(1, 5),
             // Nor does it look at a scale that keeps the extent.
-            _ if cut => Some(s.from_to(1, 12)).filter(|&len| len != size).unwrap_or(size + 1),
-            _ => s.from_to(1, 12),
+            _ if cut => Some(s.between(1, 12)).filter(|&len| len != size).unwrap_or(size + 1),
+            _ => s.between(1, 12),
         };
         let exact = len as f32 / size as f32;
         let scale = if cut { (len as f32 + 0.3) / size as f32 } else { exact };

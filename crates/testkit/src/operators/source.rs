@@ -14,7 +14,7 @@ impl Source {
     }
 
     /// A number from `low` to `high`.
-    pub fn from_to(&mut self, low: usize, high: usize) -> usize {
+    pub fn between(&mut self, low: usize, high: usize) -> usize {
         low + self.rng.below(high - low + 1)
     }
 
@@ -36,12 +36,12 @@ impl Source {
 
     /// `rank` extents from 1 to 5.
     pub fn shape(&mut self, rank: usize) -> Vec<usize> {
-        (0..rank).map(|_| self.from_to(1, 5)).collect()
+        (0..rank).map(|_| self.between(1, 5)).collect()
     }
 
     /// A map `[n, c, h, w]` with these channels.
     pub fn map(&mut self, channels: usize) -> Vec<usize> {
-        vec![self.from_to(1, 2), channels, self.from_to(3, 8), self.from_to(3, 8)]
+        vec![self.between(1, 2), channels, self.between(3, 8), self.between(3, 8)]
     }
 
     /// A subset of the first `rank` dimensions, ascending.
@@ -51,7 +51,7 @@ impl Source {
 
     /// A shape that broadcasts to `out`: without its first dimensions, or 1 at some.
     pub fn narrower(&mut self, out: &[usize]) -> Vec<usize> {
-        let first = if self.one_in(3) { self.from_to(0, out.len()) } else { 0 };
+        let first = if self.one_in(3) { self.between(0, out.len()) } else { 0 };
         out[first..].iter().map(|&extent| if self.one_in(4) { 1 } else { extent }).collect()
     }
 

@@ -21,7 +21,7 @@ pub fn case(s: &mut Source, turn: usize) -> Case {
         }
         5 => {
             let pool = Pool { count_include_pad: false, ceil_mode: false, ..pool(s, false) };
-            let (p, shape) = (s.from_to(1, 3), s.map(2));
+            let (p, shape) = (s.between(1, 3), s.map(2));
             Case::new(Op::LpPool { pool, p }, [s.floats(&shape)])
         }
         _ => {
@@ -33,13 +33,13 @@ pub fn case(s: &mut Source, turn: usize) -> Case {
 
 /// A window of at most 3x3 taps. Maps are at least 3x3 large, so that it always fits.
 fn window(s: &mut Source, dilated: bool) -> Window {
-    let mut hw = |high| [s.from_to(1, high), s.from_to(1, high)];
+    let mut hw = |high| [s.between(1, high), s.between(1, high)];
     let (kernel, strides) = (hw(3), hw(3));
     let dilate = |kernel: usize, s: &mut Source| {
-        if dilated && kernel == 2 { s.from_to(1, 2) } else { 1 }
+        if dilated && kernel == 2 { s.between(1, 2) } else { 1 }
     };
     let dilations = kernel.map(|k| dilate(k, s));
-    let pads = [0, 1, 2, 3].map(|i| s.from_to(0, kernel[i % 2] - 1));
+    let pads = [0, 1, 2, 3].map(|i| s.between(0, kernel[i % 2] - 1));
     Window { kernel, strides, dilations, pads }
 }
 
@@ -49,7 +49,7 @@ fn pool(s: &mut Source, dilated: bool) -> Pool {
 
 /// Groups, channels for each, maps for each.
 fn groups(s: &mut Source) -> [usize; 3] {
-    [s.from_to(1, 3), s.from_to(1, 3), s.from_to(1, 3)]
+    [s.between(1, 3), s.between(1, 3), s.between(1, 3)]
 }
 
 fn conv(s: &mut Source) -> Case {
@@ -67,7 +67,7 @@ fn conv_transpose(s: &mut Source) -> Case {
     let ([groups, own, maps], window) = (groups(s), window(s, true));
     let [kh, kw] = window.kernel;
     // ONNX Runtime wants the output padding below stride or dilation.
-    let output_padding = [0, 1].map(|i| s.from_to(0, window.strides[i] - 1));
+    let output_padding = [0, 1].map(|i| s.between(0, window.strides[i] - 1));
     let (x, w) = (s.map(groups * own), [groups * own, maps, kh, kw]);
     let mut inputs = vec![Some(s.floats(&x)), Some(s.floats(&w))];
     if s.flag() {
