@@ -3,4 +3,5 @@
 mod collections;
 mod operators;
 mod peer;
+mod quantised;
 mod round_trip;
