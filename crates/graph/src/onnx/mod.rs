@@ -65,6 +65,9 @@ pub use template::{Declared, Template};
 pub const MIN_OPSET: i64 = 6;
 /// Newest operator set that is read.
 pub const MAX_OPSET: i64 = 25;
+/// Key in [`Graph::metadata`](crate::Graph::metadata) of the text that describes a model, which
+/// ONNX keeps apart from other metadata (`ModelProto.doc_string`).
+pub const DOC_STRING: &str = "onnx.doc_string";
 /// Operator set that is written: readable by ONNX Runtime 1.12 (2022) and later. A graph with an
 /// operator of a later set is written in the first one that has it.
 pub const EXPORT_OPSET: i64 = 17;

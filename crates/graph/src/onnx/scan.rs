@@ -81,7 +81,7 @@ impl Kind {
     /// The declarations of [`super::proto`], seen from the wire.
     fn field(self, number: u64) -> Field {
         match (self, number) {
-            (Kind::Model, 2 | 3) => Field::Text,
+            (Kind::Model, 2 | 3 | 6) => Field::Text,
             (Kind::Model, 7) => Field::One(Kind::Graph),
             (Kind::Model, 8 | 14) => Field::Many(Kind::Pair),
             (Kind::Model, 25) => Field::Many(Kind::Function),

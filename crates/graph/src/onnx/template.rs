@@ -14,7 +14,7 @@ use super::external::External;
 use super::import::{Importer, Opsets, check_size, limit, malformed};
 use super::order::order;
 use super::proto::*;
-use super::{scan, supported, tensors};
+use super::{DOC_STRING, scan, supported, tensors};
 use crate::limits::{MAX_FILE_BYTES, MAX_NODES, MAX_RANK, MAX_VALUES};
 use crate::{DType, Dim, Graph, GraphError, Result, Shape, Tensor};
 
@@ -108,9 +108,12 @@ impl Template {
         let given: std::collections::HashSet<&str> =
             inputs.iter().map(|input| input.name.as_str()).collect();
         let order = order(&graph, |name| known.contains(name) || given.contains(name))?;
-        let metadata = model.metadata_props.into_iter();
-        let metadata = metadata
+        let about = model.doc_string.filter(|text| !text.is_empty());
+        let about = about.map(|text| (DOC_STRING.to_string(), text));
+        let entries = model.metadata_props.into_iter();
+        let metadata = entries
             .map(|entry| (entry.key.unwrap_or_default(), entry.value.unwrap_or_default()))
+            .chain(about)
             .collect();
         let title = if graph.name().is_empty() { name } else { graph.name() }.to_string();
         let place = place.to_string();

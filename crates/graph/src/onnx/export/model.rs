@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use super::encode::{Encoded, Stored};
 use super::form::Context;
 use super::{EXPORT_OPSET, lower, node};
+use crate::onnx::DOC_STRING;
 use crate::onnx::proto::*;
 use crate::onnx::write::{self, Small};
 use crate::{Graph, GraphError, Result, Tensor};
@@ -45,6 +46,7 @@ pub(super) fn model(graph: &Graph, external: Option<&str>) -> Result<Encoded> {
             ir_version: Some(ir_version(opset)),
             producer_name: Some("edgecut".into()),
             producer_version: Some(env!("CARGO_PKG_VERSION").into()),
+            doc_string: graph.metadata.get(DOC_STRING).cloned(),
             ..ModelProto::default()
         },
         nodes: GraphProto {
@@ -59,10 +61,16 @@ pub(super) fn model(graph: &Graph, external: Option<&str>) -> Result<Encoded> {
                 domain: Some(String::new()),
                 version: Some(opset),
             }],
-            metadata_props: graph.metadata.iter().map(|(k, v)| write::entry(k, v)).collect(),
+            metadata_props: metadata(graph),
             ..ModelProto::default()
         },
     })
+}
+
+/// All metadata but the text that has a field of its own.
+fn metadata(graph: &Graph) -> Vec<StringStringEntryProto> {
+    let entries = graph.metadata.iter().filter(|(key, _)| *key != DOC_STRING);
+    entries.map(|(key, value)| write::entry(key, value)).collect()
 }
 
 /// The IR version of the ONNX release that came with an operator set.

@@ -155,3 +155,15 @@ fn streamed_bytes_are_those_of_the_messages() {
     let bytes = to_bytes(&graph).unwrap();
     assert_eq!(ModelProto::decode(bytes.as_slice()).unwrap().encode_to_vec(), bytes);
 }
+
+#[test]
+fn texts_about_the_model_are_kept() {
+    let mut proto = single(13, "Relu", &[]).proto();
+    proto.doc_string = Some("what it is".into());
+    proto.metadata_props = vec![entry("license", "MIT")];
+    let graph = from_bytes("model", &proto.encode_to_vec()).unwrap();
+    assert_eq!(graph.metadata[super::super::DOC_STRING], "what it is");
+    let again = ModelProto::decode(to_bytes(&graph).unwrap().as_slice()).unwrap();
+    assert_eq!(again.doc_string(), "what it is");
+    assert_eq!(again.metadata_props, proto.metadata_props);
+}
