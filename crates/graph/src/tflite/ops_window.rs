@@ -80,7 +80,9 @@ fn bias(im: &mut Importer, op: &OpIn, input: usize) -> Result<Option<ValueId>> {
     if op.optional(input).is_none() {
         return Ok(None);
     }
-    let (info, tensor) = im.constant(op, input)?;
+    let Some((info, tensor)) = im.stored(op.input(input)?)? else {
+        return im.operand(op.input(input)?).map(Some);
+    };
     let len = tensor.len();
     let tensor = tensor.reshaped([len])?;
     let is_int = tensor.dtype() == DType::I32;

@@ -16,6 +16,8 @@ pub struct LiteRt(Python);
 pub enum Kernels {
     /// The plain ones that define the operators.
     Reference,
+    /// Faster ones, without delegates.
+    Optimised,
     /// What a device would use, XNNPACK included.
     Default,
 }
@@ -45,6 +47,7 @@ impl LiteRt {
     ) -> Result<Vec<Result<Vec<Tensor>, String>>, String> {
         let kernels = match kernels {
             Kernels::Reference => "reference",
+            Kernels::Optimised => "optimised",
             Kernels::Default => "default",
         };
         let mut given = vec![];

@@ -5,6 +5,7 @@ use super::flat::Table;
 use super::tasks::Integer;
 use super::values::{Writer, target};
 use crate::tflite::schema::options;
+use crate::tflite::tensors::integers;
 use crate::{Cut, DType, Node, PadMode, Result, Tensor};
 
 impl Writer<'_> {
@@ -118,33 +119,50 @@ impl Writer<'_> {
         Ok(())
     }
 
-    /// Positions must be stored, or known not to be negative: TensorFlow Lite does not count from
-    /// the end. Stored ones are counted from the front here.
+    /// The tensor of positions that count dimensions of these extents. TensorFlow Lite does not
+    /// count from the end: what may do so goes through FLOOR_MOD, which leaves others alone.
+    fn positions(&mut self, node: &Node, input: usize, extents: &[usize]) -> Result<usize> {
+        let id = node.input(input)?;
+        let x = self.plain(id, &(0..self.rank(id)).collect::<Vec<_>>())?;
+        let stored = self.graph.constant(id).map(Tensor::to_i64).transpose()?;
+        if stored.is_some_and(|stored| stored.iter().all(|&p| p >= 0)) {
+            return Ok(x);
+        }
+        let (dtype, dims) = (self.file.tensors[x].dtype, self.file.tensors[x].dims.clone());
+        let extents: Vec<i64> = extents.iter().map(|&n| n as i64).collect();
+        let shape = if extents.len() == 1 { vec![] } else { vec![extents.len()] };
+        let extents = integers(dtype, shape, &extents)?;
+        let extents = self.file.constant(&format!("{}.extents", node.name), &extents, None);
+        let y = self.file.tensor(&format!("{}.positions", node.name), dtype, dims, None);
+        self.emit("FLOOR_MOD", &[x, extents], y, None);
+        Ok(y)
+    }
+
     pub(super) fn gather(&mut self, node: &Node, axis: usize) -> Result<()> {
-        let (id, positions) = (node.input(0)?, node.input(1)?);
+        let id = node.input(0)?;
         let natural = |rank: usize| (0..rank).collect::<Vec<usize>>();
+        let extent = self.graph.value(id).shape.extent(axis, &node.name)?;
         let x = self.moved(id, &natural(self.rank(id)))?;
-        let order = natural(self.rank(positions));
-        let positions = match self.graph.constant(positions) {
-            Some(stored) => {
-                let extent = self.graph.value(id).shape.extent(axis, &node.name)? as i64;
-                let from_front = |&p: &i64| (if p < 0 { p + extent } else { p }) as i32;
-                let stored_positions: Vec<i32> = stored.to_i64()?.iter().map(from_front).collect();
-                self.file.ints(&self.name(positions), stored.shape(), &stored_positions)?
-            }
-            None => self.plain(positions, &order)?,
-        };
+        let positions = self.positions(node, 1, &[extent])?;
         let y = self.move_to(node, x, &natural(self.rank(node.output())));
         let options = Table::default().with(0, axis as i32);
         self.emit("GATHER", &[x, positions], y, Some((options::GATHER, options)));
         Ok(())
     }
 
+    /// Extents of the dimensions that tuples of positions at input 1 refer to.
+    fn tuple_extents(&self, node: &Node) -> Result<Vec<usize>> {
+        let (data, positions) = (node.input(0)?, node.input(1)?);
+        let shape = &self.graph.value(positions).shape;
+        let depth = shape.extent(shape.rank() - 1, &node.name)?;
+        (0..depth).map(|d| self.graph.value(data).shape.extent(d, &node.name)).collect()
+    }
+
     pub(super) fn gather_nd(&mut self, node: &Node) -> Result<()> {
         let natural = |rank: usize| (0..rank).collect::<Vec<usize>>();
-        let (id, positions) = (node.input(0)?, node.input(1)?);
+        let id = node.input(0)?;
         let x = self.plain(id, &natural(self.rank(id)))?;
-        let positions = self.plain(positions, &natural(self.rank(positions)))?;
+        let positions = self.positions(node, 1, &self.tuple_extents(node)?)?;
         let y = self.move_to(node, x, &natural(self.rank(node.output())));
         self.emit("GATHER_ND", &[x, positions], y, None);
         Ok(())
@@ -153,18 +171,10 @@ impl Writer<'_> {
     /// The updates over zeros, added to the input. Others than sums of updates have no operator.
     pub(super) fn scatter_nd(&mut self, node: &Node) -> Result<()> {
         let natural = |rank: usize| (0..rank).collect::<Vec<usize>>();
-        let (data, positions, updates) = (node.input(0)?, node.input(1)?, node.input(2)?);
+        let (data, updates) = (node.input(0)?, node.input(2)?);
         let order = natural(self.rank(data));
-        let mut positions_tensor = self.plain(positions, &natural(self.rank(positions)))?;
-        if self.file.tensors[positions_tensor].dtype == DType::I64 {
-            let dims = self.file.tensors[positions_tensor].dims.clone();
-            let name = format!("{}.positions", node.name);
-            let small = self.file.tensor(&name, DType::I32, dims, None);
-            let types = [DType::I64, DType::I32].map(type_code);
-            let options = Table::default().with(0, types[0]).with(1, types[1]);
-            self.emit("CAST", &[positions_tensor], small, Some((options::CAST, options)));
-            positions_tensor = small;
-        }
+        let positions = self.positions(node, 1, &self.tuple_extents(node)?)?;
+        let positions = self.as_int32(node, positions);
         let updates = self.plain(updates, &natural(self.rank(updates)))?;
         let shape = target(node, &self.dims(data))?;
         if shape.contains(&-1) {
@@ -174,15 +184,27 @@ impl Writer<'_> {
         let zeros = self.graph.constant(data).is_some_and(|t| t.to_f32().iter().all(|&v| v == 0.0));
         let y = self.plain_result(node, &order);
         if zeros {
-            self.emit("SCATTER_ND", &[positions_tensor, updates, shape], y, None);
+            self.emit("SCATTER_ND", &[positions, updates, shape], y, None);
             return Ok(());
         }
         let (dtype, dims) = (self.file.tensors[y].dtype, self.file.tensors[y].dims.clone());
         let sums = self.file.tensor(&format!("{}.sums", node.name), dtype, dims, None);
-        self.emit("SCATTER_ND", &[positions_tensor, updates, shape], sums, None);
+        self.emit("SCATTER_ND", &[positions, updates, shape], sums, None);
         let data = self.plain(data, &order)?;
         self.emit("ADD", &[data, sums], y, Some((options::ADD, Table::default())));
         Ok(())
+    }
+
+    fn as_int32(&mut self, node: &Node, x: usize) -> usize {
+        let from = &self.file.tensors[x];
+        if from.dtype == DType::I32 {
+            return x;
+        }
+        let dims = from.dims.clone();
+        let types = Table::default().with(0, type_code(from.dtype)).with(1, type_code(DType::I32));
+        let y = self.file.tensor(&format!("{}.int32", node.name), DType::I32, dims, None);
+        self.emit("CAST", &[x], y, Some((options::CAST, types)));
+        y
     }
 
     pub(super) fn one_hot(&mut self, node: &Node, axis: usize, depth: usize) -> Result<()> {

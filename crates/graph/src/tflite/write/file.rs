@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use super::flat::{Field, Table, finish};
+use super::types::takes;
 use super::versions::version;
 use crate::limits::MAX_FILE_BYTES;
 use crate::tflite::schema::{IDENTIFIER, VERSION, builtin_code, kind};
@@ -25,6 +26,7 @@ pub(super) struct FileTensor {
 pub(super) type Options = (u8, Table);
 
 struct Call {
+    op: &'static str,
     code: usize,
     inputs: Vec<i32>,
     outputs: Vec<i32>,
@@ -111,7 +113,24 @@ impl File {
         });
         let inputs = inputs.iter().map(|i| i.map_or(-1, |i| i as i32)).collect();
         let outputs = outputs.iter().map(|&o| o as i32).collect();
-        self.calls.push(Call { code, inputs, outputs, options });
+        self.calls.push(Call { op, code, inputs, outputs, options });
+    }
+
+    /// How many operators there are.
+    pub fn calls(&self) -> usize {
+        self.calls.len()
+    }
+
+    /// The first operator from number `first` on that does not take the type of its input.
+    pub fn mistyped(&self, first: usize) -> Option<(&'static str, DType)> {
+        self.calls[first..].iter().find_map(|call| {
+            // A condition or an output shape comes first in some.
+            let data = if call.op == "SELECT_V2" || call.op == "TRANSPOSE_CONV" { 2 } else { 0 };
+            let index = usize::try_from(*call.inputs.get(data)?).ok()?;
+            let tensor = self.tensors.get(index)?;
+            let plain = tensor.quant.is_none() && !takes(call.op, tensor.dtype);
+            plain.then_some((call.op, tensor.dtype))
+        })
     }
 
     fn fresh(&mut self, stem: &str) -> String {

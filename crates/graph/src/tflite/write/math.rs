@@ -6,6 +6,7 @@ use super::nodes::{binary, unary, unwritten};
 use super::tasks::Integer;
 use super::values::Writer;
 use crate::tflite::schema::options;
+use crate::tflite::tensors::integers;
 use crate::{Binary, DType, Node, Op, Result, Tensor, Unary, ValueId};
 
 impl Writer<'_> {
@@ -43,9 +44,11 @@ impl Writer<'_> {
 
     pub(super) fn unary(&mut self, index: usize, function: &Unary) -> Result<()> {
         let node = &self.graph.nodes[index];
-        if let Unary::Clip { min, max } = *function
-            && unary(function).is_none()
+        let is_float = self.graph.value(node.output()).dtype == DType::F32;
+        if let Some((min, max)) =
+            node.op.clamp_bounds().filter(|_| !is_float || unary(function).is_none())
         {
+            // Activations are of floats and codes only.
             return self.clip(index, min, max);
         }
         let Some((op, kind)) = unary(function) else { return self.spelled(node, function) };
@@ -85,17 +88,11 @@ impl Writer<'_> {
             }
         }
         let mut y = self.plain(x, &order)?;
-        let name = self.name(id);
-        let bounds = [("MAXIMUM", min, f32::NEG_INFINITY), ("MINIMUM", max, f32::INFINITY)];
-        for (op, bound, absent) in bounds {
-            if bound == absent {
-                continue;
+        for (op, bound) in [("MAXIMUM", min), ("MINIMUM", max)] {
+            let (lowest, highest) = range(self.file.tensors[y].dtype);
+            if if op == "MAXIMUM" { bound > lowest } else { bound < highest } {
+                y = self.step_with(node, op, y, bound)?;
             }
-            let bound = self.file.constant(&format!("{name}.bound"), &Tensor::scalar(bound), None);
-            let dims = self.file.tensors[y].dims.clone();
-            let next = self.file.tensor(&name, DType::F32, dims, None);
-            self.emit(op, &[y, bound], next, None);
-            y = next;
         }
         self.hold(id, &order, y);
         Ok(())
@@ -142,15 +139,16 @@ impl Writer<'_> {
         Ok(())
     }
 
-    /// An operator on float tensors of the first one's extents.
+    /// An operator on tensors of one type, with the first one's extents.
     pub(super) fn step(
         &mut self,
         node: &Node,
         op: &'static str,
         inputs: &[usize],
     ) -> Result<usize> {
-        let dims = self.file.tensors[inputs[0]].dims.clone();
-        let y = self.file.tensor(&self.name(node.output()), DType::F32, dims, None);
+        let from = &self.file.tensors[inputs[0]];
+        let (dtype, dims) = (from.dtype, from.dims.clone());
+        let y = self.file.tensor(&self.name(node.output()), dtype, dims, None);
         let options = arithmetic(op).map(|member| (member, Table::default()));
         self.emit(op, inputs, y, options);
         Ok(y)
@@ -165,7 +163,11 @@ impl Writer<'_> {
         number: f32,
     ) -> Result<usize> {
         let name = format!("{}.number", node.name);
-        let number = self.file.constant(&name, &Tensor::scalar(number), None);
+        let number = match self.file.tensors[x].dtype {
+            DType::F32 => Tensor::scalar(number),
+            dtype => integers(dtype, vec![], &[number as i64])?,
+        };
+        let number = self.file.constant(&name, &number, None);
         self.step(node, op, &[x, number])
     }
 
@@ -320,6 +322,17 @@ impl Writer<'_> {
         let y = self.output(&task, &order);
         self.emit(op, &[from], y, options);
         self.complete(task, y, &order)
+    }
+}
+
+/// The numbers of a type; infinite ones of floats, which bound nothing.
+fn range(dtype: DType) -> (f32, f32) {
+    match dtype {
+        DType::U8 => (0.0, 255.0),
+        DType::I8 => (-128.0, 127.0),
+        DType::I32 => (i32::MIN as f32, i32::MAX as f32),
+        DType::I64 => (i64::MIN as f32, i64::MAX as f32),
+        _ => (f32::NEG_INFINITY, f32::INFINITY),
     }
 }
 

@@ -17,6 +17,7 @@ mod reduce;
 mod resize;
 mod shapes;
 mod tasks;
+mod types;
 mod values;
 mod versions;
 

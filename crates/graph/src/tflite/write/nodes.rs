@@ -7,6 +7,17 @@ use crate::{Binary, Compare, Logic, Node, Op, Result, Unary};
 impl Writer<'_> {
     /// Writes the node at `index`. Fails, naming it, where TensorFlow Lite has nothing for it.
     pub fn node(&mut self, index: usize) -> Result<()> {
+        let node = &self.graph.nodes[index];
+        let before = self.file.calls();
+        self.layer(index)?;
+        match self.file.mistyped(before) {
+            Some((op, dtype)) => Err(node.error(format!("TFLite's {op} does not take {dtype}"))),
+            None => Ok(()),
+        }
+    }
+
+    /// What has weights, or looks at many elements.
+    fn layer(&mut self, index: usize) -> Result<()> {
         let graph = self.graph;
         let node = &graph.nodes[index];
         match &node.op {

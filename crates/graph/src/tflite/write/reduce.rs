@@ -23,6 +23,9 @@ impl Writer<'_> {
         keep_dims: bool,
     ) -> Result<()> {
         let node = &self.graph.nodes[index];
+        if axes.is_empty() {
+            return self.reduce_nothing(node, kind);
+        }
         let (op, integer) = match kind {
             Reduction::Mean => ("MEAN", Integer::Any),
             Reduction::Sum => ("SUM", Integer::Any),
@@ -39,6 +42,28 @@ impl Writer<'_> {
         let y = self.output(&task, &result);
         self.reducer(node, op, from, y, (&order, axes), keep_dims)?;
         self.complete(task, y, &result)
+    }
+
+    /// Over no dimension: each element by itself.
+    fn reduce_nothing(&mut self, node: &Node, kind: Reduction) -> Result<()> {
+        let x = node.input(0)?;
+        let order = self.order(x);
+        let y = match kind {
+            Reduction::Mean
+            | Reduction::Sum
+            | Reduction::Max
+            | Reduction::Min
+            | Reduction::Prod => {
+                return self.relabel(node.output(), x, &(0..order.len()).collect::<Vec<_>>());
+            }
+            Reduction::L1 | Reduction::L2 => {
+                let from = self.plain(x, &order)?;
+                self.step(node, "ABS", &[from])?
+            }
+            _ => return Err(unwritten(node)),
+        };
+        self.hold(node.output(), &order, y);
+        Ok(())
     }
 
     fn reducer(
