@@ -79,9 +79,9 @@ pub enum Unary {
     Ceil,
     /// Nearest integer, halves to the even one.
     Round,
-    /// Sine, by the C library in float64, rounded once.
+    /// Sine of radians, computed in float64 and rounded once.
     Sin,
-    /// Cosine, by the C library in float64, rounded once.
+    /// Cosine of radians, computed in float64 and rounded once.
     Cos,
 }
 
@@ -162,8 +162,8 @@ simd_fn! {
             Unary::Floor => map(x, f32::floor),
             Unary::Ceil => map(x, f32::ceil),
             Unary::Round => map(x, f32::round_ties_even),
-            Unary::Sin => map(x, |x| f64::from(x).sin() as f32),
-            Unary::Cos => map(x, |x| f64::from(x).cos() as f32),
+            Unary::Sin => map(x, |x| libm::sin(x.into()) as f32),
+            Unary::Cos => map(x, |x| libm::cos(x.into()) as f32),
         }
     }
 }
@@ -209,7 +209,7 @@ simd_fn! {
             Unary::GeluTanh => map(x, dy, dx, |x| {
                 let (inner, s) = (gelu_inner(x), sigmoid(gelu_inner(x)));
                 // x times the slope of the inner function is 3 inner - 2 sqrt(8/pi) x.
-                s + s * (1.0 - s) * (3.0 * inner - 2.0 * 1.595_769_1 * x)
+                s + s * (1.0 - s) * (3.0 * inner - 2.0 * 1.595_769 * x)
             }),
             Unary::Elu(alpha) => map(x, dy, dx, |x| elu_slope(x, alpha)),
             Unary::Selu(alpha, gamma) => map(x, dy, dx, |x| gamma * elu_slope(x, alpha)),
@@ -229,8 +229,8 @@ simd_fn! {
             Unary::Abs => map(x, dy, dx, sign),
             Unary::Neg => map(x, dy, dx, |_| -1.0),
             Unary::Sign | Unary::Floor | Unary::Ceil | Unary::Round => {}
-            Unary::Sin => map(x, dy, dx, |x| f64::from(x).cos() as f32),
-            Unary::Cos => map(x, dy, dx, |x| -f64::from(x).sin() as f32),
+            Unary::Sin => map(x, dy, dx, |x| libm::cos(x.into()) as f32),
+            Unary::Cos => map(x, dy, dx, |x| -libm::sin(x.into()) as f32),
         }
     }
 }

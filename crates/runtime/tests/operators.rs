@@ -3,8 +3,8 @@
 mod common;
 
 use common::run_everywhere;
-use edgecut_graph::{DType, Graph, Op, Shape, Tensor, interpret};
-use edgecut_testkit::{Family, operator_cases, relative_error};
+use edgecut_graph::{Binary, DType, Graph, Op, Shape, Tensor, Unary, interpret};
+use edgecut_testkit::{Family, assert_close, operator_cases, random_chain, relative_error};
 
 /// How the inputs of an operator reach it.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -80,4 +80,44 @@ fn generated_operators() {
         let context = format!("{family:?} {seed} {supply:?} {:?}", case.op);
         disagreement(&graph, &inputs, &context)
     }));
+}
+
+/// Whether a small change of the input of any operator changes its result little: rounding then
+/// does not grow into another answer further down.
+fn is_smooth(graph: &Graph) -> bool {
+    let jumps = |op: &Op| {
+        let unary = |f: &Unary| {
+            matches!(f, Unary::Sign | Unary::Floor | Unary::Ceil | Unary::Round)
+                || matches!(f, Unary::ThresholdedRelu { .. } | Unary::Shrink { .. })
+        };
+        match op {
+            Op::Unary(f) => unary(f),
+            Op::Binary(f) => matches!(f, Binary::Mod | Binary::Fmod | Binary::Div | Binary::Pow),
+            Op::Compare(_) | Op::Hardmax { .. } | Op::ArgExtreme { .. } | Op::TopK { .. } => true,
+            Op::Quantize { .. } | Op::DynamicQuantize => true,
+            Op::Cast { to } => *to != DType::F32,
+            _ => false,
+        }
+    };
+    !graph.nodes.iter().any(|node| jumps(&node.op))
+}
+
+#[test]
+fn chains_of_operators() {
+    let mut checked = 0;
+    for seed in 0..600 {
+        let (graph, inputs) = random_chain(seed, 4);
+        let expected = interpret::run(&graph, &inputs).unwrap();
+        let tame = |t: &Tensor| t.to_f32().iter().all(|v| v.abs() < 1e6);
+        if !is_smooth(&graph) || !expected.iter().all(tame) {
+            continue;
+        }
+        checked += 1;
+        let context = format!("chain {seed}");
+        let outputs = run_everywhere(&graph, &inputs, &context);
+        for (output, expected) in outputs.iter().zip(&expected) {
+            assert_close(output, expected, 1e-3, &context);
+        }
+    }
+    assert!(checked >= 100, "only {checked} chains are smooth");
 }

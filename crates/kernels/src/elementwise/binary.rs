@@ -20,7 +20,7 @@ pub enum Binary {
     Max,
     /// The smaller one; NaN where either is NaN.
     Min,
-    /// a to the power b, by the C library in float64, rounded once.
+    /// a to the power b, computed in float64 and rounded once.
     Pow,
     /// a where a >= 0, else a * b.
     PRelu,
@@ -196,5 +196,5 @@ fn larger(a: f32, b: f32) -> f32 {
 #[inline(always)]
 fn power(a: f32, b: f32) -> f32 {
     // Squares are what networks compute, and a square is exact in float64.
-    if b == 2.0 { a * a } else { f64::from(a).powf(f64::from(b)) as f32 }
+    if b == 2.0 { a * a } else { libm::pow(a.into(), b.into()) as f32 }
 }

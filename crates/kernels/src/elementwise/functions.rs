@@ -85,7 +85,7 @@ pub(super) fn erf(x: f32) -> f32 {
             -2.685_381_2e-2,
             1.128_358_5e-1,
             -3.761_262_6e-1,
-            1.128_379_2,
+            std::f32::consts::FRAC_2_SQRT_PI,
         ],
     );
     let outer = (1.0 - erfc(if a < 1.0 { 1.0 } else { a })).copysign(x);
@@ -103,7 +103,7 @@ pub(super) fn normal_cdf(x: f32) -> f32 {
 /// Twice the argument of tanh in the approximation of Gelu.
 #[inline(always)]
 pub(super) fn gelu_inner(x: f32) -> f32 {
-    const SQRT_8_BY_PI: f32 = 1.595_769_1;
+    const SQRT_8_BY_PI: f32 = 1.595_769;
     SQRT_8_BY_PI * (0.044_715 * x * x).mul_add(x, x)
 }
 

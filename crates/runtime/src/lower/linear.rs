@@ -9,6 +9,9 @@ use crate::plan::places;
 use crate::step::{self, Step};
 use crate::{Result, layout};
 
+/// Most pairs of matrices of one step: their list takes 64 MiB.
+const MAX_PRODUCTS: usize = 1 << 22;
+
 /// A product of the rows of x and a constant matrix.
 pub(super) struct Product {
     pub x: ValueId,
@@ -117,6 +120,10 @@ impl Lowering<'_> {
         }
         let (a_batch, [m, k]) = split_matrix(&a_shape);
         let (b_batch, [_, n]) = split_matrix(&b_shape);
+        // A list of products is worth it only while it is small beside them.
+        if count(&self.shape(node.output())) / (m * n) > MAX_PRODUCTS {
+            return Ok(false);
+        }
         let starts = matrix_starts(a_batch, b_batch, [m * k, k * n]);
         let macs = starts[0].len() * m * k * n;
         let (a, b) = (self.stored_row_major(a)?, self.stored_row_major(b)?);

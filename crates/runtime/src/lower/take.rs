@@ -11,6 +11,10 @@ use crate::plan::{Constant, Slot};
 use crate::step::{Move, NOWHERE, Step, Take};
 use crate::{Result, layout};
 
+/// Positions that the tables of one step may hold together: 32 MiB. What needs more, such as
+/// padding a vector to a billion elements, runs through the interpreter.
+const MAX_POSITIONS: usize = 1 << 22;
+
 /// The position in the input for each position of the output along one dimension.
 type Table = Vec<usize>;
 
@@ -58,8 +62,17 @@ impl Lowering<'_> {
         Ok(true)
     }
 
+    /// Whether one number for each position along each dimension of input and output is affordable.
+    pub(super) fn may_tabulate(&self, node: &Node) -> Result<bool> {
+        let extents = [self.shape(node.input(0)?), self.shape(node.output())].concat();
+        Ok(extents.iter().fold(0usize, |sum, &d| sum.saturating_add(d)) <= MAX_POSITIONS)
+    }
+
     /// Padding of every mode; over 8-bit data where some code stands for a constant fill.
     pub(super) fn pad(&mut self, node: &Node, before: &[usize], mode: PadMode) -> Result<bool> {
+        if !self.may_tabulate(node)? {
+            return Ok(false);
+        }
         let (from, to) = (self.shape(node.input(0)?), self.shape(node.output()));
         let table = |a: usize| {
             let position = |i: usize| padded(i as isize - before[a] as isize, from[a], mode);
@@ -72,7 +85,7 @@ impl Lowering<'_> {
     /// Nearest resampling of any dimensions.
     pub(super) fn nearest(&mut self, node: &Node, resize: &Resize) -> Result<bool> {
         let ResizeMode::Nearest(rule) = resize.mode else { return Ok(false) };
-        if resize.coordinates == Coordinates::CropAndResize {
+        if resize.coordinates == Coordinates::CropAndResize || !self.may_tabulate(node)? {
             return Ok(false);
         }
         let from = self.shape(node.input(0)?);
@@ -85,6 +98,9 @@ impl Lowering<'_> {
 
     /// The whole input, repeated along each dimension.
     pub(super) fn tile(&mut self, node: &Node, repeats: &[usize]) -> Result<bool> {
+        if !self.may_tabulate(node)? {
+            return Ok(false);
+        }
         let from = self.shape(node.input(0)?);
         let tables = from.iter().zip(repeats).map(|(&len, &repeats)| {
             (repeats != 1).then(|| (0..len * repeats).map(|i| i % len).collect())
@@ -94,6 +110,9 @@ impl Lowering<'_> {
 
     /// Channel `g * (c / groups) + i` moves to `i * groups + g`.
     pub(super) fn channel_shuffle(&mut self, node: &Node, groups: usize) -> Result<bool> {
+        if !self.may_tabulate(node)? {
+            return Ok(false);
+        }
         let members = self.shape(node.output())[1] / groups;
         let table = (0..members * groups).map(|j| j % groups * members + j / groups).collect();
         self.take_by(node, "shuffle", vec![None, Some(table), None, None], 0.0)
@@ -101,6 +120,9 @@ impl Lowering<'_> {
 
     /// Slices at constant positions: one position, whose dimension goes, or a list of them.
     pub(super) fn gather_constant(&mut self, node: &Node, axis: usize) -> Result<bool> {
+        if !self.may_tabulate(node)? {
+            return Ok(false);
+        }
         let Some(indices) = self.constant(node.input(1)?)? else { return Ok(false) };
         let extent = self.shape(node.input(0)?)[axis];
         let positions: Option<Table> = indices

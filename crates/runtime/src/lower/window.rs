@@ -34,7 +34,11 @@ impl Lowering<'_> {
         let from = self.shape(node.input(0)?);
         let spatial = from.len() == 4 && resize.axes.iter().all(|axis| axis.axis >= 2);
         let nearest = matches!(resize.mode, ResizeMode::Nearest(_));
-        if !spatial || nearest || resize.coordinates == Coordinates::CropAndResize {
+        if !spatial
+            || nearest
+            || !self.may_tabulate(node)?
+            || resize.coordinates == Coordinates::CropAndResize
+        {
             return Ok(false);
         }
         let table = |dimension: usize| match resize.axes.iter().find(|a| a.axis == dimension) {
