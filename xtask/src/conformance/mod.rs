@@ -15,7 +15,7 @@ use serde::Serialize;
 
 use execute::{Outcome, execute};
 use manifest::{Manifest, Status};
-use suite::Case;
+use suite::{Case, PEER};
 
 const MANIFEST: &str = "xtask/conformance.txt";
 
@@ -27,13 +27,17 @@ pub fn run(root: &Path, args: &[&str]) -> Result<(), String> {
     let path = root.join(MANIFEST);
     let text = std::fs::read_to_string(&path).map_err(|e| format!("{MANIFEST}: {e}"))?;
     let manifest = Manifest::parse(&text)?;
-    let Some(mut cases) = suite::cases() else {
+    let Some(mut cases) = suite::cases(root) else {
         return Err(format!("needs the Python package onnx=={} (EDGECUT_PYTHON)", suite::VERSION));
     };
     cases.retain(|c| parts.is_empty() || parts.iter().any(|part| c.name.contains(part)));
+    let peer = cases.iter().any(|c| c.suite() == PEER);
+    if !peer && parts.is_empty() {
+        println!("skipped: the suite {PEER} needs the Python package onnxruntime");
+    }
     let outcomes = quietly(|| outcomes(&cases));
     if flag("--update") {
-        if !parts.is_empty() {
+        if !parts.is_empty() || !peer {
             return Err("--update needs all tests".into());
         }
         let next = manifest.updated(&outcomes)?;
@@ -137,7 +141,9 @@ impl Report {
         }
         if complete {
             let known: BTreeSet<&String> = outcomes.iter().map(|(name, _)| name).collect();
-            let gone = manifest.tests.keys().filter(|name| !known.contains(name));
+            let run: BTreeSet<&str> = cases.iter().map(Case::suite).collect();
+            let suite = |name: &str| name.split('/').next().is_some_and(|s| run.contains(s));
+            let gone = manifest.tests.keys().filter(|name| suite(name) && !known.contains(name));
             report.problems.extend(gone.map(|name| format!("{name}: listed, but no such test")));
         }
         report
@@ -177,7 +183,7 @@ mod tests {
     #[test]
     fn the_manifest_is_right() {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-        if suite::cases().is_none() {
+        if suite::cases(&root).is_none() {
             println!("skipped: needs the Python package onnx=={}", suite::VERSION);
             return;
         }

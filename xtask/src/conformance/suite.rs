@@ -13,7 +13,10 @@ use edgecut_graph::{GraphError, Tensor};
 pub const VERSION: &str = "1.17.0";
 
 /// The suites that need no further download. Those of real networks (`real`, `light`) do.
-pub const SUITES: [&str; 4] = ["node", "pytorch-converted", "pytorch-operator", "simple"];
+const SUITES: [&str; 4] = ["node", "pytorch-converted", "pytorch-operator", "simple"];
+
+/// Our own suite, whose expectations ONNX Runtime computes.
+pub const PEER: &str = "onnxruntime";
 
 /// One test of a suite.
 #[derive(Clone, Debug)]
@@ -53,20 +56,28 @@ fn folders(path: &Path) -> Vec<PathBuf> {
     found
 }
 
-/// All tests, sorted by name; `None` where Python has no package `onnx` of [`VERSION`].
-pub fn cases() -> Option<Vec<Case>> {
+/// All tests, sorted by name; `None` where Python has no package `onnx` of [`VERSION`]. Those of
+/// [`PEER`] are written to `target` first, and missing where Python has no ONNX Runtime.
+pub fn cases(root: &Path) -> Option<Vec<Case>> {
     let python = std::env::var("EDGECUT_PYTHON").unwrap_or_else(|_| "python3".into());
     let script = "import onnx, os; print(onnx.__version__, os.path.dirname(onnx.__file__))";
-    let output = Command::new(python).args(["-c", script]).output().ok()?;
+    let output = Command::new(&python).args(["-c", script]).output().ok()?;
     let text = String::from_utf8(output.stdout).ok()?;
-    let (version, root) = text.trim().split_once(' ')?;
-    let data = Path::new(root).join("backend/test/data");
+    let (version, package) = text.trim().split_once(' ')?;
+    let data = Path::new(package).join("backend/test/data");
     if version != VERSION || !data.join("node").is_dir() {
         return None;
     }
+    let own = root.join("target/conformance").join(PEER);
+    // Tests of an older script must not stay; that there are none yet is no problem.
+    let _ = fs::remove_dir_all(&own);
+    let script = root.join("xtask/peers/conformance.py");
+    let written = Command::new(&python).arg(script).arg(&own).output();
+    let written = written.is_ok_and(|output| output.status.success());
+    let suites = SUITES.map(|suite| (suite, data.join(suite)));
     let mut cases = vec![];
-    for suite in SUITES {
-        for path in folders(&data.join(suite)) {
+    for (suite, folder) in suites.into_iter().chain(written.then_some((PEER, own))) {
+        for path in folders(&folder) {
             if let Some(name) = path.file_name() {
                 cases.push(Case { name: format!("{suite}/{}", name.display()), path });
             }
