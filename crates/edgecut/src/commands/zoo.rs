@@ -158,7 +158,6 @@ fn one(args: &Args, name: &str, global: &Global) -> Result<()> {
     }
     files::print(&table(std::slice::from_ref(&row)));
     files::print(&format!("{} ({}, arXiv:{})", row.summary, row.paper, row.arxiv));
-    files::print(&format!("{}; {}", row.summary, row.paper));
     if let (Some(path), Some(loaded), Some(unused)) = (&args.weights, row.loaded, &row.unused) {
         files::print(&format!("{loaded} tensors from {}", path.display()));
         if !unused.is_empty() {

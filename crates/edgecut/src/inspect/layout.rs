@@ -3,7 +3,8 @@
 //! A node's layer is its longest distance from an input. An edge over several layers passes
 //! through a joint in each, so that edges never cross boxes. Joints and boxes of a layer are sorted
 //! by the mean position of their neighbours, and then moved as close to those means as their order
-//! and widths allow: a least-squares problem that pooling adjacent violators solves exactly.
+//! and widths allow: a least-squares problem that pooling adjacent violators solves exactly. At
+//! last, chains of boxes are put upright where their neighbours leave room.
 
 /// Something with a place: a box, or a joint of an edge.
 #[derive(Clone, Copy, Debug)]
@@ -31,6 +32,8 @@ pub struct Layout {
 const MAX_JOINTS: usize = 50_000;
 /// Sweeps down and up the layers.
 const SWEEPS: usize = 8;
+/// Rounds of putting chains upright: one chain that moved makes room for others.
+const ROUNDS: usize = 4;
 /// Room that a joint takes, in widths of a box.
 const JOINT: f64 = 0.25;
 
@@ -47,6 +50,7 @@ pub fn layout(count: usize, edges: &[(usize, usize)]) -> Layout {
     let chains: Vec<Vec<usize>> =
         edges.iter().map(|edge| net.connect(*edge, length(edge) <= longest)).collect();
     net.arrange();
+    net.straighten();
     let place = |i: usize| Place { layer: net.layer[i], x: net.x[i] };
     let (low, high) = net.x.iter().fold((f64::MAX, f64::MIN), |(a, b), &x| (a.min(x), b.max(x)));
     Layout {
@@ -150,6 +154,59 @@ impl Net {
         }
     }
 
+    /// Puts every chain on one line as far as the items beside it allow, the longest first.
+    fn straighten(&mut self) {
+        let mut place = vec![0; self.layer.len()];
+        for row in &self.rows {
+            row.iter().enumerate().for_each(|(p, &i)| place[i] = p);
+        }
+        let mut chains = self.chains();
+        chains.sort_by_key(|chain| std::cmp::Reverse(chain.len()));
+        for _ in 0..ROUNDS {
+            for chain in &chains {
+                let mut rest = chain.as_slice();
+                while !rest.is_empty() {
+                    rest = &rest[self.upright(rest, &place)..];
+                }
+            }
+        }
+    }
+
+    /// Puts the beginning of a chain on one line; returns how many items have room there.
+    fn upright(&mut self, chain: &[usize], place: &[usize]) -> usize {
+        let (mut low, mut high, mut count) = (f64::MIN, f64::MAX, 0);
+        for &item in chain {
+            let row = &self.rows[self.layer[item]];
+            let apart = |other: usize| (self.width[other] + self.width[item]) / 2.0;
+            let left = place[item].checked_sub(1).map(|p| self.x[row[p]] + apart(row[p]));
+            let right = row.get(place[item] + 1).map(|&next| self.x[next] - apart(next));
+            let room = (low.max(left.unwrap_or(low)), high.min(right.unwrap_or(high)));
+            if room.0 > room.1 && count > 0 {
+                break;
+            }
+            (low, high) = room;
+            count += 1;
+        }
+        let mean = self.mean(&chain[..count]).unwrap_or(0.0);
+        // Rounding may leave one item without room: it stays where it is.
+        if low <= high {
+            chain[..count].iter().for_each(|&i| self.x[i] = mean.clamp(low, high));
+        }
+        count
+    }
+
+    /// Items that follow each other as the main neighbours of one another, from top to bottom.
+    fn chains(&self) -> Vec<Vec<usize>> {
+        // A box goes before a joint: the way through the blocks, not the one around them.
+        let main = |near: &[usize]| {
+            near.iter().copied().find(|&i| self.width[i] == 1.0).or(near.first().copied())
+        };
+        let next = |i: usize| main(&self.below[i]).filter(|&b| main(&self.above[b]) == Some(i));
+        let first = |i: &usize| main(&self.above[*i]).is_none_or(|a| next(a) != Some(*i));
+        let chain = |i: usize| std::iter::successors(Some(i), |&i| next(i)).collect();
+        (0..self.layer.len()).filter(first).map(chain).collect()
+    }
+
     fn mean(&self, items: &[usize]) -> Option<f64> {
         let sum: f64 = items.iter().map(|&i| self.x[i]).sum();
         (!items.is_empty()).then(|| sum / items.len() as f64)
@@ -230,6 +287,16 @@ mod tests {
             let block = layout.boxes[joint.layer].x;
             assert!((joint.x - block).abs() >= (1.0 + JOINT) / 2.0 - 1e-9, "{joint:?} {block}");
         }
+    }
+
+    #[test]
+    fn the_way_through_residual_blocks_is_straight() {
+        // Blocks of three with an edge around each.
+        let mut edges: Vec<(usize, usize)> = (1..25).map(|i| (i - 1, i)).collect();
+        edges.extend((3..25).step_by(3).map(|i| (i - 3, i)));
+        let layout = layout(25, &edges);
+        let first = layout.boxes[0].x;
+        assert!(layout.boxes.iter().all(|b| (b.x - first).abs() < 1e-9), "{:?}", layout.boxes);
     }
 
     #[test]

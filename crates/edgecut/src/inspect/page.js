@@ -103,8 +103,8 @@
     if (!link.closest(".graph-area")) canvas.scrollIntoView({ block: "center" });
   });
 
-  // Search in names, operators and facts.
-  const texts = boxes.map((b) => [b.op, b.name, ...b.facts.flat(), ...[...b.inputs, ...b.outputs].flatMap((w) => [w.name, w.kind])].join(" ").toLowerCase());
+  // Search in what the boxes show, names, facts and values.
+  const texts = boxes.map((b, i) => [groups[i].textContent, b.op, b.name, ...b.facts.flat(), ...[...b.inputs, ...b.outputs].flatMap((w) => [w.name, w.kind])].join(" ").toLowerCase());
   let found = [];
   let current = -1;
   function tell() {

@@ -4,6 +4,7 @@
 pub mod calibrate;
 pub mod classify;
 pub mod data;
+pub mod feed;
 pub mod interface;
 pub mod model;
 pub mod npy;

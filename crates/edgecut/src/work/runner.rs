@@ -55,6 +55,11 @@ impl Runner {
         Ok(open.then_some(template))
     }
 
+    /// Where the file is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// The inputs in order.
     pub fn inputs(&self) -> &[Input] {
         self.model.inputs()
