@@ -96,7 +96,11 @@ pub fn run(args: &Args, global: &Global) -> Result<()> {
     }
     // Arrays are fed as the file wants them; pictures become numbers first.
     let runner = Runner::open(&args.model, &args.shapes, arrays == 0, global)?;
-    let ran = if arrays == 0 { on_pictures(&args.files, &args.preprocessing, &runner)? } else { on_arrays(&args.files, &runner)? };
+    let ran = if arrays == 0 {
+        on_pictures(&args.files, &args.preprocessing, &runner)?
+    } else {
+        on_arrays(&args.files, &runner)?
+    };
     if let Some(path) = &args.output {
         for (index, tensor) in ran.outputs.iter().enumerate() {
             npy::write(&numbered(path, index), tensor)?;
