@@ -26,20 +26,23 @@ Examples:
 
 Exit codes: 0 done, 1 done but not what was asked for (or interrupted), 2 wrong input.";
 
+/// Where help lists these options.
+const HEADING: &str = "Options of every verb";
+
 /// Options of every verb.
 #[derive(Args, Clone, Debug)]
 pub struct Global {
     /// Print one JSON document on standard output; progress stays on standard error
-    #[arg(long, global = true)]
+    #[arg(long, global = true, help_heading = HEADING)]
     pub json: bool,
     /// Threads to compute with; results do not depend on it [default: all processors]
-    #[arg(long, global = true, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
+    #[arg(long, global = true, help_heading = HEADING, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
     pub threads: Option<u16>,
     /// No progress
-    #[arg(short, long, global = true)]
+    #[arg(short, long, global = true, help_heading = HEADING)]
     pub quiet: bool,
     /// More details; repeat for still more
-    #[arg(short, long, global = true, action = ArgAction::Count)]
+    #[arg(short, long, global = true, help_heading = HEADING, action = ArgAction::Count)]
     pub verbose: u8,
 }
 

@@ -227,9 +227,9 @@ impl Described {
             self.name.clone(),
             self.dtype.clone(),
             extents(&self.shape),
-            format!("{:.4}", self.min),
-            format!("{:.4}", self.max),
-            format!("{:.4}", self.mean),
+            term::number(self.min.into()),
+            term::number(self.max.into()),
+            term::number(self.mean),
         ]
     }
 }

@@ -197,9 +197,14 @@ impl Net {
 
     /// Items that follow each other as the main neighbours of one another, from top to bottom.
     fn chains(&self) -> Vec<Vec<usize>> {
-        // A box goes before a joint: the way through the blocks, not the one around them.
+        // The only box, else the only joint: the way through a block, not the one around it. Where
+        // several boxes fan out, their middle is the better place.
         let main = |near: &[usize]| {
-            near.iter().copied().find(|&i| self.width[i] == 1.0).or(near.first().copied())
+            let mut boxes = near.iter().copied().filter(|&i| self.width[i] == 1.0);
+            match (boxes.next(), boxes.next(), near) {
+                (Some(only), None, _) | (None, None, &[only]) => Some(only),
+                _ => None,
+            }
         };
         let next = |i: usize| main(&self.below[i]).filter(|&b| main(&self.above[b]) == Some(i));
         let first = |i: &usize| main(&self.above[*i]).is_none_or(|a| next(a) != Some(*i));

@@ -97,10 +97,10 @@ fn input_parameters(graph: &Graph, input: ValueId) -> Result<(ValueId, Option<Va
 }
 
 fn output_parameters(graph: &Graph, output: ValueId) -> Result<(ValueId, Option<ValueId>)> {
-    let mut value = output;
+    let (producers, mut value) = (graph.producers(), output);
     // What only moves codes keeps their meaning.
     loop {
-        let maker = graph.nodes.iter().find(|n| n.outputs.contains(&value));
+        let maker = producers[value.index()].map(|i| &graph.nodes[i]);
         match maker {
             Some(n) if matches!(n.op, Op::Quantize { .. }) => {
                 return parameters(n).ok_or_else(|| unknown(graph, output, "output"));

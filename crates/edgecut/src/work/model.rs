@@ -184,17 +184,20 @@ pub fn class_count(graph: &Graph) -> Result<usize> {
 /// Whether the first output is already a distribution over classes.
 pub fn ends_in_softmax(graph: &Graph) -> bool {
     let Some(&output) = graph.outputs.first() else { return false };
-    let mut value = output;
-    // Reshapes after the Softmax change nothing about what the numbers are.
+    let (producers, mut value) = (graph.producers(), output);
+    // Reshapes and quantisation after the Softmax change nothing about what the numbers are.
     loop {
-        let Some(node) = graph.nodes.iter().find(|n| n.outputs.contains(&value)) else {
-            return false;
-        };
+        let Some(node) = producers[value.index()].map(|i| &graph.nodes[i]) else { return false };
         match (&node.op, node.inputs.first()) {
             (Op::Softmax { .. }, _) => return true,
-            (Op::Reshape { .. } | Op::Flatten { .. } | Op::Squeeze { .. }, Some(&Some(input))) => {
-                value = input
-            }
+            (
+                Op::Reshape { .. }
+                | Op::Flatten { .. }
+                | Op::Squeeze { .. }
+                | Op::Quantize { .. }
+                | Op::Dequantize { .. },
+                Some(&Some(input)),
+            ) => value = input,
             _ => return false,
         }
     }
