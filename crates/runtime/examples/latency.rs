@@ -1,4 +1,5 @@
-//! Latency and memory of a model: `latency MODEL [THREADS] [RUNS]`.
+//! Latency and memory of a model: `latency MODEL [THREADS] [RUNS] [SHAPE]`, the shape of the first
+//! input as `1x3x640x640` where the model leaves it open.
 //!
 //! Prints quantiles over single runs, then where the time goes by kind of step.
 
@@ -8,24 +9,33 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
-use edgecut_graph::onnx;
+use edgecut_graph::{onnx, tflite};
 use edgecut_kernels::Pool;
-use edgecut_runtime::{CompileOptions, Session, compile};
+use edgecut_runtime::{Model, Session};
 
 fn main() -> Result<(), Box<dyn Error>> {
     let mut arguments = std::env::args().skip(1);
-    let model = arguments.next().ok_or("usage: latency MODEL [THREADS] [RUNS]")?;
+    let model = arguments.next().ok_or("usage: latency MODEL [THREADS] [RUNS] [SHAPE]")?;
     let threads: usize = arguments.next().map_or(Ok(1), |t| t.parse())?;
     let runs: usize = arguments.next().map_or(Ok(100), |r| r.parse())?;
 
+    let shape = arguments.next().map(|s| s.split('x').map(str::parse).collect::<Result<_, _>>());
+    let (path, pool) = (Path::new(&model), Arc::new(Pool::new(threads)));
+    let model = match path.extension() {
+        Some(kind) if kind == "tflite" => Model::new(tflite::import(path)?, pool.clone()),
+        _ => Model::from_template(onnx::Template::open(path)?, pool.clone()),
+    };
     let start = Instant::now();
-    let plan = Arc::new(compile(&onnx::import(Path::new(&model))?, &CompileOptions::default())?);
+    let plan = match shape {
+        Some(shape) => model.plan_for(&[shape?])?,
+        None => model.plan(1)?,
+    };
     println!("compile    {:8.1} ms", start.elapsed().as_secs_f64() * 1e3);
     println!("arena      {:8.1} KiB", plan.arena_bytes() as f64 / 1024.0);
     println!("weights    {:8.1} KiB", plan.weight_bytes() as f64 / 1024.0);
     println!("products   {:8.1} M", plan.macs() as f64 / 1e6);
 
-    let mut session = Session::new(plan, Arc::new(Pool::new(threads)));
+    let mut session = Session::new(plan, pool);
     println!("session    {:8.1} KiB on {threads} threads", session.memory_bytes() as f64 / 1024.0);
     if let Ok(input) = session.input_mut(0) {
         input.iter_mut().enumerate().for_each(|(i, x)| *x = (i as f32 * 0.37).sin());
