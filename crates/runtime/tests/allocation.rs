@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
-use edgecut_graph::{Builder, Graph, Op, Tensor, Window};
+use edgecut_graph::{
+    Binary, Builder, ConvTranspose, Coordinates, Graph, Op, PadMode, Reduction, Resize, ResizeAxis,
+    ResizeMode, Tensor, Unary, Window,
+};
 use edgecut_kernels::Pool;
 use edgecut_kernels::counting::CountingAllocator;
 use edgecut_runtime::{CompileOptions, Session, compile};
@@ -27,6 +30,41 @@ fn float() -> Graph {
     let x = b.flatten(x).unwrap();
     let x = b.linear(x, "linear", 10).unwrap();
     let x = b.apply("softmax", Op::Softmax { axis: 1 }, &[x]).unwrap();
+    b.finish(&[x]).unwrap()
+}
+
+/// The steps of detectors and of attention.
+fn others() -> Graph {
+    let mut b = Builder::new("others", 1);
+    let x = b.input("x", [2.into(), 8.into(), 6.into(), 6.into()]);
+    let weights = b.constant("weights", Tensor::zeros([8, 4, 2, 2]).unwrap());
+    let bias = b.constant("bias", Tensor::zeros([4]).unwrap());
+    let window = Window::new([2, 2], [2, 2]);
+    let up = ConvTranspose { window, groups: 1, output_padding: [0, 0] };
+    let x = b.apply("up", Op::ConvTranspose(up), &[x, weights, bias]).unwrap();
+    let x = b.apply("gelu", Op::Unary(Unary::Gelu { tanh: false }), &[x]).unwrap();
+    let (before, after) = (vec![0, 0, 1, 1], vec![0, 0, 1, 1]);
+    let x = b.apply("pad", Op::Pad { before, after, mode: PadMode::Reflect }, &[x]).unwrap();
+    let x = b.apply("shuffle", Op::ChannelShuffle { groups: 2 }, &[x]).unwrap();
+    let axis = |axis| ResizeAxis { axis, len: 21, scale: 1.5, region: (0.0, 1.0) };
+    let resize = Resize {
+        axes: vec![axis(2), axis(3)],
+        mode: ResizeMode::Linear,
+        coordinates: Coordinates::HalfPixel,
+        antialias: false,
+        exclude_outside: false,
+        extrapolation: 0.0,
+    };
+    let x = b.apply("resize", Op::Resize(resize), &[x]).unwrap();
+    let gate = Op::Reduce { kind: Reduction::Max, axes: vec![2, 3], keep_dims: true };
+    let gate = b.apply("gate", gate, &[x]).unwrap();
+    let x = b.apply("mul", Op::Binary(Binary::Mul), &[x, gate]).unwrap();
+    let x = b.apply("turn", Op::Transpose { perm: vec![0, 2, 3, 1] }, &[x]).unwrap();
+    let scale = b.constant("scale", Tensor::zeros([4]).unwrap());
+    let x = b.apply("norm", Op::LayerNorm { axis: 3, epsilon: 1e-5 }, &[x, scale]).unwrap();
+    let y = b.apply("back", Op::Transpose { perm: vec![0, 1, 3, 2] }, &[x]).unwrap();
+    let x = b.apply("scores", Op::MatMul, &[x, y]).unwrap();
+    let x = b.apply("softmax", Op::Softmax { axis: 2 }, &[x]).unwrap();
     b.finish(&[x]).unwrap()
 }
 
@@ -57,7 +95,7 @@ fn int8() -> Graph {
 
 #[test]
 fn a_run_allocates_nothing() {
-    for graph in [float(), int8()] {
+    for graph in [float(), others(), int8()] {
         for threads in [1, 2] {
             let plan = Arc::new(compile(&graph, &CompileOptions::default()).unwrap());
             assert!(plan.steps().iter().all(|s| s.kind != "reference"));
