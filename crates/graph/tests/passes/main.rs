@@ -4,6 +4,7 @@ mod activations;
 mod canonical;
 mod exports;
 mod folding;
+mod operators;
 mod quantised;
 mod shapes;
 
