@@ -76,14 +76,19 @@ fn top1(rows: &[f32], classes: usize) -> Vec<usize> {
     rows.chunks_exact(classes).map(best).collect()
 }
 
-fn quantised_by_onnx_runtime(model: &Path, x: &Tensor, activations: &str, weights: &str) {
+fn quantised_by_onnx_runtime(model: &Path, x: &Tensor, kind: [&str; 3]) {
+    let [activations, weights, form] = kind;
     let Some(python) = Python::with(&["onnx", "onnxruntime.quantization"]) else { return };
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("int8.onnx");
-    let arguments = [model.to_str().unwrap(), out.to_str().unwrap(), activations, weights];
+    let arguments = [model.to_str().unwrap(), out.to_str().unwrap(), activations, weights, form];
     let script = include_str!("peers/quantise.py");
     let expected = &python.run(script, &arguments, &[("x", x)]).unwrap()["y"];
-    let outputs = run(onnx::import(&out).unwrap(), x);
+    let graph = onnx::import(&out).unwrap();
+    let plan = Model::new(graph.clone(), Arc::new(Pool::new(1))).plan(1).unwrap();
+    let slow = plan.steps().iter().filter(|s| ["conv", "pointwise", "depthwise"].contains(&s.kind));
+    assert_eq!(slow.count(), 0, "{kind:?}: convolutions in float");
+    let outputs = run(graph, x);
     let classes = expected.len() / x.shape()[0];
     let expected = expected.to_f32();
     let (a, b) = (top1(&outputs, classes), top1(&expected, classes));
@@ -97,7 +102,7 @@ fn quantised_by_onnx_runtime(model: &Path, x: &Tensor, activations: &str, weight
         (apart.clone().sum::<f32>() / outputs.len() as f32, apart.fold(0., f32::max));
     let images = a.len();
     println!(
-        "{activations} {weights}: same top-1 {same} of {images}, {mean:.3} LSB apart, at most {worst:.1}"
+        "{activations} {weights} {form}: same top-1 {same} of {images}, {mean:.3} LSB apart, at most {worst:.1}"
     );
     // Models with int8 activations are literally executed by ONNX Runtime: its float convolutions
     // round differently from integers, which the layers behind amplify to about one LSB. Answers
@@ -116,7 +121,9 @@ fn models_of_onnx_runtimes_quantiser_agree() {
     let x = images(20, 224, 0.7, 2);
     for activations in ["u8", "s8"] {
         for weights in ["tensor", "channel"] {
-            quantised_by_onnx_runtime(&path, &x, activations, weights);
+            quantised_by_onnx_runtime(&path, &x, [activations, weights, "qdq"]);
         }
     }
+    // QLinearConv, QLinearAdd, QGemm and their kin.
+    quantised_by_onnx_runtime(&path, &x, ["u8", "channel", "operators"]);
 }

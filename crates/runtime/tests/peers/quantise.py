@@ -1,7 +1,7 @@
 """Quantises MODEL with ONNX Runtime's own quantiser, calibrated on x.npy, into OUT; runs that on
 x.npy and saves y.npy.
 
-Usage: quantise.py MODEL OUT ACTIVATIONS(u8|s8) WEIGHTS(tensor|channel)
+Usage: quantise.py MODEL OUT ACTIVATIONS(u8|s8) WEIGHTS(tensor|channel) FORMAT(qdq|operators)
 """
 
 import sys
@@ -11,7 +11,7 @@ import onnxruntime
 from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
-model, out, activations, weights = sys.argv[1:5]
+model, out, activations, weights, form = sys.argv[1:6]
 x = np.load("x.npy")
 name = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"]).get_inputs()[0].name
 
@@ -30,7 +30,7 @@ quantize_static(
     "prepared.onnx",
     out,
     Reader(),
-    quant_format=QuantFormat.QDQ,
+    quant_format=QuantFormat.QDQ if form == "qdq" else QuantFormat.QOperator,
     per_channel=weights == "channel",
     activation_type=QuantType.QUInt8 if activations == "u8" else QuantType.QInt8,
     weight_type=QuantType.QInt8,
