@@ -200,13 +200,11 @@ impl Model {
 
     fn planned(&self, shapes: &[Vec<usize>]) -> Result<(Arc<Entry>, Arc<Plan>)> {
         self.check(shapes)?;
-        let entry = self.plans.entry(shapes);
-        let plan = entry.plan(|| {
+        self.plans.planned(shapes, || {
             let mut plan = compile_fixed(self.graph(shapes)?, self.isa)?;
             plan.share_weights(&mut lock(&self.weights));
             Ok(plan)
-        })?;
-        Ok((entry, plan))
+        })
     }
 
     fn check(&self, shapes: &[Vec<usize>]) -> Result<()> {

@@ -1,6 +1,6 @@
 //! The plans of a model, by the shapes of its inputs.
 
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 
 use crate::{Plan, Result, Session};
 
@@ -16,8 +16,9 @@ pub(crate) struct Plans {
 /// One set of shapes.
 pub(crate) struct Entry {
     shapes: Vec<Vec<usize>>,
-    /// Locked while it is compiled, so that two callers never compile the same.
-    plan: Mutex<Option<Arc<Plan>>>,
+    plan: OnceLock<Arc<Plan>>,
+    /// Locked while the plan is compiled, so that two callers never compile the same.
+    compiling: Mutex<()>,
     /// A session that nobody uses at the moment.
     idle: Mutex<Option<Session>>,
 }
@@ -27,38 +28,58 @@ impl Plans {
         Plans { entries: Mutex::default(), limit }
     }
 
-    /// The entry for `shapes`, which becomes the latest; a new one may push out the oldest.
-    pub fn entry(&self, shapes: &Shapes) -> Arc<Entry> {
+    /// The entry for `shapes`, which becomes the latest, with its plan; `make` compiles it if nobody
+    /// has done so. One that cannot be compiled is forgotten, another pushes out the oldest.
+    pub fn planned(
+        &self,
+        shapes: &Shapes,
+        make: impl FnOnce() -> Result<Plan>,
+    ) -> Result<(Arc<Entry>, Arc<Plan>)> {
+        let entry = self.entry(shapes);
+        let plan = entry.plan(make);
+        let mut entries = lock(&self.entries);
+        let is_ready = |e: &Arc<Entry>| e.plan.get().is_some();
+        if plan.is_err() {
+            entries.retain(|e| !Arc::ptr_eq(e, &entry));
+        } else if entries.iter().filter(|e| is_ready(e)).count() > self.limit
+            && let Some(oldest) = entries.iter().position(is_ready)
+        {
+            entries.remove(oldest);
+        }
+        Ok((entry, plan?))
+    }
+
+    fn entry(&self, shapes: &Shapes) -> Arc<Entry> {
         let mut entries = lock(&self.entries);
         let entry = match entries.iter().position(|e| e.shapes == shapes) {
             Some(index) => entries.remove(index),
             None => Arc::new(Entry {
                 shapes: shapes.to_vec(),
-                plan: Mutex::default(),
+                plan: OnceLock::new(),
+                compiling: Mutex::default(),
                 idle: Mutex::default(),
             }),
         };
-        if entries.len() >= self.limit {
-            entries.remove(0);
-        }
         entries.push(Arc::clone(&entry));
         entry
     }
 
     /// Number of plans that are kept.
     pub fn len(&self) -> usize {
-        lock(&self.entries).iter().filter(|e| lock(&e.plan).is_some()).count()
+        lock(&self.entries).iter().filter(|e| e.plan.get().is_some()).count()
     }
 }
 
 impl Entry {
-    /// The plan, compiled by `make` if nobody has done so. A failure is not remembered.
-    pub fn plan(&self, make: impl FnOnce() -> Result<Plan>) -> Result<Arc<Plan>> {
-        let mut plan = lock(&self.plan);
-        if let Some(plan) = &*plan {
-            return Ok(Arc::clone(plan));
+    fn plan(&self, make: impl FnOnce() -> Result<Plan>) -> Result<Arc<Plan>> {
+        if self.plan.get().is_none() {
+            let _alone = lock(&self.compiling);
+            if self.plan.get().is_none() {
+                let plan = Arc::new(make()?);
+                return Ok(Arc::clone(self.plan.get_or_init(|| plan)));
+            }
         }
-        Ok(Arc::clone(plan.insert(Arc::new(make()?))))
+        Ok(Arc::clone(self.plan.get().expect("it was there, or another caller made it")))
     }
 
     /// The session that nobody uses, for the caller alone.

@@ -95,6 +95,7 @@ fn shapes_have_plans_of_their_own() {
         );
         assert!(refusal(&[vec![1, 4, 4, 6], vec![1, 2, 4, 6]]).starts_with("input 'a'"));
         assert!(refusal(&[vec![1, 3, 4], vec![1, 2, 4, 6]]).starts_with("input 'a'"));
+        assert_eq!(model.plan_count(), MAX_PLANS, "refusals push out nothing");
         assert!(matches!(model.plan_for(&[]), Err(RuntimeError::InputCount { .. })));
         assert!(matches!(model.plan(1), Err(RuntimeError::OpenShape { .. })));
         assert!(
