@@ -65,3 +65,42 @@ fn mobilenet_v2() {
     let compared = check(&graph, 3, litert.as_ref());
     assert!(litert.is_none() || compared > 30, "{compared}");
 }
+
+/// One network of each family of the zoo, small: float as it is, and quantised.
+#[test]
+fn families_of_the_zoo() {
+    let litert = LiteRt::find();
+    let mut wrong = vec![];
+    for name in [
+        "mobilenet-v1",
+        "mobilenet-v3-small",
+        "shufflenet-v1-g3",
+        "shufflenet-v2-0.5",
+        "squeezenet-1.1",
+        "efficientnet-lite0",
+        "resnet-8",
+        "ds-cnn-s",
+    ] {
+        let small =
+            edgecut_zoo::Options { resolution: Some(64), classes: Some(10), ..Default::default() };
+        let own = edgecut_zoo::Options::default();
+        let built = edgecut_zoo::build(name, &small).or_else(|_| edgecut_zoo::build(name, &own));
+        let mut graph = built.unwrap();
+        randomise_statistics(&mut graph, 4);
+        let bytes = to_bytes(&graph).unwrap_or_else(|e| panic!("{name}: {e}"));
+        let inputs = random_inputs(&graph, 1, 4);
+        let truth = run(&graph, &inputs).unwrap();
+        let again = from_bytes("again", &bytes).unwrap_or_else(|e| panic!("{name}: {e}"));
+        let read = run(&again, &inputs).unwrap();
+        assert_close(&read[0], &truth[0], 1e-5, name);
+        if let Some(litert) = &litert {
+            let theirs = litert.run(Kernels::Default, &bytes, &inputs).unwrap();
+            let error = relative_error(&theirs[0], &truth[0]);
+            if error > 1e-4 {
+                wrong.push(format!("{name}: {error}"));
+            }
+        }
+        check(&graph, 4, litert.as_ref());
+    }
+    assert!(wrong.is_empty(), "{wrong:?}");
+}
