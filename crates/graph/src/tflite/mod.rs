@@ -4,7 +4,8 @@
 //! Transpose appears only where an operator mixes pixels and channels (Reshape of an image).
 //! Padding becomes explicit, fused activations become nodes. Quantised tensors keep their scales
 //! and zero points bit for bit: an operator on them is Dequantize, operator, clamp, Quantize.
-//! Weights stored as int8, uint8 or float16 for a float operator are dequantised the same way.
+//! Weights stored as int8, int4, uint8 or float16 for a float operator are dequantised the same way;
+//! LiteRT quantises the inputs of such an operator while it runs, so that its results differ.
 //! What edgecut does not understand is an error that names operator, code, version and tensor.
 //!
 //! TensorFlow Lite's kernels multiply by fixed-point numbers and round halves away from zero; the

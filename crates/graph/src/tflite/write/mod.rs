@@ -3,6 +3,15 @@
 //! Values become tensors in NHWC order, a quantised operator between Dequantize and Quantize one
 //! integer operator, and what has no integer operator runs in float between DEQUANTIZE and
 //! QUANTIZE, as the graph says. The same graph always gives the same bytes.
+//!
+//! | file | concern |
+//! | --- | --- |
+//! | `values` | which tensor holds a value, in which order, as floats or codes |
+//! | `params` | scales and zero points of 8-bit values, int8 or uint8 |
+//! | `tasks` | integer operator or float, fused activation, what is quantised again |
+//! | `nodes`, the rest | one mapping for each operator |
+//! | `file`, `flat` | tensors, operators and buffers as a FlatBuffer |
+//! | `versions`, `types` | what LiteRT's kernels accept |
 
 mod arrange;
 mod file;
