@@ -33,8 +33,8 @@ def zero(dtype, value=0):
     return np.array(value, dtype)
 
 
-def write(folder, name, op, inputs, given=1, domain="", version=17, outputs=1, **attributes):
-    """One node. The first `given` inputs are inputs of the model, the others stored; None is left out."""
+def write(folder, name, op, inputs, given=(0,), domain="", version=17, outputs=1, **attributes):
+    """One node. The inputs at `given` are inputs of the model, the others stored; None is left out."""
     names = [f"i{k}" if x is not None else "" for k, x in enumerate(inputs)]
     results = [f"o{k}" for k in range(outputs)]
     node = helper.make_node(op, names, results, domain=domain, **attributes)
@@ -42,9 +42,9 @@ def write(folder, name, op, inputs, given=1, domain="", version=17, outputs=1, *
     graph = helper.make_graph(
         [node],
         name,
-        [helper.make_tensor_value_info(names[k], kind[k], inputs[k].shape) for k in range(given)],
+        [helper.make_tensor_value_info(names[k], kind[k], inputs[k].shape) for k in given],
         [helper.make_value_info(o, onnx.TypeProto()) for o in results],
-        [numpy_helper.from_array(x, names[k]) for k, x in enumerate(inputs) if k >= given and x is not None],
+        [numpy_helper.from_array(x, names[k]) for k, x in enumerate(inputs) if k not in given and x is not None],
     )
     sets = [helper.make_opsetid("", version), helper.make_opsetid("com.microsoft", 1)]
     model = helper.make_model(graph, opset_imports=sets, ir_version=8)
@@ -53,7 +53,7 @@ def write(folder, name, op, inputs, given=1, domain="", version=17, outputs=1, *
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     options.log_severity_level = 3
     session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
-    expected = session.run(None, {names[k]: inputs[k] for k in range(given)})
+    expected = session.run(None, {names[k]: inputs[k] for k in given})
     test = Path(folder) / f"test_{name}"
     data = test / "test_data_set_0"
     data.mkdir(parents=True, exist_ok=True)
@@ -61,8 +61,8 @@ def write(folder, name, op, inputs, given=1, domain="", version=17, outputs=1, *
         info = helper.make_tensor_value_info(results[k], helper.np_dtype_to_tensor_dtype(array.dtype), array.shape)
         model.graph.output[k].CopyFrom(info)
         (data / f"output_{k}.pb").write_bytes(numpy_helper.from_array(array).SerializeToString())
-    for k in range(given):
-        (data / f"input_{k}.pb").write_bytes(numpy_helper.from_array(inputs[k]).SerializeToString())
+    for place, k in enumerate(given):
+        (data / f"input_{place}.pb").write_bytes(numpy_helper.from_array(inputs[k]).SerializeToString())
     (test / "model.onnx").write_bytes(model.SerializeToString())
 
 
@@ -85,7 +85,7 @@ def integers(folder):
         write(folder, f"qlinearmatmul_{tag}", "QLinearMatMul", product)
         columns = product[:4] + [scale(np.linspace(0.005, 0.02, 7)), np.full(7, bz)] + product[6:]
         write(folder, f"qlinearmatmul_{tag}_per_column", "QLinearMatMul", columns)
-        write(folder, f"matmulinteger_{tag}", "MatMulInteger", [p, q, az, bz], given=2)
+        write(folder, f"matmulinteger_{tag}", "MatMulInteger", [p, q, az, bz], given=(0, 1))
         gemm = [p[0], scale(0.02), az, q, scale(0.01), bz, bias_of(7), scale(0.25), yz]
         ms = {"domain": "com.microsoft"}
         write(folder, f"qgemm_{tag}", "QGemm", gemm, **ms)
@@ -112,7 +112,8 @@ def microsoft(folder):
         small = [scale(1 / 256), zero(t, 0 if t is U8 else -128)]
         ours(f"qlinearadd_{tag}", "QLinearAdd", one + other + out)
         ours(f"qlinearmul_{tag}", "QLinearMul", one + other + out)
-        ours(f"qlinearadd_{tag}_two_inputs", "QLinearAdd", [x, *one[1:], ints(t, 2, 3, 5, 6), *other[1:], *out])
+        two = [x, *one[1:], ints(t, 2, 3, 5, 6), *other[1:], *out]
+        ours(f"qlinearadd_{tag}_two_inputs", "QLinearAdd", two, given=(0, 3))
         ours(f"qlinearsigmoid_{tag}", "QLinearSigmoid", one + small)
         ours(f"qlinearleakyrelu_{tag}", "QLinearLeakyRelu", one + out, alpha=0.1)
         ours(f"qlinearsoftmax_{tag}", "QLinearSoftmax", one + small, axis=-1, opset=13)
@@ -122,7 +123,7 @@ def microsoft(folder):
         ours(f"qlinearaveragepool_{tag}", "QLinearAveragePool", one + out, **pool)
         ours(f"qlinearaveragepool_{tag}_pads", "QLinearAveragePool", one + out, count_include_pad=1, **pool)
         part = ints(t, 2, 2, 5, 6)
-        ours(f"qlinearconcat_{tag}", "QLinearConcat", out + one + [part, *other[1:]], given=0, axis=1)
+        ours(f"qlinearconcat_{tag}", "QLinearConcat", out + one + [part, *other[1:]], given=(2, 5), axis=1)
         ours(f"dequantize_{tag}", "DequantizeLinear", one)
         ours(f"quantize_{tag}", "QuantizeLinear", [f32(2, 3, 5, 6), *out])
     ours("gelu", "Gelu", [f32(3, 8)])

@@ -121,3 +121,34 @@ fn means_take_axes_from_attribute_or_input() {
     single(13, "ReduceMean", &[ints("axes", &[4])]).malformed("axis 4");
     single(13, "ReduceMean", &[signed("axes", &[1, -3])]).malformed("twice");
 }
+
+#[test]
+fn before_opset_7_broadcasting_is_declared() {
+    let bias = || model(6).stored("b", Tensor::vector(vec![1.0f32, 2.0]));
+    let flags = [int("broadcast", 1), int("axis", 1)];
+    let graph = bias().fixed(&[1, 2, 1, 1]).node("Add", "x b", "y", &flags).graph();
+    assert_eq!(run(&graph, &[1, 2, 1, 1], &[0.0, 0.0]).f32s().unwrap(), [1.0, 2.0]);
+    let far = [int("broadcast", 1), int("axis", 4)];
+    bias().node("Add", "x b", "y", &far).malformed("no room");
+    bias().node("Add", "x b", "y", &[int("broadcast", 1), int("axis", 9)]).malformed("axis 9");
+}
+
+#[test]
+fn einsum_is_products_and_sums() {
+    let of = |equation: &str, dims: &[usize], values: &[f32]| {
+        let model = model(13).fixed(dims).stored("b", constant(&[1.0, 2.0, 3.0, 4.0], &[2, 2]));
+        let inputs = if equation.contains(',') { "x b" } else { "x" };
+        let graph = model.node("Einsum", inputs, "y", &[text("equation", equation)]).graph();
+        run(&graph, dims, values)
+    };
+    let x = [1.0, 0.0, 5.0, 1.0];
+    assert_eq!(of("ij,jk->ik", &[2, 2], &x).f32s().unwrap(), [1.0, 2.0, 8.0, 14.0]);
+    assert_eq!(of("ij,ij->", &[2, 2], &x).f32s().unwrap(), [20.0]);
+    assert_eq!(of("ij,kl->ijkl", &[2, 2], &x).shape(), [2, 2, 2, 2]);
+    assert_eq!(of("ii", &[2, 2], &x).f32s().unwrap(), [2.0]);
+    assert_eq!(of("b...->...b", &[2, 2], &x).f32s().unwrap(), [1.0, 5.0, 0.0, 1.0]);
+    for wrong in ["i", "ijk->i", "i1->i", "ij->ii", "ij->k"] {
+        let model = model(13).fixed(&[2, 2]);
+        model.node("Einsum", "x", "y", &[text("equation", wrong)]).malformed("equation");
+    }
+}

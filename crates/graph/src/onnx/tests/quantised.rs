@@ -74,3 +74,29 @@ fn casts_of_constants_are_computed() {
     assert_eq!(single(13, "Cast", &[int("to", 3)]).ops(), [Op::Cast { to: DType::I8 }]);
     single(13, "Cast", &[int("to", 8)]).unsupported("string");
 }
+
+#[test]
+fn integer_operators_are_floats_between_dequantize_and_quantize() {
+    let scalar = |value: f32| Tensor::scalar(value);
+    let zero = |value: u8| Tensor::new([], vec![value]).unwrap();
+    let weight = Tensor::new([2, 1, 1, 1], vec![2i8, -3]).unwrap();
+    let model = model(13)
+        .input("x", DType::U8, Shape::fixed(&[1, 1, 1, 3]))
+        .stored("xs", scalar(0.5))
+        .stored("xz", zero(10))
+        .stored("w", weight)
+        .stored("ws", Tensor::vector(vec![1.0f32, 0.5]))
+        .stored("wz", Tensor::new([], vec![0i8]).unwrap())
+        .stored("ys", scalar(0.25))
+        .stored("yz", zero(100))
+        .stored("b", Tensor::vector(vec![4i32, -8]));
+    let graph = model.node("QLinearConv", "x xs xz w ws wz ys yz b", "y", &[]).graph();
+    let names: Vec<&str> = graph.nodes.iter().map(|n| n.op.name()).collect();
+    let expected =
+        ["DequantizeLinear", "DequantizeLinear", "DequantizeLinear", "Conv", "QuantizeLinear"];
+    assert_eq!(names, expected);
+    let x = Tensor::new([1, 1, 1, 3], vec![10u8, 14, 200]).unwrap();
+    let y = interpret::run(&graph, &[x]).unwrap().swap_remove(0);
+    // x = 0, 2, 95; w = 2, -1.5; bias 4 * 0.5 = 2, -8 * 0.25 = -2; y = real / 0.25 + 100.
+    assert_eq!(y.u8s().unwrap(), [108, 124, 255, 92, 80, 0]);
+}

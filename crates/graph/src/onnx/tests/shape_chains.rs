@@ -112,3 +112,53 @@ fn what_needs_the_batch_as_a_number_is_refused() {
     rounded.node("Mul", "f k", "y", &[]).unsupported("not understood");
     model().node("Gather", "s i", "y", &[]).malformed("symbolic shape");
 }
+
+#[test]
+fn a_broadcast_that_keeps_the_batch_is_an_expand() {
+    // What PyTorch writes for `x.expand(-1, 3, 4, 4)`: -1 is replaced by the own extent.
+    let model = model(13).fixed(&[1, 1, 4, 4]).input(
+        "x",
+        DType::F32,
+        Shape::new(vec![Dim::from("batch"), 1.into(), 4.into(), 4.into()]),
+    );
+    let graph = model
+        .ints("wanted", &[-1, 3, 4, 4])
+        .ints("minus", &[-1])
+        .node("Shape", "x", "own", &[])
+        .node("Equal", "wanted minus", "open", &[])
+        .node("Where", "open own wanted", "target", &[])
+        .node("Expand", "x target", "y", &[])
+        .graph();
+    assert_eq!(graph.nodes.len(), 1);
+    assert_eq!(graph.nodes[0].op, Op::Expand { shape: vec![1, 3, 4, 4] });
+    assert_eq!(shape_of(&graph), "[batch, 3, 4, 4]");
+}
+
+#[test]
+fn sizes_of_a_resize_may_copy_the_batch() {
+    let graph = model(13)
+        .ints("front", &[0])
+        .ints("two", &[2])
+        .ints("space", &[8, 6])
+        .node("Shape", "x", "own", &[])
+        .node("Slice", "own front two", "kept", &[])
+        .node("Concat", "kept space", "sizes", &[int("axis", 0)])
+        .node("Resize", "x _ _ sizes", "y", &[text("mode", "linear")])
+        .graph();
+    assert_eq!(graph.nodes.len(), 1);
+    assert_eq!(shape_of(&graph), "[batch, 2, 8, 6]");
+}
+
+#[test]
+fn shapes_as_int32_stay_int32() {
+    let cast = int("to", data_type::INT32.into());
+    let graph = model(13)
+        .fixed(&[1, 2, 4, 4])
+        .stored("one", Tensor::vector(vec![1i32]))
+        .node("Shape", "x", "own", &[])
+        .node("Cast", "own", "narrow", &[cast])
+        .node("Add", "narrow one", "y", &[])
+        .graph();
+    let sum = graph.constant(graph.outputs[0]).unwrap();
+    assert_eq!(sum.i32s().unwrap(), [2, 3, 5, 5]);
+}
