@@ -75,8 +75,11 @@ impl Plane {
     /// which at the edges is the same.
     fn two_rows(&self, y: usize) -> (&[u8], &[u8]) {
         let near = y / 2;
-        let far =
-            if y % 2 == 0 { near.saturating_sub(1) } else { (near + 1).min(self.size[1] - 1) };
+        let far = if y.is_multiple_of(2) {
+            near.saturating_sub(1)
+        } else {
+            (near + 1).min(self.size[1] - 1)
+        };
         (self.line(near), self.line(far))
     }
 }
