@@ -100,7 +100,7 @@ fn eye_like(im: &mut Importer, node: &mut NodeIn) -> Result<Meaning> {
     Ok(Meaning::Op(Op::Cast { to: dtype }, vec![Some(ones)]))
 }
 
-/// `start, start + delta, ...` below `limit`; of integers (floats) computed in int64 (float64).
+/// `start, start + delta, ...` up to before `limit`, each computed on its own: of floats in float64.
 fn range(im: &mut Importer, node: &mut NodeIn) -> Result<Meaning> {
     let mut bounds = vec![];
     for index in 0..3 {
@@ -114,29 +114,53 @@ fn range(im: &mut Importer, node: &mut NodeIn) -> Result<Meaning> {
     if bounds.iter().any(|b| b.dtype() != dtype) {
         return Err(node.malformed("its bounds have different types"));
     }
-    let numbers: Vec<f64> = match dtype {
-        DType::F32 => bounds.iter().map(|b| f64::from(b.to_f32()[0])).collect(),
-        _ => {
-            let ints = bounds.iter().map(|b| b.to_i64().map(|v| v[0] as f64));
-            ints.collect::<Result<_>>()?
-        }
-    };
-    let [start, limit, delta] = numbers[..] else { return Err(node.malformed("three bounds")) };
-    let count = ((limit - start) / delta).ceil().max(0.0);
-    if !count.is_finite() {
-        return Err(
-            node.malformed(format!("no number of steps of {delta} from {start} to {limit}"))
-        );
-    }
-    // A float beyond usize saturates, and is beyond the limit then.
-    let count = count as usize;
-    im.count_folded(count, &node.name)?;
-    let at = |i: usize| start + delta * i as f64;
-    let data: Data = match dtype {
-        DType::F32 => (0..count).map(|i| at(i) as f32).collect::<Vec<_>>().into(),
-        DType::I32 => (0..count).map(|i| at(i) as i32).collect::<Vec<_>>().into(),
-        DType::I64 => (0..count).map(|i| at(i) as i64).collect::<Vec<_>>().into(),
+    let count = match dtype {
+        DType::F32 => float_steps(&bounds),
+        DType::I32 | DType::I64 => integer_steps(&bounds)?,
         other => return Err(node.unsupported(format!("of {other}: float32, int32 and int64 are"))),
     };
+    let Some(count) = count else { return Err(node.malformed("its bounds give no end")) };
+    im.count_folded(count, &node.name)?;
+    let data: Data = match dtype {
+        DType::F32 => {
+            let [start, _, delta] = floats(&bounds);
+            (0..count).map(|i| (start + delta * i as f64) as f32).collect::<Vec<_>>().into()
+        }
+        _ => {
+            let (start, delta) = (bounds[0].to_i64()?[0], bounds[2].to_i64()?[0]);
+            // Between `start` and `limit`, so right even where the product alone wraps.
+            let values = (0..count as i64).map(|i| start.wrapping_add(delta.wrapping_mul(i)));
+            match dtype {
+                DType::I32 => values.map(|v| v as i32).collect::<Vec<_>>().into(),
+                _ => values.collect::<Vec<_>>().into(),
+            }
+        }
+    };
     Ok(Meaning::Constant(Tensor::new([count], data)?))
+}
+
+fn floats(bounds: &[Tensor]) -> [f64; 3] {
+    [0, 1, 2].map(|i| f64::from(bounds[i].to_f32()[0]))
+}
+
+/// How many numbers there are; `None` where there is no end. A huge number saturates.
+fn float_steps(bounds: &[Tensor]) -> Option<usize> {
+    let [start, limit, delta] = floats(bounds);
+    let count = ((limit - start) / delta).ceil().max(0.0);
+    count.is_finite().then_some(count as usize)
+}
+
+fn integer_steps(bounds: &[Tensor]) -> Result<Option<usize>> {
+    let mut numbers = [0i128; 3];
+    for (number, bound) in numbers.iter_mut().zip(bounds) {
+        *number = bound.to_i64()?[0].into();
+    }
+    let [start, limit, delta] = numbers;
+    if delta == 0 {
+        return Ok(None);
+    }
+    // Towards positive steps, then rounded up.
+    let (way, step) = if delta > 0 { (limit - start, delta) } else { (start - limit, -delta) };
+    let count = if way <= 0 { 0 } else { (way - 1) / step + 1 };
+    Ok(Some(usize::try_from(count).unwrap_or(usize::MAX)))
 }

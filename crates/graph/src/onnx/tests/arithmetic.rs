@@ -152,3 +152,30 @@ fn einsum_is_products_and_sums() {
         model.node("Einsum", "x", "y", &[text("equation", wrong)]).malformed("equation");
     }
 }
+
+#[test]
+fn ranges_end_before_their_limit() {
+    let of = |[a, b, c]: [Tensor; 3]| {
+        let model = model(13).stored("a", a).stored("b", b).stored("c", c);
+        model.node("Range", "a b c", "y", &[])
+    };
+    let floats = |numbers: [f32; 3]| of(numbers.map(Tensor::scalar));
+    let narrow = |numbers: [i32; 3]| of(numbers.map(|n| Tensor::new([], vec![n]).unwrap()));
+    let computed = |model: Model| {
+        let graph = model.graph();
+        graph.constant(graph.outputs[0]).unwrap().clone()
+    };
+    assert_eq!(computed(floats([1.0, 2.0, 0.25])).f32s().unwrap(), [1.0, 1.25, 1.5, 1.75]);
+    assert_eq!(computed(narrow([10, 4, -3])).i32s().unwrap(), [10, 7]);
+    assert_eq!(computed(narrow([4, 10, -3])).len(), 0);
+    let high = i32::MAX;
+    assert_eq!(computed(narrow([high - 3, high, 2])).i32s().unwrap(), [high - 3, high - 1]);
+    let wide = [i64::MIN, i64::MAX, 1 << 62].map(|n| Tensor::new([], vec![n]).unwrap());
+    let last = i64::MIN.wrapping_add((3i128 << 62) as i64);
+    assert_eq!(computed(of(wide)).i64s().unwrap()[3], last);
+    floats([0.0, f32::INFINITY, 1.0]).malformed("no end");
+    floats([0.0, 1.0, 0.0]).malformed("no end");
+    narrow([0, 1, 0]).malformed("no end");
+    let error = narrow([0, high, 1]).error();
+    assert!(matches!(error.root(), GraphError::Limit { .. }), "{error}");
+}
