@@ -71,7 +71,8 @@ mod tests {
     #[test]
     fn the_plot_keeps_the_peak() {
         assert_eq!(plot(&[0, 4, 8], 3, 1), [" ▄█"]);
-        assert_eq!(plot(&[1, 5, 16], 3, 2), ["  █", "▁▃█"]);
+        // Sixteenths of 16: 5 are five eighths of the lower line.
+        assert_eq!(plot(&[1, 5, 16], 3, 2), ["  █", "▁▅█"]);
         let mut live = vec![1; 1000];
         live[777] = 100;
         let lines = plot(&live, 50, 4);
