@@ -227,6 +227,9 @@ fn clip(im: &mut Importer, node: &mut NodeIn) -> Result<Meaning> {
     node.values(im, 3)?;
     let x = node.value(im, 0)?;
     if node.opset < 11 {
+        if node.dtype(im, x) != DType::F32 {
+            return Err(node.malformed("clips integers, which it does from opset 12 on"));
+        }
         // The extreme numbers are the old way to say "no bound".
         let (min, max) = (node.float("min", f32::MIN)?, node.float("max", f32::MAX)?);
         let (min, max) =

@@ -109,6 +109,9 @@ fn inputs_and_outputs_must_be_dense_tensors() {
     let huge = single(13, "Relu", &[]).fixed(&[1 << 20, 1 << 20]);
     assert!(matches!(huge.error().root(), GraphError::Limit { .. }));
     single(13, "Sigmoid", &[]).input("x", DType::I64, Shape::fixed(&[2])).error();
+    let clip = |opset| single(opset, "Clip", &[]).input("x", DType::I64, Shape::fixed(&[2]));
+    clip(10).malformed("from opset 12 on");
+    clip(13).graph();
 }
 
 #[test]
