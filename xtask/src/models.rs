@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 const OCR: [(&str, [&str; 3]); 3] = [
     ("ch_PP-OCRv4_det_infer.onnx", ["1x3x320x320", "1x3x640x480", "1x3x736x992"]),
     ("ch_PP-OCRv4_rec_infer.onnx", ["1x3x48x160", "1x3x48x320", "2x3x48x520"]),
-    ("ch_ppocr_mobile_v2.0_cls_infer.onnx", ["1x3x48x192", "1x3x32x128", "3x3x48x240"]),
+    ("ch_ppocr_mobile_v2.0_cls_infer.onnx", ["1x3x48x192", "1x3x48x96", "3x3x48x240"]),
 ];
 
 /// A model and a shape for its only input, where it leaves that open.

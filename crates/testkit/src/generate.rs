@@ -1,7 +1,7 @@
 //! Graphs and tensors from a seed.
 
 use edgecut_graph::rng::Rng;
-use edgecut_graph::{Builder, DType, Graph, Op, Tensor, ValueId, Window};
+use edgecut_graph::{Builder, DType, Data, Graph, Op, Tensor, ValueId, Window};
 
 /// A kind of layer that [`random_graph_of`] may add.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -180,15 +180,22 @@ pub fn random_tensor(shape: &[usize], seed: u64) -> Tensor {
     Tensor::new(shape, values).expect("a tensor within the limits")
 }
 
-/// An input for `graph` with every symbol replaced by `batch`. All inputs must be float32.
+/// An input for `graph` with every symbol replaced by `batch`. All inputs must be float32, uint8 or
+/// int8; integers are drawn from their whole range.
 pub fn random_inputs(graph: &Graph, batch: usize, seed: u64) -> Vec<Tensor> {
     let tensor = |(index, &id): (usize, &ValueId)| {
         let value = graph.value(id);
-        assert_eq!(value.dtype, DType::F32, "input '{}'", value.name);
-        random_tensor(
-            &value.shape.with_symbols(batch),
-            Rng::keyed(&[seed, index as u64]).next_u64(),
-        )
+        let shape = value.shape.with_symbols(batch);
+        let mut rng = Rng::keyed(&[seed, index as u64]);
+        let mut bytes =
+            || -> Vec<u8> { (0..shape.iter().product()).map(|_| rng.below(256) as u8).collect() };
+        let data: Data = match value.dtype {
+            DType::F32 => return random_tensor(&shape, rng.next_u64()),
+            DType::U8 => bytes().into(),
+            DType::I8 => bytes().into_iter().map(|b| b as i8).collect::<Vec<_>>().into(),
+            other => panic!("input '{}' is {other}", value.name),
+        };
+        Tensor::new(shape, data).expect("a tensor within the limits")
     };
     graph.inputs.iter().enumerate().map(tensor).collect()
 }
