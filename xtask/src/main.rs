@@ -21,7 +21,7 @@ Tasks:
                                 run ONNX's own tests (those whose name has PART) on the interpreter
                                 and the runtime, and check xtask/conformance.txt, or rewrite it
   models [MODEL[@SHAPE]...]     read, write and read models again, and compare with ONNX Runtime and
-                                LiteRT; without names all of EDGECUT_DATA and the OCR package
+                                LiteRT; without names all of EDGECUT_DATA, the OCR package and the zoo
   fuzz [TARGET...] [--seconds N] [--timeout N] [--sanitizer NAME]
                                 feed the readers (onnx, tflite, state_dict) and the executor
                                 (execute) with mutated files, N seconds each (default 60); needs

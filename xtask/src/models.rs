@@ -17,6 +17,7 @@ const OCR: [(&str, [&str; 3]); 3] = [
 ];
 
 /// A model and a shape for its only input, where it leaves that open.
+#[derive(Clone)]
 struct Case {
     name: String,
     path: PathBuf,
@@ -53,7 +54,10 @@ struct Peer {
 pub fn run(root: &Path, args: &[&str]) -> Result<(), String> {
     let json = args.contains(&"--json");
     let named: Vec<&str> = args.iter().copied().filter(|a| !a.starts_with("--")).collect();
-    let cases = if named.is_empty() { known() } else { named.iter().map(|a| case(a)).collect() };
+    let cases = match named.is_empty() {
+        true => [known(), zoo(root)?].concat(),
+        false => named.iter().map(|a| case(a)).collect(),
+    };
     if cases.is_empty() {
         return Err("no models: set EDGECUT_DATA, or name files".into());
     }
@@ -118,6 +122,19 @@ fn known() -> Vec<Case> {
         None => println!("skipped: needs the Python package rapidocr-onnxruntime (EDGECUT_PYTHON)"),
     }
     cases
+}
+
+/// The architectures of the zoo with fresh weights, written as files.
+fn zoo(root: &Path) -> Result<Vec<Case>, String> {
+    let folder = root.join("target/models/zoo");
+    std::fs::create_dir_all(&folder).map_err(|e| e.to_string())?;
+    let write = |architecture: &edgecut_zoo::Architecture| {
+        let path = folder.join(format!("{}.onnx", architecture.name));
+        let graph = architecture.build(&edgecut_zoo::Options::default());
+        onnx::export(&graph.map_err(|e| e.to_string())?, &path).map_err(|e| e.to_string())?;
+        Ok(case(&path.to_string_lossy()))
+    };
+    edgecut_zoo::list().iter().map(write).collect()
 }
 
 fn python() -> String {
