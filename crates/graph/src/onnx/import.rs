@@ -11,7 +11,7 @@ use super::order::label;
 use super::proto::*;
 use super::template::{Declared, Template};
 use super::{MAX_OPSET, MIN_OPSET, operators, shapes, tensors};
-use crate::limits::{MAX_FILE_BYTES, MAX_FOLDED_ELEMENTS, MAX_NODES, MAX_VALUES};
+use crate::limits::{MAX_FOLDED_ELEMENTS, MAX_NODES, MAX_VALUES};
 use crate::{DType, Graph, GraphError, Node, Op, ReshapeDim, Result, Shape, Tensor, ValueId};
 
 /// Reads the model at `path`: [`Template::open`], with the shapes that the file declares.
@@ -26,10 +26,6 @@ pub fn import(path: &Path) -> Result<Graph> {
 /// file gives none. External data is refused.
 pub fn from_bytes(name: &str, bytes: &[u8]) -> Result<Graph> {
     Template::from_bytes(name, bytes)?.graph(&[])
-}
-
-pub(super) fn check_size(size: u64) -> Result<()> {
-    limit("file", "size in bytes", size, MAX_FILE_BYTES)
 }
 
 pub(super) fn limit(place: &str, what: &'static str, value: u64, limit: u64) -> Result<()> {

@@ -6,16 +6,15 @@
 //! shares their elements.
 
 use std::collections::{BTreeMap, HashMap};
-use std::fs::File;
-use std::io::Read;
 use std::path::Path;
 
 use super::external::External;
-use super::import::{Importer, Opsets, check_size, limit, malformed};
+use super::import::{Importer, Opsets, limit, malformed};
 use super::order::order;
 use super::proto::*;
 use super::{DOC_STRING, scan, supported, tensors};
-use crate::limits::{MAX_FILE_BYTES, MAX_NODES, MAX_RANK, MAX_VALUES};
+use crate::file::{self, check_size};
+use crate::limits::{MAX_NODES, MAX_RANK, MAX_VALUES};
 use crate::{DType, Dim, Graph, GraphError, Result, Shape, Tensor};
 
 /// An input as the file declares it.
@@ -51,19 +50,15 @@ impl Template {
     /// and where in it: [`GraphError::InFile`].
     pub fn open(path: &Path) -> Result<Template> {
         let place = path.display().to_string();
-        let read = || -> Result<Template> {
-            let io = |source| GraphError::Io { path: place.clone(), source };
-            let file = File::open(path).map_err(io)?;
-            let size = file.metadata().map_err(io)?.len();
-            check_size(size)?;
-            let mut bytes = Vec::with_capacity(size as usize);
-            // One more byte than allowed shows a file that grew, or a device without end.
-            file.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes).map_err(io)?;
-            let stem = path.file_stem().map(|s| s.to_string_lossy().into_owned());
-            let stem = stem.unwrap_or_default();
-            Template::decode(&place, &stem, bytes.into(), External::beside(path))
-        };
-        match read() {
+        let bytes = file::read(path)?;
+        let stem = path.file_stem().map(|s| s.to_string_lossy().into_owned());
+        let template = Template::decode(
+            &place,
+            &stem.unwrap_or_default(),
+            bytes.into(),
+            External::beside(path),
+        );
+        match template {
             // Already names the file.
             Err(error @ GraphError::Io { .. }) => Err(error),
             result => result.map_err(|source| source.in_file(&place)),
