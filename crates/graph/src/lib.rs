@@ -20,6 +20,7 @@ mod builder;
 pub mod cost;
 pub mod error;
 mod file;
+pub mod float16;
 mod graph;
 pub mod infer;
 pub mod interpret;

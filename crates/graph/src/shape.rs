@@ -1,5 +1,6 @@
 //! Shapes of values: fixed extents, and symbols for those known only when the graph runs.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
@@ -79,6 +80,16 @@ impl Shape {
     /// All extents with every symbol replaced by `value`, such as the batch size.
     pub fn with_symbols(&self, value: usize) -> Vec<usize> {
         self.0.iter().map(|d| d.fixed().unwrap_or(value)).collect()
+    }
+
+    /// Whether a value of this shape may have these extents, where the symbols in `known` have
+    /// their numbers. Symbols met for the first time get theirs.
+    pub fn admits<'a>(&'a self, extents: &[usize], known: &mut BTreeMap<&'a str, usize>) -> bool {
+        self.0.len() == extents.len()
+            && self.0.iter().zip(extents).all(|(dim, &extent)| match dim {
+                Dim::Fixed(n) => *n == extent,
+                Dim::Symbol(symbol) => *known.entry(symbol).or_insert(extent) == extent,
+            })
     }
 
     /// Number of elements with every symbol replaced by `value`; fails beyond the limits.

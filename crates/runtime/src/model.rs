@@ -214,13 +214,7 @@ impl Model {
         }
         let mut symbols: BTreeMap<&str, usize> = BTreeMap::new();
         for (input, given) in self.inputs.iter().zip(shapes) {
-            let dims = input.shape.dims();
-            let fits = dims.len() == given.len()
-                && dims.iter().zip(given).all(|(dim, &extent)| match dim {
-                    Dim::Fixed(n) => *n == extent,
-                    Dim::Symbol(name) => *symbols.entry(name).or_insert(extent) == extent,
-                });
-            if !fits {
+            if !input.shape.admits(given, &mut symbols) {
                 return Err(RuntimeError::Shape {
                     name: input.name.clone(),
                     declared: input.shape.clone(),

@@ -164,7 +164,7 @@ impl Template {
 
     /// The inputs with the shapes given.
     fn fixed(&self, shapes: &[(&str, Vec<usize>)]) -> Result<Vec<Declared>> {
-        let mut symbols: HashMap<&str, usize> = HashMap::new();
+        let mut symbols: BTreeMap<&str, usize> = BTreeMap::new();
         for (name, given) in shapes {
             let Some(input) = self.inputs.iter().find(|input| input.name == *name) else {
                 let names: Vec<&str> = self.inputs.iter().map(|i| i.name.as_str()).collect();
@@ -172,13 +172,7 @@ impl Template {
                 return malformed(format!("shape for '{name}'"), problem);
             };
             crate::checked_len(given, &format!("input '{name}'"))?;
-            let dims = input.shape.dims();
-            let fits = dims.len() == given.len()
-                && dims.iter().zip(given).all(|(dim, &extent)| match dim {
-                    Dim::Fixed(n) => *n == extent,
-                    Dim::Symbol(symbol) => *symbols.entry(symbol).or_insert(extent) == extent,
-                });
-            if !fits {
+            if !input.shape.admits(given, &mut symbols) {
                 return Err(GraphError::Shape {
                     place: format!("input '{name}'"),
                     problem: format!("is declared {}, cannot be {given:?}", input.shape),

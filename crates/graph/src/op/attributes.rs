@@ -76,6 +76,22 @@ pub enum Reduction {
     SumSquare,
 }
 
+impl Reduction {
+    /// All of them.
+    pub const ALL: [Reduction; 10] = [
+        Reduction::Mean,
+        Reduction::Sum,
+        Reduction::Prod,
+        Reduction::Max,
+        Reduction::Min,
+        Reduction::L1,
+        Reduction::L2,
+        Reduction::LogSum,
+        Reduction::LogSumExp,
+        Reduction::SumSquare,
+    ];
+}
+
 /// What Scatter does with an update and the element it falls on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ScatterMode {

@@ -7,7 +7,7 @@ use super::schema::{self, Model, kind};
 use crate::interpret::run_node;
 use crate::limits::MAX_RANK;
 use crate::{
-    Cut, DType, Data, Dim, Graph, GraphError, Node, Op, Result, Shape, Tensor, checked_len,
+    Cut, DType, Data, Dim, Graph, GraphError, Node, Op, Result, Shape, Tensor, checked_len, float16,
 };
 
 /// Scales and zero points, as the file stores them.
@@ -114,7 +114,7 @@ impl Info {
         let numbers = Numbers::new(bytes, size);
         let data: Data = match (self.kind, self.dtype) {
             (kind::FLOAT16, _) => {
-                let values = numbers.iter(|b| half(u16::from_le_bytes(b)));
+                let values = numbers.iter(|b| float16::half(u16::from_le_bytes(b)));
                 Data::F32(values.collect())
             }
             (_, DType::F32) => Data::F32(numbers.iter(f32::from_le_bytes).collect()),
@@ -170,18 +170,6 @@ fn read_quant(table: &super::flat::Table, dtype: DType, rank: usize) -> Result<O
     match axis.filter(|&a| scales.len() == 1 || a < rank) {
         Some(axis) => Ok(Some(Quant { scales, zeros, axis })),
         None => Err(malformed("has scales for a dimension that it lacks".into())),
-    }
-}
-
-/// A binary16 number.
-fn half(bits: u16) -> f32 {
-    let sign = if bits >> 15 == 1 { -1.0 } else { 1.0 };
-    let (exponent, fraction) = (i32::from(bits >> 10 & 31), f32::from(bits & 0x3ff));
-    match exponent {
-        0 => sign * fraction * 2f32.powi(-24),
-        31 if fraction == 0.0 => sign * f32::INFINITY,
-        31 => f32::NAN,
-        _ => sign * (1.0 + fraction / 1024.0) * 2f32.powi(exponent - 15),
     }
 }
 

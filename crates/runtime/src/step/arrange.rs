@@ -115,12 +115,7 @@ impl Move {
     }
 
     pub fn run(&self, env: &mut Env) {
-        match self.dtype {
-            DType::F32 => self.typed::<f32>(env),
-            DType::U8 | DType::I8 | DType::Bool => self.typed::<u8>(env),
-            DType::I32 => self.typed::<i32>(env),
-            DType::I64 => self.typed::<i64>(env),
-        }
+        by_type!(self, env);
     }
 
     fn typed<T: Element + Send + Sync>(&self, env: &mut Env) {
@@ -142,12 +137,7 @@ pub(crate) struct Convert {
 
 impl Convert {
     pub fn run(&self, env: &mut Env) {
-        match self.dtype {
-            DType::F32 => self.typed::<f32>(env),
-            DType::U8 | DType::I8 | DType::Bool => self.typed::<u8>(env),
-            DType::I32 => self.typed::<i32>(env),
-            DType::I64 => self.typed::<i64>(env),
-        }
+        by_type!(self, env);
     }
 
     fn typed<T: Element + Send + Sync>(&self, env: &mut Env) {
@@ -170,12 +160,7 @@ pub(crate) struct Concat {
 
 impl Concat {
     pub fn run(&self, env: &mut Env) {
-        match self.dtype {
-            DType::F32 => self.typed::<f32>(env),
-            DType::U8 | DType::I8 | DType::Bool => self.typed::<u8>(env),
-            DType::I32 => self.typed::<i32>(env),
-            DType::I64 => self.typed::<i64>(env),
-        }
+        by_type!(self, env);
     }
 
     fn typed<T: Element + Send + Sync>(&self, env: &mut Env) {

@@ -4,6 +4,20 @@
 //! name, shape inference or allocation. [`Reference`] is the one exception: it runs the graph
 //! crate's interpreter for operators and attribute combinations that have no kernel.
 
+/// Calls `typed` of a step with the element type that buffers of its `dtype` have.
+macro_rules! by_type {
+    ($step:expr, $env:expr) => {
+        match $step.dtype {
+            edgecut_graph::DType::F32 => $step.typed::<f32>($env),
+            edgecut_graph::DType::U8 | edgecut_graph::DType::I8 | edgecut_graph::DType::Bool => {
+                $step.typed::<u8>($env)
+            }
+            edgecut_graph::DType::I32 => $step.typed::<i32>($env),
+            edgecut_graph::DType::I64 => $step.typed::<i64>($env),
+        }
+    };
+}
+
 mod arrange;
 mod conv;
 mod elementwise;

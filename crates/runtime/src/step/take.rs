@@ -62,12 +62,7 @@ impl Take {
     }
 
     pub fn run(&self, env: &mut Env) {
-        match self.dtype {
-            DType::F32 => self.typed::<f32>(env),
-            DType::U8 | DType::I8 | DType::Bool => self.typed::<u8>(env),
-            DType::I32 => self.typed::<i32>(env),
-            DType::I64 => self.typed::<i64>(env),
-        }
+        by_type!(self, env);
     }
 
     fn typed<T: Element + Send + Sync>(&self, env: &mut Env) {

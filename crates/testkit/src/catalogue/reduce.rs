@@ -5,22 +5,9 @@ use edgecut_graph::{DType, Op, Reduction, Tensor};
 use super::numbers::{between, normal, numbers};
 use super::{Table, of};
 
-const KINDS: [Reduction; 10] = [
-    Reduction::Mean,
-    Reduction::Sum,
-    Reduction::Prod,
-    Reduction::Max,
-    Reduction::Min,
-    Reduction::L1,
-    Reduction::L2,
-    Reduction::LogSum,
-    Reduction::LogSumExp,
-    Reduction::SumSquare,
-];
-
 pub(super) fn add(table: &mut Table) {
     let shape = [2, 3, 4, 5];
-    for kind in KINDS {
+    for kind in Reduction::ALL {
         let x =
             if kind == Reduction::LogSum { between(&shape, 0.1, 2.0) } else { normal(&shape, 91) };
         for (what, axes, keep_dims) in [

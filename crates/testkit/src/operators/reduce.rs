@@ -28,19 +28,7 @@ pub fn case(s: &mut Source, turn: usize) -> Case {
 }
 
 fn reduce(s: &mut Source, turn: usize, dtype: DType, shape: &[usize]) -> Case {
-    let kinds = [
-        Reduction::Mean,
-        Reduction::Sum,
-        Reduction::Prod,
-        Reduction::Max,
-        Reduction::Min,
-        Reduction::L1,
-        Reduction::L2,
-        Reduction::LogSum,
-        Reduction::LogSumExp,
-        Reduction::SumSquare,
-    ];
-    let kind = kinds[turn % kinds.len()];
+    let kind = Reduction::ALL[turn % Reduction::ALL.len()];
     let (axes, keep_dims) = (s.axes(shape.len()), s.flag());
     let x = match kind {
         // The logarithm of a positive sum.

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use edgecut_graph::float16::{bfloat, half};
 use edgecut_graph::limits::MAX_RANK;
 use edgecut_graph::{Data, Tensor, checked_len};
 
@@ -180,21 +181,18 @@ impl View {
     pub fn tensor(&self, storage: &[u8]) -> Result<Tensor, Fault> {
         self.check(storage.len())?;
         let len = self.len()?;
-        let data =
-            match self.kind {
-                Kind::F16 => Data::F32(self.gather(len, storage, |b| half(u16::from_le_bytes(b)))),
-                Kind::BF16 => Data::F32(self.gather(len, storage, |b| {
-                    f32::from_bits(u32::from(u16::from_le_bytes(b)) << 16)
-                })),
-                Kind::F32 => Data::F32(self.gather(len, storage, f32::from_le_bytes)),
-                Kind::F64 => Data::F32(self.gather(len, storage, |b| f64::from_le_bytes(b) as f32)),
-                Kind::U8 => Data::U8(self.gather(len, storage, |[b]| b)),
-                Kind::I8 => Data::I8(self.gather(len, storage, i8::from_le_bytes)),
-                Kind::I16 => Data::I32(self.gather(len, storage, |b| i16::from_le_bytes(b).into())),
-                Kind::I32 => Data::I32(self.gather(len, storage, i32::from_le_bytes)),
-                Kind::I64 => Data::I64(self.gather(len, storage, i64::from_le_bytes)),
-                Kind::Bool => Data::Bool(self.gather(len, storage, |[b]| b != 0)),
-            };
+        let data = match self.kind {
+            Kind::F16 => Data::F32(self.gather(len, storage, |b| half(u16::from_le_bytes(b)))),
+            Kind::BF16 => Data::F32(self.gather(len, storage, |b| bfloat(u16::from_le_bytes(b)))),
+            Kind::F32 => Data::F32(self.gather(len, storage, f32::from_le_bytes)),
+            Kind::F64 => Data::F32(self.gather(len, storage, |b| f64::from_le_bytes(b) as f32)),
+            Kind::U8 => Data::U8(self.gather(len, storage, |[b]| b)),
+            Kind::I8 => Data::I8(self.gather(len, storage, i8::from_le_bytes)),
+            Kind::I16 => Data::I32(self.gather(len, storage, |b| i16::from_le_bytes(b).into())),
+            Kind::I32 => Data::I32(self.gather(len, storage, i32::from_le_bytes)),
+            Kind::I64 => Data::I64(self.gather(len, storage, i64::from_le_bytes)),
+            Kind::Bool => Data::Bool(self.gather(len, storage, |[b]| b != 0)),
+        };
         Tensor::new(self.extents(), data).or_else(|e| malformed(e.to_string()))
     }
 
@@ -228,17 +226,4 @@ impl View {
         };
         (0..len).map(next).collect()
     }
-}
-
-/// IEEE 754 binary16 to binary32, exact.
-fn half(bits: u16) -> f32 {
-    let (sign, exponent, fraction) = (bits >> 15, (bits >> 10) & 31, u32::from(bits & 0x3ff));
-    let magnitude = match exponent {
-        // Subnormals are multiples of 2^-24.
-        0 => (fraction as f32 / 16_777_216.0).to_bits(),
-        31 => 0x7f80_0000 | fraction << 13,
-        // The biases are 15 and 127.
-        e => (u32::from(e) + 112) << 23 | fraction << 13,
-    };
-    f32::from_bits(u32::from(sign) << 31 | magnitude)
 }
