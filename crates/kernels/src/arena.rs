@@ -7,15 +7,23 @@
 
 use std::marker::PhantomData;
 
+use serde::{Deserialize, Serialize};
+
 /// Alignment of the block and of every buffer in it: a cache line, and the widest vector.
 pub const ALIGN: usize = 64;
 
 /// Most ranges that one step may hold at the same time.
 const MAX_TAKEN: usize = 8;
 
+/// A cache line.
 #[derive(Clone, Copy)]
 #[repr(C, align(64))]
-struct Line([u8; ALIGN]);
+pub(crate) struct Line([u8; ALIGN]);
+
+impl Line {
+    /// All bytes 0.
+    pub const ZERO: Line = Line([0; ALIGN]);
+}
 
 /// Element types that a buffer may hold: any bit pattern is a value, and there is no padding.
 ///
@@ -35,7 +43,7 @@ unsafe impl Plain for i32 {}
 unsafe impl Plain for i64 {}
 
 /// Where a buffer lies in an arena.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 pub struct Span {
     /// Bytes from the start of the arena, a multiple of [`ALIGN`].
     pub offset: usize,
@@ -61,7 +69,7 @@ pub struct Arena {
 impl Arena {
     /// A block of at least `bytes` bytes.
     pub fn new(bytes: usize) -> Arena {
-        Arena { lines: vec![Line([0; ALIGN]); bytes.div_ceil(ALIGN)] }
+        Arena { lines: vec![Line::ZERO; bytes.div_ceil(ALIGN)] }
     }
 
     /// Size in bytes, a multiple of [`ALIGN`].

@@ -11,6 +11,7 @@
 
 pub mod arena;
 pub mod batch_norm;
+pub mod blob;
 pub mod column_sums;
 pub mod conv;
 pub mod counting;
@@ -35,6 +36,7 @@ mod simd;
 #[cfg(test)]
 mod testing;
 
+pub use blob::Blob;
 pub use conv::ConvShape;
 pub use ctx::Ctx;
 pub use epilogue::Epilogue;

@@ -2,9 +2,11 @@
 
 use std::ops::Range;
 
+use serde::{Deserialize, Serialize};
+
 /// Sizes of a convolution on NHWC data: input `[n, h, w, cin]`, output `[n, oh, ow, cout]`, weights
 /// `[kh, kw, cin / groups, cout]`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct ConvShape {
     /// Images.
     pub n: usize,

@@ -1,10 +1,12 @@
 //! Convolution weights, packed for the products that use them.
 
+use serde::{Deserialize, Serialize};
+
 use super::ConvShape;
 use crate::gemm::PackedB;
 
 /// One packed matrix per group; buffers are kept when weights are packed again.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct ConvWeights {
     groups: Vec<PackedB>,
 }

@@ -1,18 +1,22 @@
 //! The right operand of a product, laid out as the register tile reads it.
 
-use crate::simd::LANES;
 use std::ops::Range;
+
+use serde::{Deserialize, Serialize};
+
+use crate::Blob;
+use crate::simd::LANES;
 
 /// Columns of a full panel.
 const PANEL: usize = 2 * LANES;
 
 /// A `[k, n]` matrix in panels of 32 columns, each `[k, 32]` and contiguous; the last panel is 16
 /// wide if that is enough, and filled up with zeros.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct PackedB {
     k: usize,
     n: usize,
-    data: Vec<f32>,
+    data: Blob<f32>,
 }
 
 impl PackedB {
@@ -58,15 +62,14 @@ impl PackedB {
         start: impl Fn(usize) -> usize,
     ) {
         (self.k, self.n) = (k, n);
-        self.data.clear();
-        self.data.resize(k * n.next_multiple_of(LANES), 0.0);
+        self.data.reset(k * n.next_multiple_of(LANES));
         if k == 0 {
             return;
         }
         for p in 0..self.panels() {
             let (columns, width) = (self.panel_columns(p), self.panel_width(p));
             let first = p * PANEL * k;
-            let panel = &mut self.data[first..first + k * width];
+            let panel = &mut self.data.to_mut()[first..first + k * width];
             for (i, row) in panel.chunks_exact_mut(width).enumerate() {
                 let row = &mut row[..columns.len()];
                 let src = &src[start(i) + columns.start * col_stride..];
@@ -94,7 +97,7 @@ impl PackedB {
 
     /// Bytes of the packed data.
     pub fn bytes(&self) -> usize {
-        self.data.len() * size_of::<f32>()
+        self.data.bytes()
     }
 
     pub(super) fn panels(&self) -> usize {
