@@ -12,6 +12,8 @@ pub use binary::{Binary, Operand, add, add_to, binary};
 pub(crate) use binary::{Row, apply_row};
 pub use walk::{Walk, broadcast};
 
+use serde::{Deserialize, Serialize};
+
 use crate::Ctx;
 use crate::exp::exp;
 use crate::simd::simd_fn;
@@ -21,7 +23,7 @@ use functions::*;
 const TASK: usize = 16 * 1024;
 
 /// Functions of one element. NaN gives NaN.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Unary {
     /// `min(max(x, lo), hi)`: ReLU is `(0, infinity)`, ReLU6 `(0, 6)`.
     Clamp(f32, f32),

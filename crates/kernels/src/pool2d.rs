@@ -4,12 +4,14 @@
 //! direction; each row of the output is one piece of work. The gradients scatter, so they go image
 //! by image: no two threads add to the same place.
 
+use serde::{Deserialize, Serialize};
+
 use crate::conv::Taps;
 use crate::simd::simd_fn;
 use crate::{ConvShape, Ctx};
 
 /// What an average divides by.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Divisor {
     /// The number of elements that the window covers (`count_include_pad = 0`).
     Data,

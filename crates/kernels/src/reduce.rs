@@ -4,6 +4,8 @@
 //! go to 16 interleaved lanes that are joined in order; otherwise each output joins its elements in
 //! ascending order. So the bits depend on the shape alone.
 
+use serde::{Deserialize, Serialize};
+
 use crate::Ctx;
 use crate::exp::ln;
 use crate::pool::SharedMut;
@@ -15,7 +17,7 @@ const TASK: usize = 16 * 1024;
 const BLOCK: usize = 64;
 
 /// How elements are joined.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Reduction {
     /// Mean
     Mean,

@@ -3,11 +3,13 @@
 //! Rows and columns are resampled by tables that the caller computes once, so one kernel serves
 //! linear and cubic interpolation with every rule for positions.
 
+use serde::{Deserialize, Serialize};
+
 use crate::Ctx;
 use crate::simd::simd_fn;
 
 /// The input positions and weights of each output position along one dimension.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Taps {
     /// Where the taps of each position begin in `taps`; one more entry at the end.
     starts: Vec<usize>,

@@ -8,41 +8,44 @@
 //! becomes that range of the mapping, without a copy. What it holds is then whatever the file says:
 //! kernels check lengths where they use them, as they do with slices of a caller.
 
-mod lines;
 mod mapping;
 mod section;
 
 use std::fmt;
-use std::marker::PhantomData;
 use std::ops::Deref;
+use std::ptr::NonNull;
 use std::sync::Arc;
 
-use crate::arena::Plain;
-use lines::Lines;
+use crate::arena::{ALIGN, Line, Plain};
 
 pub use mapping::Mapping;
 pub use section::{read_with, write_with};
 
 /// An array of plain numbers, aligned to [`ALIGN`](crate::arena::ALIGN).
-#[derive(Clone)]
 pub struct Blob<T: Plain> {
-    held: Held,
+    /// The elements, wherever `held` keeps them: an access then costs what one of a Vec costs.
+    start: NonNull<T>,
     /// Elements.
     len: usize,
-    element: PhantomData<T>,
+    held: Held,
 }
 
-#[derive(Clone)]
+/// What keeps the elements alive.
 enum Held {
-    Own(Lines),
-    /// From this byte of the mapping on; aligned and inside, which [`Blob::mapped`] has checked.
-    Mapped(Arc<Mapping>, usize),
+    /// Whole cache lines, the last one filled up with zeros.
+    Own(Vec<Line>),
+    Mapped(Arc<Mapping>),
 }
+
+// SAFETY: shared access only reads, exclusive access only writes memory that the blob owns.
+unsafe impl<T: Plain + Send> Send for Blob<T> {}
+// SAFETY: as above.
+unsafe impl<T: Plain + Sync> Sync for Blob<T> {}
 
 impl<T: Plain> Blob<T> {
     /// No elements.
     pub fn new() -> Blob<T> {
-        Blob { held: Held::Own(Lines::default()), len: 0, element: PhantomData }
+        Blob::own(vec![], 0)
     }
 
     /// `len` zeros.
@@ -55,48 +58,53 @@ impl<T: Plain> Blob<T> {
     /// The `len` elements from byte `start` of `mapping` on, or `None` where they are not aligned or
     /// not inside.
     pub fn mapped(mapping: &Arc<Mapping>, start: usize, len: usize) -> Option<Blob<T>> {
-        let bytes = mapping.bytes();
-        let end = len.checked_mul(size_of::<T>())?.checked_add(start)?;
-        let aligned = bytes.as_ptr().addr().checked_add(start)?.is_multiple_of(align_of::<T>());
-        (aligned && end <= bytes.len()).then(|| Blob {
-            held: Held::Mapped(Arc::clone(mapping), start),
-            len,
-            element: PhantomData,
-        })
+        let bytes = mapping.bytes().get(start..)?;
+        let fits = len.checked_mul(size_of::<T>())? <= bytes.len();
+        let start = NonNull::from(bytes).cast::<T>();
+        let held = Held::Mapped(Arc::clone(mapping));
+        (fits && start.is_aligned()).then_some(Blob { start, len, held })
     }
 
     /// Makes it `len` zeros, to be filled. Allocates only where it was never as large.
     pub fn reset(&mut self, len: usize) -> &mut [T] {
-        if let Held::Mapped(..) = self.held {
-            self.held = Held::Own(Lines::default());
-        }
+        let mut lines = match std::mem::replace(&mut self.held, Held::Own(vec![])) {
+            Held::Own(lines) => lines,
+            Held::Mapped(_) => vec![],
+        };
         self.len = 0;
-        if let Held::Own(lines) = &mut self.held {
-            lines.reset(len.checked_mul(size_of::<T>()).expect("an array fits the address space"));
-        }
-        self.len = len;
+        let bytes = len.checked_mul(size_of::<T>()).expect("an array fits the address space");
+        lines.clear();
+        lines.resize(bytes.div_ceil(ALIGN), Line::ZERO);
+        *self = Blob::own(lines, len);
         self.to_mut()
     }
 
     /// The elements, to be changed; those of a mapping are copied first.
     pub fn to_mut(&mut self) -> &mut [T] {
-        if let Held::Mapped(..) = self.held {
+        if let Held::Mapped(_) = self.held {
             *self = Blob::from(&self[..]);
         }
-        match &mut self.held {
-            Held::Own(lines) => lines.slice_mut(self.len),
-            Held::Mapped(..) => unreachable!("copied above"),
-        }
+        // SAFETY: the elements are owned now; `own` has checked that they lie in the lines, and the
+        // borrow of `self` is exclusive.
+        unsafe { std::slice::from_raw_parts_mut(self.start.as_ptr(), self.len) }
     }
 
     /// Whether the elements lie in a mapped file.
     pub fn is_mapped(&self) -> bool {
-        matches!(self.held, Held::Mapped(..))
+        matches!(self.held, Held::Mapped(_))
     }
 
     /// Bytes of the elements.
     pub fn bytes(&self) -> usize {
         size_of_val(&self[..])
+    }
+
+    /// The first `len` elements of `lines`.
+    fn own(mut lines: Vec<Line>, len: usize) -> Blob<T> {
+        assert!(len <= size_of_val(&lines[..]) / size_of::<T>() && align_of::<T>() <= ALIGN);
+        // A vector's memory stays where it is when the vector moves; it is never null.
+        let start = NonNull::new(lines.as_mut_ptr().cast()).unwrap_or(NonNull::dangling());
+        Blob { start, len, held: Held::Own(lines) }
     }
 }
 
@@ -105,14 +113,20 @@ impl<T: Plain> Deref for Blob<T> {
 
     #[inline]
     fn deref(&self) -> &[T] {
+        // SAFETY: `own` and `mapped`, which alone make blobs, have checked that `len` elements lie
+        // there, aligned; any bytes are a T; `held` keeps them as long as `self` lives.
+        unsafe { std::slice::from_raw_parts(self.start.as_ptr(), self.len) }
+    }
+}
+
+impl<T: Plain> Clone for Blob<T> {
+    /// A copy of owned elements; those of a mapping are shared.
+    fn clone(&self) -> Blob<T> {
         match &self.held {
-            Held::Own(lines) => lines.slice(self.len),
-            // SAFETY: `mapped`, which alone makes this variant, has checked that the elements are
-            // aligned and inside; any bytes are a T; the mapping lives as long as `self`.
-            Held::Mapped(mapping, start) => unsafe {
-                let start = mapping.bytes().as_ptr().add(*start);
-                std::slice::from_raw_parts(start.cast::<T>(), self.len)
-            },
+            Held::Own(_) => Blob::from(&self[..]),
+            Held::Mapped(mapping) => {
+                Blob { start: self.start, len: self.len, held: Held::Mapped(Arc::clone(mapping)) }
+            }
         }
     }
 }

@@ -20,7 +20,9 @@ thread_local! {
 }
 
 /// The data section of this thread's (de)serialisation.
+#[derive(Default)]
 enum Section {
+    #[default]
     None,
     Write(Writer),
     Read(Arc<Mapping>, Range<usize>),
@@ -62,12 +64,6 @@ impl Restore {
 impl Drop for Restore {
     fn drop(&mut self) {
         SECTION.set(std::mem::replace(&mut self.0, Section::None));
-    }
-}
-
-impl Default for Section {
-    fn default() -> Section {
-        Section::None
     }
 }
 

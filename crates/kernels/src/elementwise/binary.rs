@@ -1,12 +1,14 @@
 //! Functions of two broadcast operands.
 
+use serde::{Deserialize, Serialize};
+
 use super::TASK;
 use super::functions::clamp;
 use crate::Ctx;
 use crate::simd::simd_fn;
 
 /// Functions of two elements.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Binary {
     /// a + b
     Add,

@@ -1,5 +1,7 @@
 //! Functions of two operands that broadcast in any way.
 
+use serde::{Deserialize, Serialize};
+
 use super::TASK;
 use super::binary::{Binary, Row, apply_row};
 use crate::Ctx;
@@ -12,7 +14,7 @@ const MAX_RANK: usize = 8;
 const GATHERED: usize = 64;
 
 /// Extents of a result, and how far each of two operands moves along them: 0 where it is broadcast.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub struct Walk {
     rank: usize,
     dims: [usize; MAX_RANK],

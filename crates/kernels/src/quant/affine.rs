@@ -1,11 +1,13 @@
 //! The map between real numbers and bytes.
 
+use serde::{Deserialize, Serialize};
+
 use super::requant::{MAGIC, MAGIC_BITS};
 use crate::Ctx;
 use crate::simd::simd_fn;
 
 /// `real = (byte - zero_point) * scale`
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Affine {
     /// Distance of two neighbouring bytes; positive and finite.
     pub scale: f32,

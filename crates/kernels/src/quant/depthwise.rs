@@ -7,23 +7,25 @@
 //! A tap outside of the image reads a row of zero points instead, so every output pixel is the
 //! same sum over all taps and the folded bias is right for all of them.
 
+use serde::{Deserialize, Serialize};
+
 use super::Requant;
 use super::dot::{self, Dot};
 use super::pack::{COLUMNS, GROUP, GROUP_BYTES};
 use crate::conv::ConvShape;
-use crate::{Ctx, Isa, Level};
+use crate::{Blob, Ctx, Isa, Level};
 
 /// Weights of a depthwise convolution, and the row of zero points that stands for padding.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct DepthwiseWeights {
     taps: usize,
     channels: usize,
     /// Blocks of 16 channels; within a block groups of 4 taps; within a group channel by channel 4
     /// bytes. The last block ends with the last channel and overlaps the one before it; a tap or
     /// channel that does not exist is 0.
-    data: Vec<i8>,
-    sums: Vec<i32>,
-    zeros: Vec<u8>,
+    data: Blob<i8>,
+    sums: Blob<i32>,
+    zeros: Blob<u8>,
 }
 
 impl DepthwiseWeights {
@@ -48,9 +50,9 @@ impl DepthwiseWeights {
         DepthwiseWeights {
             taps,
             channels,
-            data,
+            data: data.into(),
             sums: (0..channels).map(sum).collect(),
-            zeros: vec![zero_point; channels],
+            zeros: vec![zero_point; channels].into(),
         }
     }
 

@@ -4,6 +4,10 @@
 //! bytes: 64 bytes, one register of `vpdpbusd`, whose lane `n` multiplies 4 consecutive
 //! activations by 4 weights of column `n`. Rows and columns that the matrix lacks are 0.
 
+use serde::{Deserialize, Serialize};
+
+use crate::Blob;
+
 /// Columns of a panel: the i32 lanes of a 512-bit register.
 pub(super) const COLUMNS: usize = 16;
 /// Rows of a group: the bytes of an i32 lane.
@@ -12,12 +16,12 @@ pub(super) const GROUP: usize = 4;
 pub(super) const GROUP_BYTES: usize = COLUMNS * GROUP;
 
 /// A packed matrix `[k, n]` of s8 weights, with the sum of each column.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct PackedWeights {
     k: usize,
     n: usize,
-    data: Vec<i8>,
-    sums: Vec<i32>,
+    data: Blob<i8>,
+    sums: Blob<i32>,
 }
 
 impl PackedWeights {
@@ -38,7 +42,7 @@ impl PackedWeights {
                 sums[column] = sums[column].wrapping_add(w.into());
             }
         }
-        PackedWeights { k, n, data, sums }
+        PackedWeights { k, n, data: data.into(), sums: sums.into() }
     }
 
     /// Rows.

@@ -8,6 +8,11 @@
 //! sum. Values are limited to -255..=255 first, so the trick is exact, and it is plain addition:
 //! it vectorises everywhere and gives the same bits everywhere.
 
+use serde::{Deserialize, Serialize};
+
+use crate::Blob;
+use crate::arena::Plain;
+
 use super::Affine;
 
 /// 1.5 * 2^23.
@@ -19,18 +24,18 @@ pub(super) const MAGIC_BITS: i32 = 0x4b40_0000;
 const PADDING: usize = 16;
 
 /// Turns the sums of each output channel into bytes.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Requant {
     channels: usize,
     /// `sx * sw / sy` a channel, then padding.
-    pub(super) multiplier: Vec<f32>,
+    pub(super) multiplier: Blob<f32>,
     /// `bias - zx * sum(w)` a channel, then padding.
-    pub(super) bias: Vec<i32>,
+    pub(super) bias: Blob<i32>,
     pub(super) range: Range,
 }
 
 /// Zero point and bounds of the result.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub(super) struct Range {
     pub zero_point: i32,
     /// Lowest and highest byte less the zero point.
@@ -99,13 +104,13 @@ impl Requant {
 }
 
 /// Turns the sums of each output channel into real numbers, for the last layer of a network.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Dequant {
     channels: usize,
     /// `sx * sw` a channel, then padding.
-    pub(super) scale: Vec<f32>,
+    pub(super) scale: Blob<f32>,
     /// `bias - zx * sum(w)` a channel, then padding.
-    pub(super) bias: Vec<i32>,
+    pub(super) bias: Blob<i32>,
 }
 
 impl Dequant {
@@ -145,13 +150,13 @@ fn scale_of(scales: &[f32], channel: usize) -> f32 {
     if scales.len() == 1 { scales[0] } else { scales[channel] }
 }
 
-fn padded<T: Default>(channels: usize, f: impl FnMut(usize) -> T) -> Vec<T> {
+fn padded<T: Plain + Default>(channels: usize, f: impl FnMut(usize) -> T) -> Blob<T> {
     let padding = (0..PADDING).map(|_| T::default());
     (0..channels).map(f).chain(padding).collect()
 }
 
 /// `bias - zx * sum(w)`, modulo 2^32 like the sums it is added to.
-fn folded_bias(x: Affine, weight_sums: &[i32], bias: Option<&[i32]>) -> Vec<i32> {
+fn folded_bias(x: Affine, weight_sums: &[i32], bias: Option<&[i32]>) -> Blob<i32> {
     if let Some(bias) = bias {
         assert_eq!(bias.len(), weight_sums.len(), "one bias a channel");
     }
