@@ -362,6 +362,12 @@ impl<'a, T> SharedMut<'a, T> {
         self.data
     }
 
+    /// Where element `start` is, for parts of the slice that are not contiguous.
+    pub(crate) fn at(&self, start: usize) -> *mut T {
+        assert!(start < self.len, "place outside of the slice");
+        self.data.wrapping_add(start)
+    }
+
     /// The elements `start..start + len`.
     ///
     /// # Safety

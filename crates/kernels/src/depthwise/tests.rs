@@ -79,6 +79,75 @@ proptest! {
     }
 
     #[test]
+    fn rows_agree_with_the_whole_tensor(
+        shape in shapes(), seed: u64, residual: bool, gap in 0usize..20, stride in 0usize..20,
+    ) {
+        let shape = ConvShape { n: 1, ..shape };
+        let (x_stride, out_stride) = (shape.cin + gap, shape.cout + stride);
+        let x = random(shape.in_len(), seed);
+        let w = random(shape.weight_len(), seed ^ 1);
+        let b = random(shape.cout, seed ^ 2);
+        let skip = random(shape.out_pixels() * out_stride, seed ^ 3);
+        let packed = DepthwiseWeights::pack(&shape, &w);
+        // Pixels apart, without a byte behind the last.
+        let row_len = (shape.w.max(1) - 1) * x_stride + shape.cin;
+        let spread: Vec<Vec<f32>> = x
+            .chunks_exact((shape.w * shape.cin).max(1))
+            .map(|row| {
+                let mut line = vec![f32::NAN; row_len];
+                for (i, pixel) in row.chunks_exact(shape.cin).enumerate() {
+                    line[i * x_stride..][..shape.cin].copy_from_slice(pixel);
+                }
+                line
+            })
+            .collect();
+        let row = |y: usize| spread.get(y.wrapping_sub(shape.pt)).map_or(&[][..], |row| &row[..]);
+        let out_len = (shape.ow - 1) * out_stride + shape.cout;
+        for pairs in [false, shape.dh == 1] {
+            let got = everywhere(|ctx| {
+                let mut all = Vec::new();
+                let mut oy = 0;
+                while oy < shape.oh {
+                    let count = if pairs && oy + 1 < shape.oh { 2 } else { 1 };
+                    let rows: Vec<&[f32]> = (0..shape.kh + (count - 1) * shape.sh)
+                        .map(|i| row(oy * shape.sh + i * shape.dh))
+                        .collect();
+                    let mut outs = vec![vec![-7.0; out_len]; count];
+                    let mut slices: Vec<&mut [f32]> = outs.iter_mut().map(|o| &mut o[..]).collect();
+                    let epilogues: Vec<Epilogue> = (oy..oy + count)
+                        .map(|oy| Epilogue {
+                            residual: residual
+                                .then_some((&skip[oy * shape.ow * out_stride..], out_stride)),
+                            ..Epilogue::biased(Some(&b), None)
+                        })
+                        .collect();
+                    depthwise_rows(
+                        ctx.isa, &shape, &rows, x_stride, &packed, &mut slices, out_stride, &epilogues,
+                    );
+                    for out in outs {
+                        for (i, &y) in out.iter().enumerate() {
+                            if i % out_stride < shape.cout { all.push(y) } else { assert_eq!(y, -7.0) }
+                        }
+                    }
+                    oy += count;
+                }
+                all
+            });
+            let epilogue = Epilogue {
+                residual: residual.then_some((&skip[..], out_stride)),
+                ..Epilogue::biased(Some(&b), None)
+            };
+            let want = everywhere(|ctx| {
+                let mut out = vec![f32::NAN; shape.out_len()];
+                depthwise(ctx, &shape, &x, &w, &mut out, &epilogue);
+                out
+            });
+            let bits = |x: &[f32]| x.iter().map(|x| x.to_bits()).collect::<Vec<_>>();
+            prop_assert_eq!(bits(&got), bits(&want));
+        }
+    }
+
+    #[test]
     fn input_gradient_agrees_with_f64(shape in shapes(), seed: u64, accumulate: bool) {
         let dy = random(shape.out_len(), seed);
         let w = random(shape.weight_len(), seed ^ 1);

@@ -1,0 +1,190 @@
+//! One or two output rows of a depthwise convolution.
+
+use super::DepthwiseWeights;
+use super::columns;
+use super::weights::View;
+use crate::simd::{LANES, simd_fn};
+use crate::{ConvShape, Epilogue, Isa};
+use std::ops::Range;
+
+/// One or two neighbouring output rows of an image, on the calling thread.
+///
+/// `rows[ky]` is the input row that kernel row `ky` meets for the first output row, its pixels
+/// `x_stride` floats apart, from the first channel on; an empty slice where it lies in the padding.
+/// There are `kh` of them for one output row, and `kh + sh` for two (only without vertical
+/// dilation), where the kernel of the second begins at `rows[sh]`. `outs` are rows of `shape.ow`
+/// pixels `out_stride` floats apart; pixel i of an output row is row i of its epilogue.
+///
+/// An output has the same bits whether it is computed with another row or without.
+///
+/// # Panics
+/// If the shape is not depthwise, or a slice is shorter than all this says.
+pub fn depthwise_rows(
+    isa: Isa,
+    shape: &ConvShape,
+    rows: &[&[f32]],
+    x_stride: usize,
+    weights: &DepthwiseWeights,
+    outs: &mut [&mut [f32]],
+    out_stride: usize,
+    epilogues: &[Epilogue],
+) {
+    shape.check();
+    assert!(shape.is_depthwise(), "not depthwise: {shape:?}");
+    assert!(matches!(outs.len(), 1 | 2), "{} output rows at once", outs.len());
+    assert_eq!(epilogues.len(), outs.len(), "one epilogue per output row");
+    assert!(outs.len() == 1 || shape.dh == 1, "two rows at once are not for dilation");
+    assert_eq!(rows.len(), shape.kh + (outs.len() - 1) * shape.sh, "input rows of {shape:?}");
+    assert!(
+        (weights.taps(), weights.channels()) == (shape.kh * shape.kw, shape.cin),
+        "weights of another shape than {shape:?}"
+    );
+    assert!(out_stride >= shape.cout, "output pixels overlap");
+    if shape.ow == 0 || shape.cout == 0 {
+        return;
+    }
+    let enough = |len: usize, pixels: usize, stride: usize| {
+        pixels == 0 || len >= (pixels - 1) * stride + shape.cin
+    };
+    let fits = |row: &&[f32]| row.is_empty() || enough(row.len(), shape.w, x_stride);
+    assert!(rows.iter().all(fits), "an input row is shorter than {shape:?} says");
+    for (out, epilogue) in outs.iter().zip(epilogues) {
+        assert!(enough(out.len(), shape.ow, out_stride), "an output row is too short");
+        epilogue.check(shape.ow, shape.cout);
+    }
+    let last = outs.len() - 1;
+    let lines = Lines {
+        shape,
+        rows: Rows::Slices(rows),
+        x_stride,
+        weights: weights.view(),
+        count: outs.len(),
+        outs: [outs[0].as_mut_ptr(), outs[last].as_mut_ptr()],
+        out_stride,
+        epilogues: [epilogues[0], epilogues[last]],
+        channels: 0..shape.cin,
+    };
+    // SAFETY: all sizes have been checked.
+    unsafe { lines.compute(isa) };
+}
+
+/// Where the input rows of a call are.
+#[derive(Clone, Copy)]
+pub(super) enum Rows<'a> {
+    /// As [`depthwise_rows`] takes them.
+    Slices(&'a [&'a [f32]]),
+    /// Rows `first`, `first + step`, ... of an image of rows of `row_floats`.
+    Image { x: &'a [f32], row_floats: usize, first: isize, step: usize },
+}
+
+impl Rows<'_> {
+    /// Row `i` at its first channel; null where it lies in the padding.
+    #[inline(always)]
+    pub fn at(&self, i: usize) -> *const f32 {
+        let row = match *self {
+            Rows::Slices(rows) => rows[i],
+            Rows::Image { x, row_floats, first, step } => {
+                let start = (first + (i * step) as isize) as usize;
+                x.chunks_exact(row_floats.max(1)).nth(start).unwrap_or_default()
+            }
+        };
+        if row.is_empty() { std::ptr::null() } else { row.as_ptr() }
+    }
+}
+
+/// What a call reads and writes. Outputs are pointers, because threads may share the pixels of a
+/// row among them, each with channels of its own.
+///
+/// To be computed, each row of the input must hold `shape.w` pixels, each of the `count` rows of the
+/// output must be valid for writes of the channels in `channels` of `shape.ow` pixels, and the
+/// epilogues must have been checked against these.
+pub(super) struct Lines<'a> {
+    pub shape: &'a ConvShape,
+    pub rows: Rows<'a>,
+    pub x_stride: usize,
+    pub weights: View<'a>,
+    /// Output rows: 1 or 2.
+    pub count: usize,
+    /// The output rows at channel 0.
+    pub outs: [*mut f32; 2],
+    pub out_stride: usize,
+    pub epilogues: [Epilogue<'a>; 2],
+    /// The channels to compute, from a multiple of 16 on.
+    pub channels: Range<usize>,
+}
+
+impl Lines<'_> {
+    /// Computes the output rows.
+    ///
+    /// # Safety
+    /// The contract of [`Lines`].
+    pub unsafe fn compute(&self, isa: Isa) {
+        let c = self.shape;
+        let square = c.kh == c.kw && c.sh == c.sw && c.dh == 1 && c.dw == 1;
+        match (square, c.kh, c.sh, self.count) {
+            (true, 3, 1, 1) => rows_3x3_s1(isa, self),
+            (true, 3, 1, 2) => pairs_3x3_s1(isa, self),
+            (true, 3, 2, 1) => rows_3x3_s2(isa, self),
+            (true, 3, 2, 2) => pairs_3x3_s2(isa, self),
+            (true, 5, 1, 1) => rows_5x5_s1(isa, self),
+            (true, 5, 1, 2) => pairs_5x5_s1(isa, self),
+            (true, 5, 2, 1) => rows_5x5_s2(isa, self),
+            (true, 5, 2, 2) => pairs_5x5_s2(isa, self),
+            _ => any_rows(isa, self),
+        }
+    }
+}
+
+/// A kernel of [`columns`], compiled for every instruction set.
+macro_rules! tiled {
+    ($($name:ident: $k:literal, $stride:literal, $r:literal, $n:literal, $slots:literal;)*) => {$(
+        simd_fn! {
+            fn $name(s: Simd, lines: &Lines<'_>) {
+                // SAFETY: `Lines::compute` has the contract and picks the kernel of the shape.
+                unsafe { columns::rows::<S, $k, $stride, $r, $n, $slots>(s, lines) };
+            }
+        }
+    )*};
+}
+
+tiled! {
+    rows_3x3_s1: 3, 1, 1, 3, 3;
+    pairs_3x3_s1: 3, 1, 2, 4, 3;
+    rows_3x3_s2: 3, 2, 1, 3, 2;
+    pairs_3x3_s2: 3, 2, 2, 5, 2;
+    rows_5x5_s1: 5, 1, 1, 5, 5;
+    pairs_5x5_s1: 5, 1, 2, 6, 5;
+    rows_5x5_s2: 5, 2, 1, 5, 3;
+    pairs_5x5_s2: 5, 2, 2, 7, 3;
+}
+
+simd_fn! {
+    /// Any kernel, pixel by pixel, with the products in the order of [`columns`].
+    fn any_rows(s: Simd, lines: &Lines<'_>) {
+        let shape = lines.shape;
+        for (o, ox) in (0..lines.count).flat_map(|o| (0..shape.ow).map(move |ox| (o, ox))) {
+            let columns = shape.columns_of(ox);
+            for channel in lines.channels.clone().step_by(LANES) {
+                let mask = s.first(lines.channels.end - channel);
+                // SAFETY: the mask ends with the channels.
+                let mut sum = unsafe { lines.epilogues[o].start(s, channel, mask) };
+                for (i, ky) in (0..columns.count).flat_map(|i| (0..shape.kh).map(move |ky| (i, ky)))
+                {
+                    let row = lines.rows.at(o * shape.sh + ky);
+                    if row.is_null() {
+                        continue;
+                    }
+                    let column = columns.at + i * shape.dw;
+                    let x = row.wrapping_add(column * lines.x_stride + channel);
+                    let w = lines.weights.at(ky * shape.kw + columns.tap + i, channel);
+                    // SAFETY: the row has this column; the mask ends with its channels, and with
+                    // those of the weights.
+                    sum = unsafe { s.fma(s.load_first(x, mask), s.load_first(w, mask), sum) };
+                }
+                let out = lines.outs[o].wrapping_add(ox * lines.out_stride + channel);
+                // SAFETY: the pixel exists, and the mask ends with its channels.
+                unsafe { lines.epilogues[o].finish(s, sum, ox, channel, out, mask) };
+            }
+        }
+    }
+}
