@@ -46,7 +46,7 @@ pub(crate) fn write(path: &Path, bytes: &[u8]) -> Result<()> {
 }
 
 /// A complete file under a temporary name in the same folder, removed where it is not published.
-pub(crate) struct Draft {
+pub struct Draft {
     temporary: PathBuf,
     path: PathBuf,
 }

@@ -11,6 +11,7 @@
 //! | [`infer`] | type and shape of every operator's output |
 //! | [`interpret`] | a plain reference implementation of every operator |
 //! | [`cost`] | parameters, multiply-adds, peak activation memory |
+//! | [`file`] | files written whole or not at all |
 //! | [`onnx`] | import and export |
 //! | [`tflite`] | import and export of TensorFlow Lite |
 //! | [`model`] | opening a model of either format |
@@ -19,7 +20,7 @@
 mod builder;
 pub mod cost;
 pub mod error;
-mod file;
+pub mod file;
 pub mod float16;
 mod graph;
 pub mod infer;

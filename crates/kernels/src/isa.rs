@@ -6,6 +6,9 @@
 
 use std::sync::OnceLock;
 
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
 /// An instruction set that this CPU has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Isa(Level);
@@ -60,6 +63,12 @@ impl Isa {
         self.0
     }
 
+    /// Whether a CPU that has this level has `other` too.
+    pub fn includes(self, other: Isa) -> bool {
+        let neon = |isa: Isa| isa.0 == Level::Neon;
+        other.0 <= self.0 && (neon(self) == neon(other) || other.0 == Level::Scalar)
+    }
+
     /// Lower-case name, as `EDGECUT_ISA` takes it.
     pub fn name(self) -> &'static str {
         match self.0 {
@@ -69,6 +78,22 @@ impl Isa {
             Level::Avx512Vnni => "avx512vnni",
             Level::Neon => "neon",
         }
+    }
+}
+
+impl Serialize for Isa {
+    /// As its name.
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.name().serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Isa {
+    /// Fails where this CPU lacks it.
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Isa, D::Error> {
+        let name = <&str>::deserialize(deserializer)?;
+        let missing = || D::Error::custom(format!("this CPU has no instruction set '{name}'"));
+        Isa::from_name(name).ok_or_else(missing)
     }
 }
 

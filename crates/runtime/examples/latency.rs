@@ -53,7 +53,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let profile = session.run_profiled(runs.clamp(1, 50))?;
     let mut kinds: BTreeMap<&str, (u64, u64, usize)> = BTreeMap::new();
     for step in &profile.steps {
-        let row = kinds.entry(step.info.kind).or_default();
+        let row = kinds.entry(&*step.info.kind).or_default();
         *row = (row.0 + step.ns, row.1 + step.info.macs, row.2 + 1);
     }
     let mut rows: Vec<_> = kinds.into_iter().collect();

@@ -1,18 +1,20 @@
 //! What compilation produces: steps with everything decided, and where their data lies.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 
 use edgecut_graph::{DType, Data, Tensor};
-use edgecut_kernels::Isa;
 use edgecut_kernels::arena::{Plain, Span};
+use edgecut_kernels::{Blob, Isa};
+use serde::{Deserialize, Serialize};
 
 use crate::layout;
 use crate::share::SharedWeights;
 use crate::step::Step;
 
 /// Index of a buffer or constant of a plan.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub(crate) struct Slot(pub u32);
 
 impl Slot {
@@ -23,12 +25,12 @@ impl Slot {
 
 /// Elements that are known at compile time and read like a buffer. int8 is stored as uint8 with
 /// its sign bit flipped, as everywhere inside a plan; bool as 0 and 1.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) enum Constant {
-    F32(Vec<f32>),
-    U8(Vec<u8>),
-    I32(Vec<i32>),
-    I64(Vec<i64>),
+    F32(Blob<f32>),
+    U8(Blob<u8>),
+    I32(Blob<i32>),
+    I64(Blob<i64>),
 }
 
 impl Constant {
@@ -60,21 +62,21 @@ impl Constant {
     /// One element: the number nearest to `value`, as buffers of this type hold it.
     pub fn number(dtype: DType, value: f32) -> Constant {
         match dtype {
-            DType::F32 => Constant::F32(vec![value]),
-            DType::U8 => Constant::U8(vec![value as u8]),
-            DType::I8 => Constant::U8(vec![flip(value as i8)]),
-            DType::Bool => Constant::U8(vec![u8::from(value != 0.0)]),
-            DType::I32 => Constant::I32(vec![value as i32]),
-            DType::I64 => Constant::I64(vec![value as i64]),
+            DType::F32 => Constant::F32([value].into_iter().collect()),
+            DType::U8 => Constant::U8([value as u8].into_iter().collect()),
+            DType::I8 => Constant::U8([flip(value as i8)].into_iter().collect()),
+            DType::Bool => Constant::U8([u8::from(value != 0.0)].into_iter().collect()),
+            DType::I32 => Constant::I32([value as i32].into_iter().collect()),
+            DType::I64 => Constant::I64([value as i64].into_iter().collect()),
         }
     }
 
     pub fn bytes(&self) -> usize {
         match self {
-            Constant::F32(d) => 4 * d.len(),
-            Constant::U8(d) => d.len(),
-            Constant::I32(d) => 4 * d.len(),
-            Constant::I64(d) => 8 * d.len(),
+            Constant::F32(d) => d.bytes(),
+            Constant::U8(d) => d.bytes(),
+            Constant::I32(d) => d.bytes(),
+            Constant::I64(d) => d.bytes(),
         }
     }
 }
@@ -137,19 +139,19 @@ pub(crate) struct Emitted {
 }
 
 /// Where the data of a slot lies.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum Place {
     Arena(Span),
     Constant(Arc<Constant>),
 }
 
 /// What a step does and how much, for reports.
-#[derive(Clone, Debug, serde::Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct StepInfo {
     /// Name of the (first) node that the step computes.
     pub name: String,
     /// Kind of the step, such as `conv`, `depthwise.int8` or `layout`.
-    pub kind: &'static str,
+    pub kind: Cow<'static, str>,
     /// Extents of its result in ONNX order.
     pub shape: Vec<usize>,
     /// Multiply-accumulate operations.
@@ -159,7 +161,7 @@ pub struct StepInfo {
 }
 
 /// An input or output of a plan.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Port {
     /// Name in the graph.
     pub name: String,
@@ -171,6 +173,7 @@ pub struct Port {
 }
 
 /// A compiled model: immutable, shared by any number of sessions.
+#[derive(Serialize, Deserialize)]
 pub struct Plan {
     pub(crate) steps: Vec<Step>,
     pub(crate) infos: Vec<StepInfo>,
@@ -195,6 +198,16 @@ impl Plan {
     /// The first extent of the first input: images per run.
     pub fn batch(&self) -> usize {
         self.inputs.first().and_then(|p| p.shape.first().copied()).unwrap_or(1)
+    }
+
+    /// Whether its inputs have these shapes, in order.
+    pub(crate) fn takes(&self, shapes: &[Vec<usize>]) -> bool {
+        self.inputs.iter().map(|port| &port.shape).eq(shapes)
+    }
+
+    /// The shapes of its inputs, in order.
+    pub(crate) fn input_shapes(&self) -> Vec<Vec<usize>> {
+        self.inputs.iter().map(|port| port.shape.clone()).collect()
     }
 
     /// The instruction set that the plan uses.

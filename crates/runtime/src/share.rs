@@ -7,6 +7,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Weak};
 
+use edgecut_kernels::Blob;
 use edgecut_kernels::conv::ConvWeights;
 use edgecut_kernels::gemm::PackedB;
 use edgecut_kernels::quant::{DepthwiseWeights, PackedWeights};
@@ -18,7 +19,7 @@ use crate::plan::Constant;
 pub(crate) struct SharedWeights {
     pub constants: Known<Constant>,
     pub convolutions: Known<ConvWeights>,
-    pub depthwise: Known<Vec<f32>>,
+    pub depthwise: Known<Blob<f32>>,
     pub matrices: Known<PackedB>,
     pub quant_convolutions: Known<Vec<PackedWeights>>,
     pub quant_depthwise: Known<DepthwiseWeights>,

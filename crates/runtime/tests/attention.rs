@@ -103,7 +103,8 @@ fn block(heads: usize) -> Graph {
 fn attention_over_patches() {
     for heads in [1, 3] {
         let graph = block(heads);
-        let kinds = kinds(&plan(&graph, 1, Isa::detect()));
+        let plan = plan(&graph, 1, Isa::detect());
+        let kinds = kinds(&plan);
         assert!(!kinds.contains(&"reference"), "{kinds:?}");
         let inputs = random_inputs(&graph, 1, 5);
         let expected = interpret::run(&graph, &inputs).unwrap();

@@ -86,7 +86,8 @@ fn quantised_by_onnx_runtime(model: &Path, x: &Tensor, kind: [&str; 3]) {
     let expected = &python.run(script, &arguments, &[("x", x)]).unwrap()["y"];
     let graph = onnx::import(&out).unwrap();
     let plan = Model::new(graph.clone(), Arc::new(Pool::new(1))).plan(1).unwrap();
-    let slow = plan.steps().iter().filter(|s| ["conv", "pointwise", "depthwise"].contains(&s.kind));
+    let slow =
+        plan.steps().iter().filter(|s| ["conv", "pointwise", "depthwise"].contains(&&*s.kind));
     assert_eq!(slow.count(), 0, "{kind:?}: convolutions in float");
     let outputs = run(graph, x);
     let classes = expected.len() / x.shape()[0];

@@ -300,7 +300,8 @@ fn moves_of_8_bit_data_stay_8_bit() {
         let edge = q.node(edge, &[space]);
         let (edge, _) = q.requantise(edge, 2.5);
         let graph = q.finish(&[up, edge]);
-        let kinds = kinds(&plan(&graph, 1, Isa::detect()));
+        let plan = plan(&graph, 1, Isa::detect());
+        let kinds = kinds(&plan);
         assert!(!kinds.contains(&"dequantize"), "seed {seed}: {kinds:?}");
         exact(&graph, seed, &format!("seed {seed}"));
     }

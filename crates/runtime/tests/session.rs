@@ -145,7 +145,7 @@ fn a_profile_has_a_row_for_every_step() {
     let model = Model::new(net(1.into()), Arc::new(Pool::new(1)));
     let mut session = model.session(1).unwrap();
     let profile = session.run_profiled(3).unwrap();
-    let kinds: Vec<&str> = profile.steps.iter().map(|s| s.info.kind).collect();
+    let kinds: Vec<&str> = profile.steps.iter().map(|s| &*s.info.kind).collect();
     assert_eq!(kinds, ["layout", "conv", "depthwise", "global_average_pool", "linear"]);
     let share: f64 = profile.steps.iter().map(|s| s.share).sum();
     assert!(profile.runs == 3 && profile.total_ns > 0 && (share - 1.0).abs() < 1e-9);

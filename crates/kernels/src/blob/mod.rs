@@ -21,6 +21,10 @@ use crate::arena::{ALIGN, Line, Plain};
 pub use mapping::Mapping;
 pub use section::{read_with, write_with};
 
+/// Version of how weights are laid out, and of every type of this crate that is written to a file:
+/// raise it with any change to those, so that a packed model is refused and not misread.
+pub const LAYOUT: u32 = 1;
+
 /// An array of plain numbers, aligned to [`ALIGN`](crate::arena::ALIGN).
 pub struct Blob<T: Plain> {
     /// The elements, wherever `held` keeps them: an access then costs what one of a Vec costs.

@@ -1,6 +1,9 @@
 //! Convolutions in float32.
 
+use std::sync::Arc;
+
 use edgecut_graph::{Conv, ValueId};
+use edgecut_kernels::Blob;
 use edgecut_kernels::conv::ConvWeights;
 
 use super::weights::{conv_matrix, conv_shape};
@@ -27,7 +30,7 @@ impl Lowering<'_> {
         // For a depthwise convolution the matrix is `[kh * kw, c]`.
         let weights = conv_matrix(&shape, weights.f32s()?);
         let (step, kind) = if shape.is_depthwise() && shape.groups > 1 {
-            let step = step::Depthwise { x, y, shape, weights: weights.into(), tail };
+            let step = step::Depthwise { x, y, shape, weights: Arc::new(weights.into()), tail };
             (Step::Depthwise(Box::new(step)), "depthwise")
         } else {
             let weights = ConvWeights::pack(&shape, &weights).into();
@@ -46,6 +49,7 @@ impl Lowering<'_> {
         clamp: Option<(f32, f32)>,
     ) -> Result<(Tail, Vec<Slot>)> {
         let residual = residual.map(|value| self.stored(value)).transpose()?;
+        let bias = bias.map(Blob::from);
         Ok((Tail { bias, residual, clamp }, residual.into_iter().collect()))
     }
 }

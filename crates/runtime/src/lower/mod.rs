@@ -33,7 +33,7 @@ mod window;
 use edgecut_graph::{DType, Graph, Node, Op, Reduction, ValueId};
 
 use crate::plan::{Buffer, Emitted, Slot, StepInfo};
-use crate::step::{Reference, Source, Step};
+use crate::step::{Operand, Reference, Source, Step};
 use crate::{Result, layout};
 use state::Held;
 
@@ -234,13 +234,17 @@ impl<'g> Lowering<'g> {
                     None => {
                         let slot = self.stored(value)?;
                         reads.push(slot);
-                        Source::Buffer(slot, self.dtype(value), self.shape(value))
+                        Source::Buffer(Operand {
+                            slot,
+                            dtype: self.dtype(value),
+                            shape: self.shape(value),
+                        })
                     }
                 }),
             });
         }
         let writes: Vec<Slot> = node.outputs.iter().map(|&o| self.produce(o)).collect();
-        let step = Step::Reference(Box::new(Reference::new(node, sources, writes.clone())));
+        let step = Step::Reference(Box::new(Reference::new(node, sources, writes.clone())?));
         self.emit(node, step, Effects::new("reference", &reads, &writes));
         Ok(())
     }
@@ -256,8 +260,13 @@ impl<'g> Lowering<'g> {
         let touched = effects.reads.iter().chain(&effects.writes);
         let bytes = touched.map(|s| self.out.buffers[s.index()].bytes as u64).sum::<u64>()
             + step.weight_bytes() as u64;
-        let info =
-            StepInfo { name: name.into(), kind: effects.kind, shape, macs: effects.macs, bytes };
+        let info = StepInfo {
+            name: name.into(),
+            kind: effects.kind.into(),
+            shape,
+            macs: effects.macs,
+            bytes,
+        };
         self.out.steps.push(Emitted {
             step,
             info,

@@ -1,6 +1,7 @@
 //! Operators that join the elements along dimensions: reductions, softmax, layer normalisation.
 
 use edgecut_graph::{Node, Reduction};
+use edgecut_kernels::Blob;
 use edgecut_kernels::reduce;
 
 use super::order::{Found, order};
@@ -50,8 +51,8 @@ impl Lowering<'_> {
         let Some(bias) = self.optional_constant(node, 2)? else { return Ok(false) };
         let x = self.stored_row_major(node.input(0)?)?;
         let y = self.produce_as(node.output(), true);
-        let bias = bias.map(|b| b.f32s().map(<[f32]>::to_vec)).transpose()?;
-        let scale = scale.f32s()?.to_vec();
+        let bias = bias.map(|b| b.f32s().map(Blob::from)).transpose()?;
+        let scale = scale.f32s()?.into();
         let step = Step::LayerNorm(Box::new(LayerNorm { x, y, epsilon, scale, bias }));
         self.emit(node, step, Effects::new("layer_norm", &[x], &[y]));
         Ok(true)

@@ -40,7 +40,7 @@ impl Lowering<'_> {
             self.held[input].view = None;
         }
         let value = |dtype| match code {
-            Some(code) => Constant::U8(vec![code as u8]),
+            Some(code) => Constant::U8([code as u8].into_iter().collect()),
             None => Constant::number(dtype, fill),
         };
         self.rearrange(node, false, |lowering, x, dtype, steps| {

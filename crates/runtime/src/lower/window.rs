@@ -2,6 +2,7 @@
 
 use edgecut_graph::interpret::taps;
 use edgecut_graph::{Conv, ConvTranspose, Coordinates, Node, Resize, ResizeMode};
+use edgecut_kernels::Blob;
 use edgecut_kernels::conv::ConvWeights;
 use edgecut_kernels::resample::Taps;
 
@@ -16,7 +17,7 @@ impl Lowering<'_> {
     pub(super) fn conv_transpose(&mut self, node: &Node, conv: &ConvTranspose) -> Result<bool> {
         let Some(weights) = self.constant(node.input(1)?)? else { return Ok(false) };
         let Some(bias) = self.optional_constant(node, 2)? else { return Ok(false) };
-        let bias = bias.map(|b| b.f32s().map(<[f32]>::to_vec)).transpose()?;
+        let bias = bias.map(|b| b.f32s().map(Blob::from)).transpose()?;
         let forward = Conv { window: conv.window, groups: conv.groups };
         let (x, y) = (node.input(0)?, node.output());
         let shape = conv_shape(&forward, &self.shape(y), &self.shape(x));

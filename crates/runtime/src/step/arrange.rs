@@ -1,5 +1,7 @@
 //! Steps that move whole tensors: layout conversion, transposition, slicing, concatenation.
 
+use serde::{Deserialize, Serialize};
+
 use edgecut_graph::DType;
 use edgecut_kernels::{Pool, layout};
 
@@ -13,6 +15,7 @@ const MAX_RANK: usize = edgecut_graph::limits::MAX_RANK;
 const CHUNK: usize = 16 * 1024;
 
 /// A dense result gathered from a strided source: `y[i0, i1, ...] = x[start + i0 * s0 + ...]`.
+#[derive(Serialize, Deserialize)]
 pub(crate) struct Move {
     x: Slot,
     y: Slot,
@@ -21,7 +24,7 @@ pub(crate) struct Move {
 }
 
 /// Extents of the result, and the source's step for each.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 struct Strided {
     start: usize,
     rank: usize,
@@ -125,6 +128,7 @@ impl Move {
 }
 
 /// Images from NCHW to NHWC or back.
+#[derive(Serialize, Deserialize)]
 pub(crate) struct Convert {
     pub x: Slot,
     pub y: Slot,
@@ -151,6 +155,7 @@ impl Convert {
 }
 
 /// Dense tensors side by side: row r of the result is row r of each input in turn.
+#[derive(Serialize, Deserialize)]
 pub(crate) struct Concat {
     /// Inputs and the elements that each adds to a row.
     pub parts: Vec<(Slot, usize)>,

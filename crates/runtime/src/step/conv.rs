@@ -1,27 +1,29 @@
 //! Convolutions and matrix products in float32, with what follows them.
 
+use serde::{Deserialize, Serialize};
+
 use std::sync::Arc;
 
 use edgecut_kernels::conv::ConvWeights;
 use edgecut_kernels::gemm::{PackedB, gemm};
 use edgecut_kernels::matmul::matmul;
-use edgecut_kernels::{ConvShape, Epilogue, conv, depthwise};
+use edgecut_kernels::{Blob, ConvShape, Epilogue, conv, depthwise};
 
 use crate::plan::Slot;
 use crate::step::Env;
 
 /// What a convolution does to its sums before they are stored: bias, then a residual of the
 /// result's shape, then limits.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Tail {
-    pub bias: Option<Vec<f32>>,
+    pub bias: Option<Blob<f32>>,
     pub residual: Option<Slot>,
     pub clamp: Option<(f32, f32)>,
 }
 
 impl Tail {
     fn bytes(&self) -> usize {
-        self.bias.as_ref().map_or(0, |b| 4 * b.len())
+        self.bias.as_ref().map_or(0, Blob::bytes)
     }
 
     /// `row` is the number of output channels.
@@ -36,6 +38,7 @@ impl Tail {
 }
 
 /// Convolution as matrix products over packed weights.
+#[derive(Serialize, Deserialize)]
 pub(crate) struct Conv {
     pub x: Slot,
     pub y: Slot,
@@ -62,17 +65,18 @@ impl Conv {
 }
 
 /// Depthwise convolution; weights are `[kh * kw, c]`.
+#[derive(Serialize, Deserialize)]
 pub(crate) struct Depthwise {
     pub x: Slot,
     pub y: Slot,
     pub shape: ConvShape,
-    pub weights: Arc<Vec<f32>>,
+    pub weights: Arc<Blob<f32>>,
     pub tail: Tail,
 }
 
 impl Depthwise {
     pub fn weight_bytes(&self) -> usize {
-        4 * self.weights.len() + self.tail.bytes()
+        self.weights.bytes() + self.tail.bytes()
     }
 
     pub fn run<'a>(&'a self, env: &mut Env<'a>) {
@@ -83,6 +87,7 @@ impl Depthwise {
 }
 
 /// Rows of x times packed weights.
+#[derive(Serialize, Deserialize)]
 pub(crate) struct Linear {
     pub x: Slot,
     pub y: Slot,
@@ -105,6 +110,7 @@ impl Linear {
 }
 
 /// Products of pairs of matrices that are both computed, row-major.
+#[derive(Serialize, Deserialize)]
 pub(crate) struct MatMul {
     pub a: Slot,
     pub b: Slot,

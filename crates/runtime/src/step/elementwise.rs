@@ -1,6 +1,9 @@
 //! Steps that compute each element from the elements at the same place.
 
+use serde::{Deserialize, Serialize};
+
 use edgecut_graph as graph;
+use edgecut_kernels::Blob;
 use edgecut_kernels::elementwise::{self, Binary, Unary, Walk};
 
 use crate::plan::Slot;
@@ -10,6 +13,7 @@ use crate::step::Env;
 const CHUNK: usize = 8 * 1024;
 
 /// `y = f(x)`.
+#[derive(Serialize, Deserialize)]
 pub(crate) struct Elementwise {
     pub x: Slot,
     pub y: Slot,
@@ -88,6 +92,7 @@ impl Elementwise {
 }
 
 /// `y = clamp(a op b)`, each operand walked with its own strides (0 where it is broadcast).
+#[derive(Serialize, Deserialize)]
 pub(crate) struct Broadcast {
     pub op: Binary,
     pub a: Slot,
@@ -106,17 +111,18 @@ impl Broadcast {
 
 /// `y = clamp(x * scale + shift)` with one scale and shift for each position of the last
 /// dimension: a BatchNorm that no convolution absorbs.
+#[derive(Serialize, Deserialize)]
 pub(crate) struct ChannelAffine {
     pub x: Slot,
     pub y: Slot,
-    pub scale: Vec<f32>,
-    pub shift: Vec<f32>,
+    pub scale: Blob<f32>,
+    pub shift: Blob<f32>,
     pub clamp: Option<(f32, f32)>,
 }
 
 impl ChannelAffine {
     pub fn weight_bytes(&self) -> usize {
-        4 * (self.scale.len() + self.shift.len())
+        self.scale.bytes() + self.shift.bytes()
     }
 
     pub fn run(&self, env: &mut Env) {
@@ -127,7 +133,7 @@ impl ChannelAffine {
         env.ctx.pool.for_each_chunk_mut(y, rows * channels, |task, y| {
             let x = &x[task * rows * channels..];
             for (y, x) in y.chunks_exact_mut(channels).zip(x.chunks_exact(channels)) {
-                let parameters = self.scale.iter().zip(&self.shift);
+                let parameters = self.scale.iter().zip(&self.shift[..]);
                 for ((y, x), (scale, shift)) in y.iter_mut().zip(x).zip(parameters) {
                     *y = clamp(x * scale + shift, low, high);
                 }

@@ -1,20 +1,24 @@
 //! Functions of one byte as tables of 256 results.
 
+use serde::{Deserialize, Serialize};
+
 use crate::plan::Slot;
 use crate::step::Env;
 use edgecut_kernels::quant;
 use std::sync::Arc;
 
 /// `y = table[x]` for every byte.
+#[derive(Serialize, Deserialize)]
 pub(crate) struct Lookup {
     x: Slot,
     y: Slot,
     table: Table,
 }
 
+#[derive(Serialize, Deserialize)]
 enum Table {
-    Bytes(Box<[u8; 256]>),
-    Floats(Arc<[f32; 256]>),
+    Bytes(#[serde(with = "super::table")] Box<[u8; 256]>),
+    Floats(#[serde(with = "super::table")] Arc<[f32; 256]>),
 }
 
 /// Elements that one task converts.

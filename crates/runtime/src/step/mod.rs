@@ -26,8 +26,11 @@ mod pool;
 mod quantised;
 mod reference;
 mod rows;
+mod table;
 mod take;
 mod window;
+
+use serde::{Deserialize, Serialize};
 
 use edgecut_kernels::Ctx;
 use edgecut_kernels::arena::{Span, Views};
@@ -41,7 +44,7 @@ pub(crate) use quantised::{
     Average, Meaning, QuantAverage, QuantBinary, QuantConv, QuantDepthwise, QuantLinear,
     QuantOutput, Quantize,
 };
-pub(crate) use reference::{Reference, Source};
+pub(crate) use reference::{Operand, Reference, Source};
 pub(crate) use rows::{LayerNorm, Reduce, Softmax};
 pub(crate) use take::{NOWHERE, Take};
 pub(crate) use window::{ConvTranspose, Resample};
@@ -50,7 +53,8 @@ use crate::Result;
 use crate::plan::{Element, Place, Slot};
 use crate::share::SharedWeights;
 
-/// One kernel call.
+/// One kernel call. The interpreter last: a runtime without it reads the others alike.
+#[derive(Serialize, Deserialize)]
 pub(crate) enum Step {
     Conv(Box<Conv>),
     Depthwise(Box<Depthwise>),

@@ -1,5 +1,7 @@
 //! Pooling steps.
 
+use serde::{Deserialize, Serialize};
+
 use edgecut_kernels::pool2d::{self, Divisor};
 use edgecut_kernels::{ConvShape, quant};
 
@@ -7,6 +9,7 @@ use crate::plan::Slot;
 use crate::step::Env;
 
 /// Pooling over windows.
+#[derive(Serialize, Deserialize)]
 pub(crate) struct Pool {
     pub x: Slot,
     pub y: Slot,
@@ -15,7 +18,7 @@ pub(crate) struct Pool {
 }
 
 /// What is computed of a window.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Serialize, Deserialize)]
 pub(crate) enum PoolKind {
     Max,
     MaxBytes,
@@ -38,6 +41,7 @@ impl Pool {
 }
 
 /// Mean over all pixels of each image.
+#[derive(Serialize, Deserialize)]
 pub(crate) struct GlobalAverage {
     pub x: Slot,
     pub y: Slot,

@@ -1,5 +1,7 @@
 //! Steps on 8-bit data: integers in, integer sums, one rounding out.
 
+use serde::{Deserialize, Serialize};
+
 use std::sync::Arc;
 
 use edgecut_kernels::elementwise::{Binary, Walk};
@@ -12,6 +14,7 @@ use crate::plan::Slot;
 use crate::step::Env;
 
 /// What becomes of the sums.
+#[derive(Serialize, Deserialize)]
 pub(crate) enum QuantOutput {
     /// Bytes of the next scale.
     Bytes(Requant),
@@ -36,6 +39,7 @@ impl QuantOutput {
 }
 
 /// Convolution of bytes.
+#[derive(Serialize, Deserialize)]
 pub(crate) struct QuantConv {
     pub x: Slot,
     pub y: Slot,
@@ -64,6 +68,7 @@ impl QuantConv {
 }
 
 /// Depthwise convolution of bytes.
+#[derive(Serialize, Deserialize)]
 pub(crate) struct QuantDepthwise {
     pub x: Slot,
     pub y: Slot,
@@ -84,6 +89,7 @@ impl QuantDepthwise {
 }
 
 /// Matrix product of bytes: rows of x times packed weights.
+#[derive(Serialize, Deserialize)]
 pub(crate) struct QuantLinear {
     pub x: Slot,
     pub y: Slot,
@@ -105,6 +111,7 @@ impl QuantLinear {
 }
 
 /// A function of two broadcast 8-bit tensors.
+#[derive(Serialize, Deserialize)]
 pub(crate) struct QuantBinary {
     pub op: Binary,
     pub a: (Slot, Meaning),
@@ -115,10 +122,10 @@ pub(crate) struct QuantBinary {
 }
 
 /// What bytes stand for.
-#[derive(Clone)]
+#[derive(Clone, Serialize, Deserialize)]
 pub(crate) enum Meaning {
     Affine(Affine),
-    Table(Arc<[f32; 256]>),
+    Table(#[serde(with = "super::table")] Arc<[f32; 256]>),
 }
 
 impl Meaning {
@@ -140,6 +147,7 @@ impl QuantBinary {
 }
 
 /// Mean over windows of bytes, or over whole images.
+#[derive(Serialize, Deserialize)]
 pub(crate) struct QuantAverage {
     pub x: (Slot, Affine),
     pub y: (Slot, Affine),
@@ -148,6 +156,7 @@ pub(crate) struct QuantAverage {
 }
 
 /// What is averaged.
+#[derive(Serialize, Deserialize)]
 pub(crate) enum Average {
     /// Windows; whether padding counts.
     Window(ConvShape, bool),
@@ -172,6 +181,7 @@ impl QuantAverage {
 }
 
 /// QuantizeLinear with one scale.
+#[derive(Serialize, Deserialize)]
 pub(crate) struct Quantize {
     pub x: Slot,
     pub y: Slot,

@@ -3,7 +3,10 @@
 //! Slow and allocating, but right: it makes every valid graph run, and a kernel is then only a
 //! matter of speed.
 
-use edgecut_graph::{DType, Data, Graph, Node, Shape, Tensor, interpret};
+use edgecut_graph::{DType, Data, Graph, Node, Shape, Tensor, interpret, onnx};
+use serde::de::Error as _;
+use serde::ser::Error as _;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::Result;
 use crate::layout;
@@ -13,38 +16,49 @@ use crate::step::Env;
 /// One node in a graph of its own, with the constants that it reads.
 pub(crate) struct Reference {
     graph: Graph,
-    node: Node,
-    /// For each input of the node: the buffer it comes from, `None` where it is absent or constant.
-    inputs: Vec<Option<(Slot, DType, Vec<usize>)>>,
+    /// For each input of the graph: the buffer it comes from.
+    inputs: Vec<Operand>,
     outputs: Vec<Slot>,
 }
 
-/// An input of the node: a constant, or the type and shape of what a buffer holds.
+/// What a buffer holds.
+#[derive(Clone, Serialize, Deserialize)]
+pub(crate) struct Operand {
+    pub slot: Slot,
+    pub dtype: DType,
+    pub shape: Vec<usize>,
+}
+
+/// An input of the node.
 pub(crate) enum Source {
     Constant(Tensor),
-    Buffer(Slot, DType, Vec<usize>),
+    Buffer(Operand),
 }
 
 impl Reference {
     /// `node` with its inputs replaced by `sources` (`None` where an optional one is absent).
-    pub fn new(node: &Node, sources: Vec<Option<Source>>, outputs: Vec<Slot>) -> Reference {
+    ///
+    /// # Errors
+    /// Where the operator does not fit them.
+    pub fn new(node: &Node, sources: Vec<Option<Source>>, outputs: Vec<Slot>) -> Result<Reference> {
         let mut graph = Graph::new(&node.name);
-        let mut inputs = vec![];
-        let mut own = Node { inputs: vec![], outputs: vec![], ..node.clone() };
+        let (mut inputs, mut values) = (vec![], vec![]);
         for (i, source) in sources.into_iter().enumerate() {
             let name = format!("input{i}");
-            let (value, buffer) = match source {
-                None => (None, None),
-                Some(Source::Constant(tensor)) => (Some(graph.add_constant(name, tensor)), None),
-                Some(Source::Buffer(slot, dtype, shape)) => {
-                    let value = graph.add_value(name, dtype, Shape::fixed(&shape));
-                    (Some(value), Some((slot, dtype, shape)))
+            values.push(match source {
+                None => None,
+                Some(Source::Constant(tensor)) => Some(graph.add_constant(name, tensor)),
+                Some(Source::Buffer(buffer)) => {
+                    let value = graph.add_input(name, buffer.dtype, Shape::fixed(&buffer.shape));
+                    inputs.push(buffer);
+                    Some(value)
                 }
-            };
-            own.inputs.push(value);
-            inputs.push(buffer);
+            });
         }
-        Reference { graph, node: own, inputs, outputs }
+        graph.add_node(&node.name, node.op.clone(), &values)?;
+        graph.outputs = graph.nodes.last().map_or(vec![], |node| node.outputs.clone());
+        graph.outputs.truncate(outputs.len());
+        Ok(Reference { graph, inputs, outputs })
     }
 
     pub fn weight_bytes(&self) -> usize {
@@ -52,19 +66,38 @@ impl Reference {
     }
 
     pub fn run(&self, env: &mut Env) -> Result<()> {
-        let mut tensors = Vec::with_capacity(self.inputs.len());
-        for input in &self.inputs {
-            tensors.push(match input {
-                Some((slot, dtype, shape)) => Some(load(env, *slot, *dtype, shape)?),
-                None => None,
-            });
-        }
-        let borrowed: Vec<Option<&Tensor>> = tensors.iter().map(Option::as_ref).collect();
-        let results = interpret::run_node(&self.graph, &self.node, &borrowed)?;
+        let tensors =
+            self.inputs.iter().map(|buffer| load(env, buffer)).collect::<Result<Vec<_>>>()?;
+        let results = interpret::run(&self.graph, &tensors)?;
         for (slot, tensor) in self.outputs.iter().zip(&results) {
             store(env, *slot, tensor);
         }
         Ok(())
+    }
+}
+
+/// A [`Reference`] in a packed model: its graph in ONNX, which reads back as the same function.
+#[derive(Serialize, Deserialize)]
+struct Stored {
+    name: String,
+    onnx: Vec<u8>,
+    inputs: Vec<Operand>,
+    outputs: Vec<Slot>,
+}
+
+impl Serialize for Reference {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let onnx = onnx::to_bytes(&self.graph).map_err(S::Error::custom)?;
+        let (inputs, outputs) = (self.inputs.clone(), self.outputs.clone());
+        Stored { name: self.graph.name.clone(), onnx, inputs, outputs }.serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Reference {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Reference, D::Error> {
+        let Stored { name, onnx, inputs, outputs } = Stored::deserialize(deserializer)?;
+        let graph = onnx::from_bytes(&name, &onnx).map_err(D::Error::custom)?;
+        Ok(Reference { graph, inputs, outputs })
     }
 }
 
@@ -73,7 +106,7 @@ fn physical_places(shape: &[usize]) -> impl Iterator<Item = usize> {
     crate::plan::places(shape.to_vec(), layout::strides(shape))
 }
 
-fn load(env: &mut Env, slot: Slot, dtype: DType, shape: &[usize]) -> Result<Tensor> {
+fn load(env: &mut Env, &Operand { slot, dtype, ref shape }: &Operand) -> Result<Tensor> {
     let places = physical_places(shape);
     let data: Data = match dtype {
         DType::F32 => gather(env.peek::<f32>(slot), places, |x| x).into(),
@@ -83,7 +116,7 @@ fn load(env: &mut Env, slot: Slot, dtype: DType, shape: &[usize]) -> Result<Tens
         DType::I32 => gather(env.peek::<i32>(slot), places, |x| x).into(),
         DType::I64 => gather(env.peek::<i64>(slot), places, |x| x).into(),
     };
-    Ok(Tensor::new(shape, data)?)
+    Ok(Tensor::new(&shape[..], data)?)
 }
 
 fn gather<T: Copy, U>(x: &[T], places: impl Iterator<Item = usize>, f: impl Fn(T) -> U) -> Vec<U> {

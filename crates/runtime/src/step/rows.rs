@@ -1,5 +1,8 @@
 //! Steps that join the elements along one dimension: reductions, softmax, normalisation.
 
+use serde::{Deserialize, Serialize};
+
+use edgecut_kernels::Blob;
 use edgecut_kernels::layer_norm::layer_norm;
 use edgecut_kernels::reduce::{Reduction, reduce};
 use edgecut_kernels::softmax::softmax_along;
@@ -8,6 +11,7 @@ use crate::plan::Slot;
 use crate::step::Env;
 
 /// `[outer, len, inner]` to `[outer, inner]`.
+#[derive(Serialize, Deserialize)]
 pub(crate) struct Reduce {
     pub x: Slot,
     pub y: Slot,
@@ -23,6 +27,7 @@ impl Reduce {
 }
 
 /// exp(x) / sum(exp(x)) along the middle of `[outer, len, inner]`, or its logarithm.
+#[derive(Serialize, Deserialize)]
 pub(crate) struct Softmax {
     pub x: Slot,
     pub y: Slot,
@@ -39,17 +44,18 @@ impl Softmax {
 }
 
 /// Rows of the length of `scale`, normalised.
+#[derive(Serialize, Deserialize)]
 pub(crate) struct LayerNorm {
     pub x: Slot,
     pub y: Slot,
     pub epsilon: f32,
-    pub scale: Vec<f32>,
-    pub bias: Option<Vec<f32>>,
+    pub scale: Blob<f32>,
+    pub bias: Option<Blob<f32>>,
 }
 
 impl LayerNorm {
     pub fn weight_bytes(&self) -> usize {
-        4 * (self.scale.len() + self.bias.as_ref().map_or(0, Vec::len))
+        self.scale.bytes() + self.bias.as_ref().map_or(0, Blob::bytes)
     }
 
     pub fn run(&self, env: &mut Env) {

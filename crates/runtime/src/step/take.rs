@@ -1,6 +1,8 @@
 //! Elements picked by position along each dimension: padding, nearest resampling, channel
 //! shuffles, gathering.
 
+use serde::{Deserialize, Serialize};
+
 use edgecut_graph::DType;
 use edgecut_kernels::Pool;
 
@@ -14,6 +16,7 @@ pub(crate) const NOWHERE: usize = usize::MAX;
 const CHUNK: usize = 16 * 1024;
 
 /// `y[i0, i1, ...] = x[t0[i0] + t1[i1] + ...]`, and the fill where a table says [`NOWHERE`].
+#[derive(Serialize, Deserialize)]
 pub(crate) struct Take {
     x: Slot,
     y: Slot,

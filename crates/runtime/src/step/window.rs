@@ -1,27 +1,30 @@
 //! Transposed convolution and resampling.
 
+use serde::{Deserialize, Serialize};
+
 use std::sync::Arc;
 
-use edgecut_kernels::ConvShape;
 use edgecut_kernels::conv::{ConvWeights, conv_backward_input, conv_backward_input_scratch_len};
 use edgecut_kernels::resample::{Taps, resample};
+use edgecut_kernels::{Blob, ConvShape};
 
 use crate::plan::Slot;
 use crate::step::Env;
 
 /// The input gradient of a convolution that turns `y` into `x`.
+#[derive(Serialize, Deserialize)]
 pub(crate) struct ConvTranspose {
     pub x: Slot,
     pub y: Slot,
     /// Geometry of that convolution.
     pub shape: ConvShape,
     pub weights: Arc<ConvWeights>,
-    pub bias: Option<Vec<f32>>,
+    pub bias: Option<Blob<f32>>,
 }
 
 impl ConvTranspose {
     pub fn weight_bytes(&self) -> usize {
-        self.weights.bytes() + self.bias.as_ref().map_or(0, |b| 4 * b.len())
+        self.weights.bytes() + self.bias.as_ref().map_or(0, Blob::bytes)
     }
 
     pub fn scratch_bytes(&self, threads: usize) -> usize {
@@ -43,6 +46,7 @@ impl ConvTranspose {
 }
 
 /// Linear or cubic resampling of height and width.
+#[derive(Serialize, Deserialize)]
 pub(crate) struct Resample {
     pub x: Slot,
     pub y: Slot,

@@ -48,6 +48,6 @@ pub fn same_bits(a: &Tensor, b: &Tensor) -> bool {
 }
 
 /// The kinds of the plan's steps, in order.
-pub fn kinds(plan: &Plan) -> Vec<&'static str> {
-    plan.steps().iter().map(|s| s.kind).collect()
+pub fn kinds(plan: &Plan) -> Vec<&str> {
+    plan.steps().iter().map(|s| &*s.kind).collect()
 }
