@@ -1,6 +1,7 @@
 //! Development tasks. `cargo xtask help` lists them.
 
 mod agreement;
+mod bench_peers;
 mod conformance;
 mod fuzz;
 mod models;
@@ -22,6 +23,8 @@ Tasks:
                                 and the runtime, and check xtask/conformance.txt, or rewrite it
   models [MODEL[@SHAPE]...]     read, write and read models again, and compare with ONNX Runtime and
                                 LiteRT; without names all of EDGECUT_DATA, the OCR package and the zoo
+  bench-peers [OPTION...]       measure edgecut and other runtimes on the same models and inputs;
+                                `cargo xtask bench-peers --help` lists the options
   fuzz [TARGET...] [--seconds N] [--timeout N] [--sanitizer NAME]
                                 feed the readers (onnx, tflite, state_dict) and the executor
                                 (execute) with mutated files, N seconds each (default 60); needs
@@ -43,6 +46,9 @@ fn main() -> ExitCode {
         ["conformance", rest @ ..] => conformance::run(root, rest),
         ["fuzz", rest @ ..] => fuzz::run(root, rest),
         ["models", rest @ ..] => models::run(root, rest),
+        ["bench-peers", rest @ ..] => return bench_peers::main(root, rest),
+        // What `bench-peers` starts.
+        ["bench-worker", rest @ ..] => bench_peers::serve(rest),
         ["help" | "--help" | "-h"] | [] => {
             print!("{HELP}");
             Ok(())

@@ -1,0 +1,46 @@
+//! edgecut's own worker, run in a release build of this program.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use edgecut_graph::onnx;
+use edgecut_kernels::Pool;
+use edgecut_runtime::{CompileOptions, Session, compile};
+
+use protocol::Job;
+
+#[path = "../../peers/rust/src/worker.rs"]
+mod protocol;
+
+/// Serves bursts of `MODEL INPUT SHAPE OUTPUT THREADS PRECISION`.
+pub fn serve(args: &[&str]) -> Result<(), String> {
+    let Some(job) = Job::from_args(args.iter().map(|a| a.to_string())) else {
+        return Err("usage: bench-worker MODEL INPUT SHAPE OUTPUT THREADS PRECISION".into());
+    };
+    protocol::serve(&job.output, || {
+        let mut session = load(&job.model, job.threads)?;
+        let plan = session.plan().clone();
+        let expected = &plan.inputs().first().ok_or("the model has no input")?.shape;
+        if *expected != job.shape {
+            return Err(format!("the input is {expected:?}, not {:?}", job.shape));
+        }
+        let memory = plan.arena_bytes() + plan.scratch_bytes(job.threads);
+        let run = move || {
+            let text = |e: edgecut_runtime::RuntimeError| e.to_string();
+            session.input_mut(0).map_err(text)?.copy_from_slice(&job.input);
+            session.run().map_err(text)?;
+            let mut all = vec![];
+            for index in 0..session.plan().outputs().len() {
+                all.extend_from_slice(session.output_f32(index).map_err(text)?);
+            }
+            Ok(all)
+        };
+        Ok((run, Some(memory)))
+    })
+}
+
+fn load(model: &Path, threads: usize) -> Result<Session, String> {
+    let graph = onnx::import(model).map_err(|e| e.to_string())?;
+    let plan = compile(&graph, &CompileOptions::default()).map_err(|e| e.to_string())?;
+    Ok(Session::new(Arc::new(plan), Arc::new(Pool::new(threads))))
+}
