@@ -7,7 +7,7 @@
 //! figure is the minimum over short bursts.
 
 use edgecut_kernels::depthwise::depthwise;
-use edgecut_kernels::{ConvShape, Ctx, Epilogue, Pool};
+use edgecut_kernels::{Activation, ConvShape, Ctx, Epilogue, Pool};
 use std::time::Instant;
 
 /// Map size, channels, kernel, stride.
@@ -95,7 +95,7 @@ fn main() {
             .expect("the kernel fits");
         let (x, w, bias) = (values(shape.in_len()), values(shape.weight_len()), values(c));
         let mut y = vec![0.0; shape.out_len()];
-        let epilogue = Epilogue::biased(Some(&bias), Some((0.0, 6.0)));
+        let epilogue = Epilogue::biased(Some(&bias), Activation::RELU6);
         let bytes = 4.0 * (shape.in_len() + shape.out_len()) as f64;
         print!("{name:<18}");
         for pool in &pools {

@@ -17,7 +17,7 @@ use edgecut_kernels::depthwise::{
     depthwise_backward_weight_scratch_len,
 };
 use edgecut_kernels::gemm::{PackedB, gemm, gemm_at_b, gemm_at_b_scratch_len};
-use edgecut_kernels::{ConvShape, Ctx, Epilogue, Isa, Pool};
+use edgecut_kernels::{Activation, ConvShape, Ctx, Epilogue, Isa, Pool};
 use std::time::Instant;
 
 struct Bench {
@@ -79,7 +79,7 @@ impl Bench {
             let mut c = zeros(m * n);
             let flops = 2.0 * (m * k * n) as f64;
             let bytes = 4.0 * (m * k + m * n) as f64;
-            let epilogue = Epilogue { clamp: Some((0.0, 6.0)), ..Epilogue::default() };
+            let epilogue = Epilogue::activated(Activation::RELU6);
             self.line(&format!("gemm {m} x {k} x {n}"), flops, bytes, |ctx| {
                 gemm(ctx, m, &a, k, &b, &mut c, n, &epilogue);
             });

@@ -62,13 +62,14 @@ pub fn conv(
     assert_eq!(out.len(), shape.out_len(), "output of {shape:?}");
     weights.check(shape.groups, shape.k(), shape.cout_per_group());
     epilogue.check(shape.out_pixels(), shape.cout);
+    assert!(epilogue.interleave.is_none(), "a whole convolution does not interleave");
     if out.is_empty() {
         return;
     }
     let scratch = &mut scratch[..conv_scratch_len(shape, ctx.pool.threads())];
     for group in 0..shape.groups {
         let column = group * shape.cout_per_group();
-        let epilogue = epilogue_of_group(epilogue, column);
+        let epilogue = epilogue.columns_from(column);
         if shape.is_pointwise() {
             let (b, x) = (weights.group(group), &x[group * shape.cin_per_group()..]);
             let m = shape.out_pixels();
@@ -76,15 +77,6 @@ pub fn conv(
         } else {
             conv_group(ctx, shape, x, weights, group, out, scratch, &epilogue);
         }
-    }
-}
-
-/// The parts of an epilogue that concern the output channels from `column` on.
-fn epilogue_of_group<'a>(epilogue: &Epilogue<'a>, column: usize) -> Epilogue<'a> {
-    Epilogue {
-        bias: epilogue.bias.map(|bias| &bias[column..]),
-        residual: epilogue.residual.map(|(x, stride)| (&x[column..], stride)),
-        ..*epilogue
     }
 }
 
@@ -120,10 +112,7 @@ fn conv_group(
         im2col(shape, x, group, first, rows);
         // SAFETY: these rows of the output belong to this task alone.
         let out = unsafe { out.range(first * ldc, count * ldc) };
-        let epilogue = Epilogue {
-            residual: epilogue.residual.map(|(x, stride)| (&x[first * stride..], stride)),
-            ..*epilogue
-        };
+        let epilogue = epilogue.rows_from(first);
         gemm(ctx, count, rows, k, b, &mut out[column..], ldc, &epilogue);
     });
 }

@@ -5,39 +5,71 @@
 //! Cephes `expf` in r with fused multiply-add and scales by 2^n in two steps, so that results below
 //! the normal range round once. Its error is below 2 units in the last place.
 
+use crate::simd::Simd;
+
+/// 1.5 * 2^23: adding it leaves the nearest integer in the low bits.
+pub(crate) const ROUND: f32 = 12_582_912.0;
+/// 9 significant bits, so that n * LN2_HIGH is exact.
+const LN2_HIGH: f32 = 0.693_359_4;
+const LN2_LOW: f32 = -2.121_944_4e-4;
+const POLYNOMIAL: [f32; 6] =
+    [1.987_569_1e-4, 1.398_199_9e-3, 8.333_452e-3, 4.166_579_6e-2, 1.666_666_5e-1, 0.5];
+
 /// e^x; infinity above 88.73, 0 below -104, NaN for NaN.
 #[inline(always)]
 pub(crate) fn exp(x: f32) -> f32 {
     let x = if x < -104.0 { -104.0 } else { x };
     let x = if x > 89.0 { 89.0 } else { x };
-    let (n, rest) = parts(x);
+    let (shifted, rest) = parts(x);
+    let [first, second] = powers_of_two(shifted);
+    (rest + 1.0) * first * second
+}
+
+/// [`exp`] of every lane.
+#[inline(always)]
+pub(crate) fn exp_lanes<S: Simd>(s: S, x: S::V) -> S::V {
+    let x = s.min(s.splat(89.0), s.max(s.splat(-104.0), x));
+    let shifted = s.fma(x, s.splat(std::f32::consts::LOG2_E), s.splat(ROUND));
+    let n = s.sub(shifted, s.splat(ROUND));
+    let r = s.fma(n, s.splat(-LN2_LOW), s.fma(n, s.splat(-LN2_HIGH), x));
+    let mut p = s.splat(POLYNOMIAL[0]);
+    for &coefficient in &POLYNOMIAL[1..] {
+        p = s.fma(r, p, s.splat(coefficient));
+    }
+    let rest = s.fma(s.mul(r, r), p, r);
+    let [first, second] = s.powers_of_two(shifted);
+    s.mul(s.mul(s.add(rest, s.splat(1.0)), first), second)
+}
+
+/// 2^half and 2^(n - half), half = n / 2 rounded down, of the number n for which `shifted` is
+/// n + [`ROUND`].
+#[inline(always)]
+pub(crate) fn powers_of_two(shifted: f32) -> [f32; 2] {
+    let n = shifted.to_bits().wrapping_sub(ROUND.to_bits()) as i32;
     let half = n >> 1;
-    (rest + 1.0) * power_of_two(half) * power_of_two(n.wrapping_sub(half))
+    [power_of_two(half), power_of_two(n.wrapping_sub(half))]
 }
 
 /// e^x - 1 for x up to 0, without the cancellation near 0.
 #[inline(always)]
 pub(crate) fn exp_minus_one(x: f32) -> f32 {
     // e^-80 vanishes beside 1, and keeps 2^n in the normal range.
-    let (n, rest) = parts(if x < -80.0 { -80.0 } else { x });
-    let power = power_of_two(n);
+    let (shifted, rest) = parts(if x < -80.0 { -80.0 } else { x });
+    let power = power_of_two(shifted.to_bits().wrapping_sub(ROUND.to_bits()) as i32);
     power.mul_add(rest, power - 1.0)
 }
 
-/// The number n and the rest r for which e^x = 2^n (1 + r), with r in -0.3..0.42.
+/// The number n, plus [`ROUND`], and the rest r for which e^x = 2^n (1 + r), with r in -0.3..0.42.
 #[inline(always)]
-fn parts(x: f32) -> (i32, f32) {
-    const ROUND: f32 = 12_582_912.0; // 1.5 * 2^23: adding it leaves the nearest integer below.
-    const LN2_HIGH: f32 = 0.693_359_4; // 9 significant bits, so that n * LN2_HIGH is exact.
-    const LN2_LOW: f32 = -2.121_944_4e-4;
+fn parts(x: f32) -> (f32, f32) {
     let shifted = x.mul_add(std::f32::consts::LOG2_E, ROUND);
     let n = shifted - ROUND;
     let r = n.mul_add(-LN2_LOW, n.mul_add(-LN2_HIGH, x));
-    let mut p = 1.987_569_1e-4;
-    for coefficient in [1.398_199_9e-3, 8.333_452e-3, 4.166_579_6e-2, 1.666_666_5e-1, 0.5] {
-        p = r.mul_add(p, coefficient);
+    let mut p = POLYNOMIAL[0];
+    for coefficient in &POLYNOMIAL[1..] {
+        p = r.mul_add(p, *coefficient);
     }
-    (shifted.to_bits().wrapping_sub(ROUND.to_bits()) as i32, (r * r).mul_add(p, r))
+    (shifted, (r * r).mul_add(p, r))
 }
 
 /// 2^n for n in -126..=127.

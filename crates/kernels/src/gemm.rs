@@ -1,4 +1,4 @@
-//! Matrix products: `C = clamp(A B + bias + residual)` over packed weights, and `A^T B` for weight
+//! Matrix products: `C = activation(A B + bias + residual)` over packed weights, and `A^T B` for weight
 //! gradients.
 //!
 //! Register tile. With 512-bit vectors a tile of R rows and 32 columns needs 2 R accumulators, 2
@@ -26,8 +26,8 @@ use crate::{Ctx, Epilogue};
 /// cache.
 const BLOCK: usize = 128 * 1024;
 
-/// `C[m, n] = clamp(A[m, k] B[k, n] + bias + C if accumulate + residual)`, with the rows of A and C
-/// `lda` and `ldc` floats apart.
+/// `C[m, n] = activation(A[m, k] B[k, n] + bias + C if accumulate + residual)`, with the rows of A
+/// and C `lda` and `ldc` floats apart; an interleaving epilogue makes the rows of C twice as long.
 ///
 /// # Panics
 /// If a slice is shorter than its matrix.
@@ -45,9 +45,10 @@ pub fn gemm(
     if m == 0 || n == 0 {
         return;
     }
-    assert!(lda >= k && ldc >= n, "rows overlap: lda {lda} < k {k} or ldc {ldc} < n {n}");
+    let width = epilogue.width(n);
+    assert!(lda >= k && ldc >= width, "rows overlap: lda {lda} < k {k} or ldc {ldc} < n {width}");
     assert!(a.len() >= (m - 1) * lda + k, "A has {} floats for {m} rows of {lda}", a.len());
-    assert!(c.len() >= (m - 1) * ldc + n, "C has {} floats for {m} rows of {ldc}", c.len());
+    assert!(c.len() >= (m - 1) * ldc + width, "C has {} floats for {m} rows of {ldc}", c.len());
     epilogue.check(m, n);
     let c = SharedMut::new(c);
     let grid = Grid::new(ctx.pool.threads(), m, k, n);

@@ -58,6 +58,14 @@ impl Isa {
         Isa::available().into_iter().find(|isa| isa.name() == name.to_ascii_lowercase())
     }
 
+    /// The token of `level`.
+    ///
+    /// # Safety
+    /// The CPU must have this level.
+    pub(crate) unsafe fn assume(level: Level) -> Isa {
+        Isa(level)
+    }
+
     /// The level that this token stands for.
     pub fn level(self) -> Level {
         self.0

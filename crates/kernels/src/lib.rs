@@ -39,6 +39,6 @@ mod testing;
 pub use blob::Blob;
 pub use conv::ConvShape;
 pub use ctx::Ctx;
-pub use epilogue::Epilogue;
+pub use epilogue::{Activation, Epilogue};
 pub use isa::{Isa, Level};
 pub use pool::Pool;

@@ -6,6 +6,8 @@
 //! instructions exist, which is why its operations are safe to call. Every operation here is
 //! correctly rounded or exact, so all implementations give the same bits.
 
+use crate::Isa;
+
 #[cfg(target_arch = "x86_64")]
 mod x86;
 
@@ -26,6 +28,8 @@ pub(crate) trait Simd: Copy {
     /// True where a tile of `TILE_ROWS` rows may be two vectors wide.
     const WIDE: bool;
 
+    /// The instruction set, for a call of a function that is not part of the kernel's own body.
+    fn isa(self) -> Isa;
     /// All lanes `x`.
     fn splat(self, x: f32) -> Self::V;
     /// Reads 16 floats.
@@ -56,6 +60,10 @@ pub(crate) trait Simd: Copy {
     fn sub(self, a: Self::V, b: Self::V) -> Self::V;
     /// `a * b`
     fn mul(self, a: Self::V, b: Self::V) -> Self::V;
+    /// `a / b`
+    fn div(self, a: Self::V, b: Self::V) -> Self::V;
+    /// `-a`
+    fn negate(self, a: Self::V) -> Self::V;
     /// `a * b + c`, rounded once.
     fn fma(self, a: Self::V, b: Self::V, c: Self::V) -> Self::V;
     /// `if a > b { a } else { b }`: `b` where either is NaN.
@@ -64,6 +72,13 @@ pub(crate) trait Simd: Copy {
     fn min(self, a: Self::V, b: Self::V) -> Self::V;
     /// `if lo < x && x < hi { v } else { 0 }`
     fn if_between(self, x: Self::V, lo: Self::V, hi: Self::V, v: Self::V) -> Self::V;
+
+    /// [`powers_of_two`](crate::exp::powers_of_two) of every lane.
+    fn powers_of_two(self, shifted: Self::V) -> [Self::V; 2];
+    /// `a[0], b[0], a[1], b[1], ...`
+    fn interleave(self, a: Self::V, b: Self::V) -> [Self::V; 2];
+    /// Selects the first 2n lanes of two vectors, where `m` selects the first n of one.
+    fn doubled(self, m: Self::Mask) -> [Self::Mask; 2];
 
     /// `v` limited to `lo..=hi`; NaN stays NaN.
     #[inline(always)]
@@ -92,6 +107,10 @@ impl Simd for Scalar {
     const TILE_ROWS: usize = 6;
     const WIDE: bool = false;
 
+    #[inline(always)]
+    fn isa(self) -> Isa {
+        Isa::SCALAR
+    }
     #[inline(always)]
     fn splat(self, x: f32) -> Self::V {
         [x; LANES]
@@ -135,6 +154,14 @@ impl Simd for Scalar {
         map(|i| a[i] * b[i])
     }
     #[inline(always)]
+    fn div(self, a: Self::V, b: Self::V) -> Self::V {
+        map(|i| a[i] / b[i])
+    }
+    #[inline(always)]
+    fn negate(self, a: Self::V) -> Self::V {
+        map(|i| -a[i])
+    }
+    #[inline(always)]
     fn fma(self, a: Self::V, b: Self::V, c: Self::V) -> Self::V {
         map(|i| a[i].mul_add(b[i], c[i]))
     }
@@ -149,6 +176,19 @@ impl Simd for Scalar {
     #[inline(always)]
     fn if_between(self, x: Self::V, lo: Self::V, hi: Self::V, v: Self::V) -> Self::V {
         map(|i| if lo[i] < x[i] && x[i] < hi[i] { v[i] } else { 0.0 })
+    }
+    #[inline(always)]
+    fn powers_of_two(self, shifted: Self::V) -> [Self::V; 2] {
+        [0, 1].map(|part| map(|i| crate::exp::powers_of_two(shifted[i])[part]))
+    }
+    #[inline(always)]
+    fn interleave(self, a: Self::V, b: Self::V) -> [Self::V; 2] {
+        let pick = |i: usize| if i.is_multiple_of(2) { a[i / 2] } else { b[i / 2] };
+        [map(pick), map(|i| pick(i + LANES))]
+    }
+    #[inline(always)]
+    fn doubled(self, m: usize) -> [usize; 2] {
+        [(2 * m).min(LANES), (2 * m).saturating_sub(LANES)]
     }
 }
 

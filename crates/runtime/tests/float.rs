@@ -140,6 +140,7 @@ fn elementwise_functions() {
         Unary::Sigmoid,
         Unary::HardSigmoid { alpha: 0.2, beta: 0.5 },
         Unary::HardSwish,
+        Unary::Silu,
     ];
     for function in functions {
         let net = graph(&[2, 3, 9, 11], |b, x| {

@@ -1,4 +1,5 @@
 use super::*;
+use crate::Activation;
 use crate::testing::{assert_close, cases, everywhere, random};
 use proptest::prelude::*;
 
@@ -58,8 +59,8 @@ proptest! {
         let epilogue = Epilogue {
             bias: bias.then_some(&b[..]),
             residual: residual.then_some((&skip[..], shape.cout)),
-            clamp: Some((-2.0, 2.0)),
-            accumulate: false,
+            activation: Activation::Clamp(-2.0, 2.0),
+            ..Epilogue::default()
         };
         let got = everywhere(|ctx| {
             let mut out = vec![f32::NAN; shape.out_len()];

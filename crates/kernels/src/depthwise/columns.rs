@@ -119,7 +119,7 @@ unsafe fn block<
                         let ox = (opens + closes / STRIDE).wrapping_sub(SLOTS);
                         if !$EDGE || ox < shape.ow {
                             for o in 0..R {
-                                let out = lines.outs[o].wrapping_add(ox * lines.out_stride + channel);
+                                let out = lines.outs[o].wrapping_add(ox * lines.out_stride);
                                 let sum = sums[slot][o];
                                 // SAFETY: pixel `ox` exists, and the mask ends with the channels.
                                 unsafe {

@@ -45,6 +45,7 @@ pub(super) fn convolve(
     epilogue: &Epilogue,
 ) {
     epilogue.check(shape.out_pixels(), shape.cout);
+    assert!(epilogue.interleave.is_none(), "a depthwise convolution does not interleave");
     if out.is_empty() {
         return;
     }
@@ -105,7 +106,7 @@ impl Band {
                 count: 1 + usize::from(pair),
                 outs: [pixel, next].map(|pixel| out.at(pixel * shape.cout)),
                 out_stride: shape.cout,
-                epilogues: [pixel, next].map(|pixel| from_pixel(epilogue, pixel)),
+                epilogues: [pixel, next].map(|pixel| epilogue.rows_from(pixel)),
                 channels: self.channels.clone(),
             };
             // SAFETY: the operands have been checked, and these channels of these rows belong to
@@ -113,13 +114,5 @@ impl Band {
             unsafe { lines.compute(ctx.isa) };
             row += lines.count;
         }
-    }
-}
-
-/// An epilogue whose row 0 is row `pixel` of the given one.
-fn from_pixel<'a>(epilogue: &Epilogue<'a>, pixel: usize) -> Epilogue<'a> {
-    Epilogue {
-        residual: epilogue.residual.map(|(x, stride)| (&x[pixel * stride..], stride)),
-        ..*epilogue
     }
 }

@@ -140,8 +140,7 @@ fn pixel_taps<S: Simd, const NY: usize, const NX: usize>(
         }
         // SAFETY: channels c.. of this pixel; the epilogue has been checked against the output.
         unsafe {
-            let out = out.as_mut_ptr().wrapping_add(c);
-            line.epilogue.finish(s, acc, line.pixel + ox, c, out, mask);
+            line.epilogue.finish(s, acc, line.pixel + ox, c, out.as_mut_ptr(), mask);
         }
     }
 }

@@ -51,6 +51,7 @@ pub fn depthwise_rows(
     for (out, epilogue) in outs.iter().zip(epilogues) {
         assert!(enough(out.len(), shape.ow, out_stride), "an output row is too short");
         epilogue.check(shape.ow, shape.cout);
+        assert!(epilogue.interleave.is_none(), "a depthwise convolution does not interleave");
     }
     let last = outs.len() - 1;
     let lines = Lines {
@@ -181,7 +182,7 @@ simd_fn! {
                     // those of the weights.
                     sum = unsafe { s.fma(s.load_first(x, mask), s.load_first(w, mask), sum) };
                 }
-                let out = lines.outs[o].wrapping_add(ox * lines.out_stride + channel);
+                let out = lines.outs[o].wrapping_add(ox * lines.out_stride);
                 // SAFETY: the pixel exists, and the mask ends with its channels.
                 unsafe { lines.epilogues[o].finish(s, sum, ox, channel, out, mask) };
             }

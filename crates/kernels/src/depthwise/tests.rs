@@ -1,6 +1,6 @@
 use super::*;
 use crate::testing::{assert_close, cases, everywhere, random};
-use crate::{ConvShape, Epilogue};
+use crate::{Activation, ConvShape, Epilogue};
 use proptest::prelude::*;
 
 fn shapes() -> impl Strategy<Value = ConvShape> {
@@ -59,8 +59,8 @@ proptest! {
         let epilogue = Epilogue {
             bias: bias.then_some(&b[..]),
             residual: residual.then_some((&skip[..], shape.cout)),
-            clamp: clamp.then_some((-0.4, 0.6)),
-            accumulate: false,
+            activation: Activation::clamp(clamp.then_some((-0.4, 0.6))),
+            ..Epilogue::default()
         };
         let got = everywhere(|ctx| {
             let mut out = vec![f32::NAN; shape.out_len()];
@@ -118,7 +118,7 @@ proptest! {
                         .map(|oy| Epilogue {
                             residual: residual
                                 .then_some((&skip[oy * shape.ow * out_stride..], out_stride)),
-                            ..Epilogue::biased(Some(&b), None)
+                            ..Epilogue::biased(Some(&b), Activation::None)
                         })
                         .collect();
                     depthwise_rows(
@@ -135,7 +135,7 @@ proptest! {
             });
             let epilogue = Epilogue {
                 residual: residual.then_some((&skip[..], out_stride)),
-                ..Epilogue::biased(Some(&b), None)
+                ..Epilogue::biased(Some(&b), Activation::None)
             };
             let want = everywhere(|ctx| {
                 let mut out = vec![f32::NAN; shape.out_len()];

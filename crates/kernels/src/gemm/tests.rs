@@ -1,4 +1,5 @@
 use super::*;
+use crate::Activation;
 use crate::testing::{assert_close, cases, everywhere, random};
 use proptest::prelude::*;
 
@@ -31,8 +32,9 @@ proptest! {
         let epilogue = Epilogue {
             bias: bias.then_some(&bias_values[..]),
             residual: residual.then_some((&skip[..], ldr)),
-            clamp: clamp.then_some((-0.5, 0.75)),
+            activation: Activation::clamp(clamp.then_some((-0.5, 0.75))),
             accumulate,
+            interleave: None,
         };
         let packed = if transposed {
             let mut bt = vec![0.0; k * n];
@@ -106,7 +108,7 @@ fn a_large_reduction_crosses_blocks_and_spans() {
 #[test]
 fn nan_passes_the_clamp() {
     let b = PackedB::pack(1, 2, &[f32::NAN, 5.0]);
-    let epilogue = Epilogue { clamp: Some((0.0, 6.0)), ..Epilogue::default() };
+    let epilogue = Epilogue::activated(Activation::RELU6);
     let c = everywhere(|ctx| {
         let mut c = vec![0.0; 4];
         gemm(ctx, 2, &[1.0, -1.0], 1, &b, &mut c, 2, &epilogue);

@@ -130,11 +130,12 @@ fn tile<S: Simd, const R: usize, const NV: usize>(s: S, job: &Strip, row: usize)
         }
     }
     for r in 0..R {
-        let start = (row + r) * ldc + job.column;
+        let (first, width) = (epilogue.width(job.column), epilogue.width(columns));
         // SAFETY: this part of C belongs to this task alone.
-        let out = unsafe { job.c.range(start, columns) }.as_mut_ptr();
+        let out = unsafe { job.c.range((row + r) * ldc + first, width) }.as_mut_ptr();
+        let out = out.wrapping_sub(first);
         for v in 0..NV {
-            let (column, out) = (job.column + v * LANES, out.wrapping_add(v * LANES));
+            let column = job.column + v * LANES;
             // SAFETY: the mask of vector v ends with the columns of the slice taken above; `gemm`
             // has checked the epilogue against m rows and n columns.
             unsafe { epilogue.finish(s, acc[r][v], row + r, column, out, masks[v]) };

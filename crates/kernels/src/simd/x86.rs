@@ -1,6 +1,8 @@
 //! [`Simd`] on x86-64: AVX2 as pairs of 256-bit registers, AVX-512 as single ones.
 
 use super::Simd;
+use crate::exp::ROUND;
+use crate::{Isa, Level};
 use std::arch::x86_64::*;
 
 /// AVX2 and FMA exist on this CPU.
@@ -43,6 +45,11 @@ impl Simd for Avx2 {
     const TILE_ROWS: usize = 6;
     const WIDE: bool = false;
 
+    #[inline(always)]
+    fn isa(self) -> Isa {
+        // SAFETY: this token proves that the CPU has the level.
+        unsafe { Isa::assume(Level::Avx2) }
+    }
     #[inline(always)]
     fn splat(self, x: f32) -> Self::V {
         pure!([_mm256_set1_ps(x); 2])
@@ -103,6 +110,15 @@ impl Simd for Avx2 {
         pure!([_mm256_mul_ps(a[0], b[0]), _mm256_mul_ps(a[1], b[1])])
     }
     #[inline(always)]
+    fn div(self, a: Self::V, b: Self::V) -> Self::V {
+        pure!([_mm256_div_ps(a[0], b[0]), _mm256_div_ps(a[1], b[1])])
+    }
+    #[inline(always)]
+    fn negate(self, a: Self::V) -> Self::V {
+        let sign = pure!(_mm256_set1_ps(-0.0));
+        pure!([_mm256_xor_ps(a[0], sign), _mm256_xor_ps(a[1], sign)])
+    }
+    #[inline(always)]
     fn fma(self, a: Self::V, b: Self::V, c: Self::V) -> Self::V {
         pure!([_mm256_fmadd_ps(a[0], b[0], c[0]), _mm256_fmadd_ps(a[1], b[1], c[1])])
     }
@@ -125,6 +141,42 @@ impl Simd for Avx2 {
         };
         [half(0), half(1)]
     }
+    #[inline(always)]
+    fn powers_of_two(self, shifted: Self::V) -> [Self::V; 2] {
+        let half = |i: usize| {
+            pure! {
+                let round = _mm256_set1_epi32(ROUND.to_bits() as i32);
+                let n = _mm256_sub_epi32(_mm256_castps_si256(shifted[i]), round);
+                let half = _mm256_srai_epi32::<1>(n);
+                [half, _mm256_sub_epi32(n, half)].map(|n| {
+                    let biased = _mm256_add_epi32(n, _mm256_set1_epi32(127));
+                    _mm256_castsi256_ps(_mm256_slli_epi32::<23>(biased))
+                })
+            }
+        };
+        let (low, high) = (half(0), half(1));
+        [[low[0], high[0]], [low[1], high[1]]]
+    }
+    #[inline(always)]
+    fn interleave(self, a: Self::V, b: Self::V) -> [Self::V; 2] {
+        [0, 1].map(|i| {
+            pure! {
+                let low = _mm256_unpacklo_ps(a[i], b[i]);
+                let high = _mm256_unpackhi_ps(a[i], b[i]);
+                [
+                    _mm256_permute2f128_ps::<0x20>(low, high),
+                    _mm256_permute2f128_ps::<0x31>(low, high),
+                ]
+            }
+        })
+    }
+    #[inline(always)]
+    fn doubled(self, m: Self::Mask) -> [Self::Mask; 2] {
+        let count =
+            m.map(|m| pure!(_mm256_movemask_ps(_mm256_castsi256_ps(m))).count_ones() as usize);
+        let lanes = 2 * (count[0] + count[1]);
+        [self.first(lanes), self.first(lanes.saturating_sub(16))]
+    }
 }
 
 impl Simd for Avx512 {
@@ -133,6 +185,11 @@ impl Simd for Avx512 {
     const TILE_ROWS: usize = 8;
     const WIDE: bool = true;
 
+    #[inline(always)]
+    fn isa(self) -> Isa {
+        // SAFETY: this token proves that the CPU has the level.
+        unsafe { Isa::assume(Level::Avx512) }
+    }
     #[inline(always)]
     fn splat(self, x: f32) -> Self::V {
         pure!(_mm512_set1_ps(x))
@@ -180,6 +237,14 @@ impl Simd for Avx512 {
         pure!(_mm512_mul_ps(a, b))
     }
     #[inline(always)]
+    fn div(self, a: Self::V, b: Self::V) -> Self::V {
+        pure!(_mm512_div_ps(a, b))
+    }
+    #[inline(always)]
+    fn negate(self, a: Self::V) -> Self::V {
+        pure!(_mm512_xor_ps(a, _mm512_set1_ps(-0.0)))
+    }
+    #[inline(always)]
     fn fma(self, a: Self::V, b: Self::V, c: Self::V) -> Self::V {
         pure!(_mm512_fmadd_ps(a, b, c))
     }
@@ -198,5 +263,30 @@ impl Simd for Avx512 {
             let both = _mm512_mask_cmp_ps_mask::<_CMP_LT_OQ>(above, x, hi);
             _mm512_maskz_mov_ps(both, v)
         }
+    }
+    #[inline(always)]
+    fn powers_of_two(self, shifted: Self::V) -> [Self::V; 2] {
+        pure! {
+            let round = _mm512_set1_epi32(ROUND.to_bits() as i32);
+            let n = _mm512_sub_epi32(_mm512_castps_si512(shifted), round);
+            let half = _mm512_srai_epi32::<1>(n);
+            [half, _mm512_sub_epi32(n, half)].map(|n| {
+                let biased = _mm512_add_epi32(n, _mm512_set1_epi32(127));
+                _mm512_castsi512_ps(_mm512_slli_epi32::<23>(biased))
+            })
+        }
+    }
+    #[inline(always)]
+    fn interleave(self, a: Self::V, b: Self::V) -> [Self::V; 2] {
+        pure! {
+            let low = _mm512_setr_epi32(0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
+            let high = _mm512_add_epi32(low, _mm512_set1_epi32(8));
+            [_mm512_permutex2var_ps(a, low, b), _mm512_permutex2var_ps(a, high, b)]
+        }
+    }
+    #[inline(always)]
+    fn doubled(self, m: Self::Mask) -> [Self::Mask; 2] {
+        let lanes = 2 * m.count_ones() as usize;
+        [self.first(lanes), self.first(lanes.saturating_sub(16))]
     }
 }

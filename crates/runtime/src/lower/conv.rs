@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use edgecut_graph::{Conv, ValueId};
-use edgecut_kernels::Blob;
 use edgecut_kernels::conv::ConvWeights;
+use edgecut_kernels::{Activation, Blob};
 
 use super::weights::{conv_matrix, conv_shape};
 use super::{Effects, Lowering};
@@ -13,8 +13,8 @@ use crate::plan::Slot;
 use crate::step::{self, Step, Tail};
 
 impl Lowering<'_> {
-    /// A convolution with constant weights, with bias, residual add and clamp. Returns whether the
-    /// node was lowered.
+    /// A convolution with constant weights, with bias, residual add and activation. Returns
+    /// whether the node was lowered.
     pub(super) fn conv(&mut self, index: usize, conv: &Conv) -> Result<bool> {
         let node = &self.graph.nodes[index];
         let Some(weights) = self.constant(node.input(1)?)? else { return Ok(false) };
@@ -23,7 +23,7 @@ impl Lowering<'_> {
         let shape = conv_shape(conv, &self.shape(node.input(0)?), &self.shape(node.output()));
         let x = self.stored(node.input(0)?)?;
         let ahead = self.ahead(node.output(), true);
-        let (tail, mut reads) = self.tail(bias, ahead.residual, ahead.clamp)?;
+        let (tail, mut reads) = self.tail(bias, ahead.residual, ahead.activation)?;
         reads.push(x);
         self.take(&ahead.taken);
         let y = self.produce(ahead.out);
@@ -46,10 +46,10 @@ impl Lowering<'_> {
         &mut self,
         bias: Option<Vec<f32>>,
         residual: Option<ValueId>,
-        clamp: Option<(f32, f32)>,
+        activation: Activation,
     ) -> Result<(Tail, Vec<Slot>)> {
         let residual = residual.map(|value| self.stored(value)).transpose()?;
         let bias = bias.map(Blob::from);
-        Ok((Tail { bias, residual, clamp }, residual.into_iter().collect()))
+        Ok((Tail { bias, residual, activation }, residual.into_iter().collect()))
     }
 }

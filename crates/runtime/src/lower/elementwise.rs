@@ -62,7 +62,7 @@ impl Lowering<'_> {
         let node = &self.graph.nodes[index];
         let Some(op) = step::binary(op) else { return Ok(false) };
         let (a, b) = (node.input(0)?, node.input(1)?);
-        let ahead = self.ahead(node.output(), false);
+        let ahead = self.clamp_ahead(node.output());
         let shape = self.shape(node.output());
         let order = self.common_order(&[a, b], &shape);
         let dims: Vec<usize> =
@@ -121,7 +121,7 @@ impl Lowering<'_> {
         let factor = |c: usize| scale[c] / (variance[c] + f64::from(epsilon)).sqrt();
         let channels = 0..scale.len();
         let x = self.stored(node.input(0)?)?;
-        let ahead = self.ahead(node.output(), false);
+        let ahead = self.clamp_ahead(node.output());
         self.take(&ahead.taken);
         let y = self.produce(ahead.out);
         let step = ChannelAffine {

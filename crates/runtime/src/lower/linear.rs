@@ -67,7 +67,7 @@ impl Lowering<'_> {
         }))
     }
 
-    /// A product with bias, residual add and clamp. Returns whether the node was lowered.
+    /// A product with bias, residual add and activation. Returns whether the node was lowered.
     pub(super) fn linear(&mut self, index: usize) -> Result<bool> {
         let node = &self.graph.nodes[index];
         let Some(product) = self.product(node)? else { return Ok(false) };
@@ -85,7 +85,7 @@ impl Lowering<'_> {
         let x = self.stored_row_major(product.x)?;
         // A residual has the physical order.
         let ahead = self.ahead(node.output(), product.dense);
-        let (tail, mut reads) = self.tail(bias, ahead.residual, ahead.clamp)?;
+        let (tail, mut reads) = self.tail(bias, ahead.residual, ahead.activation)?;
         reads.push(x);
         self.take(&ahead.taken);
         let y = self.produce_as(ahead.out, true);

@@ -3,22 +3,32 @@
 //! Only values with a single reader qualify, and only where the graph does not return them: the
 //! step then never stores them.
 
-use edgecut_graph::{Binary, DType, Node, Op, ValueId};
+use edgecut_graph::{Binary, DType, Node, Op, Unary, ValueId};
+use edgecut_kernels::Activation;
 use edgecut_kernels::quant::Affine;
 
 use super::Lowering;
 use crate::Result;
 use crate::plan::flip;
 
-/// What a float step takes along.
+/// What a float product or convolution takes along.
 pub(super) struct Ahead {
     /// The value that the step stores in the end.
     pub out: ValueId,
-    /// A value of the same shape, added before the limits.
+    /// A value of the same shape, added before the activation.
     pub residual: Option<ValueId>,
+    pub activation: Activation,
+    /// The nodes that are then done.
+    pub taken: Vec<usize>,
+}
+
+/// The limits that another float step takes along.
+pub(super) struct ClampAhead {
+    /// The value that the step stores in the end.
+    pub out: ValueId,
     /// Lower and upper limit.
     pub clamp: Option<(f32, f32)>,
-    /// The nodes that are then done.
+    /// The node that is then done.
     pub taken: Vec<usize>,
 }
 
@@ -42,23 +52,32 @@ impl Lowering<'_> {
         }
     }
 
-    /// A residual add (where asked for) and a clamp behind `out`.
+    /// A residual add (where asked for) and an activation behind `out`.
     pub(super) fn ahead(&self, out: ValueId, residual: bool) -> Ahead {
-        let mut ahead = Ahead { out, residual: None, clamp: None, taken: vec![] };
+        let mut ahead = Ahead { out, residual: None, activation: Activation::None, taken: vec![] };
         if residual && let Some((index, other)) = self.residual_add(out) {
             ahead.residual = Some(other);
             ahead.take(index, &self.graph.nodes[index]);
         }
         if let Some(index) = self.sole_reader(ahead.out) {
             let node = &self.graph.nodes[index];
-            // Crossed bounds have a meaning in ONNX, but not one that kernels need to know.
-            let bounds = node.op.clamp_bounds().filter(|(low, high)| low <= high);
-            if bounds.is_some() {
-                ahead.clamp = bounds;
+            if let Some(activation) = activation(&node.op) {
+                ahead.activation = activation;
                 ahead.take(index, node);
             }
         }
         ahead
+    }
+
+    /// A clamp behind `out`.
+    pub(super) fn clamp_ahead(&self, out: ValueId) -> ClampAhead {
+        let reader = self.sole_reader(out).map(|index| (index, &self.graph.nodes[index]));
+        match reader.and_then(|(index, node)| Some((index, node, limits(&node.op)?))) {
+            Some((index, node, clamp)) => {
+                ClampAhead { out: node.output(), clamp: Some(clamp), taken: vec![index] }
+            }
+            None => ClampAhead { out, clamp: None, taken: vec![] },
+        }
     }
 
     /// The Add that reads `value` and a value of the same shape that is already computed.
@@ -127,6 +146,23 @@ impl Lowering<'_> {
     pub(super) fn take(&mut self, nodes: &[usize]) {
         nodes.iter().for_each(|&index| self.done[index] = true);
     }
+}
+
+/// The bounds of a clamp. Crossed ones have a meaning in ONNX, but not one that kernels need to
+/// know.
+fn limits(op: &Op) -> Option<(f32, f32)> {
+    op.clamp_bounds().filter(|(low, high)| low <= high)
+}
+
+/// The activation that a node is, where an epilogue has it.
+fn activation(op: &Op) -> Option<Activation> {
+    Some(match *op {
+        Op::Unary(Unary::HardSwish) => Activation::HardSwish,
+        Op::Unary(Unary::HardSigmoid { alpha, beta }) => Activation::HardSigmoid { alpha, beta },
+        Op::Unary(Unary::Sigmoid) => Activation::Sigmoid,
+        Op::Unary(Unary::Silu) => Activation::Silu,
+        _ => return limits(op).map(|(low, high)| Activation::Clamp(low, high)),
+    })
 }
 
 impl Ahead {

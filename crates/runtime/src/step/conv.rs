@@ -7,18 +7,18 @@ use std::sync::Arc;
 use edgecut_kernels::conv::ConvWeights;
 use edgecut_kernels::gemm::{PackedB, gemm};
 use edgecut_kernels::matmul::matmul;
-use edgecut_kernels::{Blob, ConvShape, Epilogue, conv, depthwise};
+use edgecut_kernels::{Activation, Blob, ConvShape, Epilogue, conv, depthwise};
 
 use crate::plan::Slot;
 use crate::step::Env;
 
 /// What a convolution does to its sums before they are stored: bias, then a residual of the
-/// result's shape, then limits.
+/// result's shape, then an activation.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Tail {
     pub bias: Option<Blob<f32>>,
     pub residual: Option<Slot>,
-    pub clamp: Option<(f32, f32)>,
+    pub activation: Activation,
 }
 
 impl Tail {
@@ -31,8 +31,8 @@ impl Tail {
         Epilogue {
             bias: self.bias.as_deref(),
             residual: self.residual.map(|slot| (env.read::<f32>(slot), row)),
-            clamp: self.clamp,
-            accumulate: false,
+            activation: self.activation,
+            ..Epilogue::default()
         }
     }
 }

@@ -5,7 +5,7 @@ use edgecut_kernels::conv::{
     ConvWeights, conv, conv_backward_input, conv_backward_input_scratch_len, conv_backward_weight,
     conv_backward_weight_scratch_len, conv_scratch_len,
 };
-use edgecut_kernels::{ConvShape, Epilogue};
+use edgecut_kernels::{Activation, ConvShape, Epilogue};
 
 use super::{Dx, Env};
 use crate::params::{ParamId, Params};
@@ -54,7 +54,7 @@ impl Convolution {
     ) {
         let shape = ConvShape { n: env.n, ..self.shape };
         let bias = self.bias.map(|b| &params.values[params.range(b)]);
-        let epilogue = Epilogue::biased(bias, None);
+        let epilogue = Epilogue::biased(bias, Activation::None);
         conv(env.ctx, &shape, x, &self.packed, z, scratch, &epilogue);
     }
 

@@ -5,7 +5,7 @@ use edgecut_kernels::depthwise::{
     depthwise, depthwise_backward_input, depthwise_backward_weight,
     depthwise_backward_weight_scratch_len,
 };
-use edgecut_kernels::{ConvShape, Epilogue};
+use edgecut_kernels::{Activation, ConvShape, Epilogue};
 
 use super::{Dx, Env};
 use crate::params::{ParamId, Params};
@@ -32,7 +32,7 @@ impl Depthwise {
         let shape = ConvShape { n: env.n, ..self.shape };
         let weight = &params.values[params.range(self.weight)];
         let bias = self.bias.map(|b| &params.values[params.range(b)]);
-        depthwise(env.ctx, &shape, x, weight, z, &Epilogue::biased(bias, None));
+        depthwise(env.ctx, &shape, x, weight, z, &Epilogue::biased(bias, Activation::None));
     }
 
     pub fn backward(

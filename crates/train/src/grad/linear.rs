@@ -1,8 +1,8 @@
 //! Linear layer: rows times a matrix, plus an optional bias.
 
-use edgecut_kernels::Epilogue;
 use edgecut_kernels::column_sums::{column_sums, column_sums_scratch_len};
 use edgecut_kernels::gemm::{PackedB, gemm, gemm_at_b, gemm_at_b_scratch_len};
+use edgecut_kernels::{Activation, Epilogue};
 
 use super::{Dx, Env};
 use crate::params::{ParamId, Params};
@@ -39,7 +39,7 @@ impl Linear {
 
     pub fn forward(&self, env: &Env, params: &Params, x: &[f32], z: &mut [f32]) {
         let bias = self.bias.map(|b| &params.values[params.range(b)]);
-        let epilogue = Epilogue::biased(bias, None);
+        let epilogue = Epilogue::biased(bias, Activation::None);
         gemm(env.ctx, env.n, x, self.k, &self.packed, z, self.m, &epilogue);
     }
 
