@@ -9,6 +9,8 @@
 mod functions;
 mod parts;
 
+use std::collections::HashMap;
+
 use crate::rng::Rng;
 use crate::{
     Binary, Conv, ConvTranspose, DType, Dim, Gemm, Graph, Op, Result, Shape, Tensor, ValueId,
@@ -36,12 +38,25 @@ use crate::{
 pub struct Builder {
     graph: Graph,
     seed: u64,
+    /// Values whose names are derived, with the one of a named layer that they come from.
+    derived: HashMap<ValueId, Derived>,
 }
+
+/// Where a derived name comes from.
+#[derive(Clone, Copy, Debug)]
+struct Derived {
+    stem: ValueId,
+    /// Layers without a name from there to here.
+    depth: usize,
+}
+
+/// Layers without a name in a row that still take the name of the one before; so names are bounded.
+const MAX_DERIVED: usize = 4;
 
 impl Builder {
     /// An empty graph called `name` whose weights are drawn from `seed`.
     pub fn new(name: impl Into<String>, seed: u64) -> Builder {
-        Builder { graph: Graph::new(name), seed }
+        Builder { graph: Graph::new(name), seed, derived: HashMap::new() }
     }
 
     /// The graph so far.
@@ -181,12 +196,24 @@ impl Builder {
         self.normal(name, shape.to_vec(), deviation)
     }
 
-    /// Any operator; the name is derived from the first input's and `suffix`.
+    /// Any operator; the name is derived from the first input's and `suffix`, or from the latest
+    /// layer with a name that the inputs come from where the first one's is long.
     pub fn apply(&mut self, suffix: &str, op: Op, inputs: &[ValueId]) -> Result<ValueId> {
-        let stem = inputs.first().map_or("", |&x| self.graph.value(x).name.as_str());
-        let name = self.graph.unique_name(&format!("{stem}.{suffix}"));
+        let origin = |&x: &ValueId| *self.derived.get(&x).unwrap_or(&Derived { stem: x, depth: 0 });
+        let first = inputs.first().map(|x| (*x, origin(x)));
+        let latest = inputs.iter().map(|x| origin(x).stem).max_by_key(|stem| stem.index());
+        let (from, origin) = match (first, latest) {
+            (Some((_, origin)), Some(stem)) if origin.depth >= MAX_DERIVED => {
+                (Some(stem), Some(Derived { stem, depth: 0 }))
+            }
+            (first, _) => first.unzip(),
+        };
+        let from = from.map_or("", |x| self.graph.value(x).name.as_str());
+        let name = self.graph.unique_name(&format!("{from}.{suffix}"));
         let inputs: Vec<Option<ValueId>> = inputs.iter().map(|&x| Some(x)).collect();
-        self.graph.add_node(name, op, &inputs)
+        let y = self.graph.add_node(name, op, &inputs)?;
+        self.derived.extend(origin.map(|o| (y, Derived { depth: o.depth + 1, ..o })));
+        Ok(y)
     }
 
     /// A stored tensor called `name`.
@@ -224,4 +251,24 @@ fn name_key(name: &str) -> u64 {
     name.bytes().fold(0xcbf2_9ce4_8422_2325, |hash: u64, byte| {
         (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_do_not_grow_with_the_depth() {
+        let mut b = Builder::new("deep", 1);
+        let mut x = b.input("x", ["n".into(), 4.into(), 2.into(), 2.into()]);
+        for _ in 0..50 {
+            let halves = b.split(x, 1, &[2, 2]).unwrap();
+            x = b.concat(&[halves[1], halves[0]], 1).unwrap();
+        }
+        let y = b.conv(x, "conv", 4, Window::same(1, 1), 1, false).unwrap();
+        let y = b.add(x, y).unwrap();
+        let names = b.graph().nodes.iter().map(|node| node.name.as_str());
+        assert!(names.clone().all(|name| name.len() < 40), "{:?}", names.max());
+        assert_eq!(b.graph().value(y).name, "conv.add");
+    }
 }
