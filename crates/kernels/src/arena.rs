@@ -38,6 +38,8 @@ unsafe impl Plain for u8 {}
 // SAFETY: a plain number.
 unsafe impl Plain for i8 {}
 // SAFETY: a plain number.
+unsafe impl Plain for u32 {}
+// SAFETY: a plain number.
 unsafe impl Plain for i32 {}
 // SAFETY: a plain number.
 unsafe impl Plain for i64 {}

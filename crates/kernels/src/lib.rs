@@ -11,6 +11,7 @@
 
 pub mod arena;
 pub mod batch_norm;
+pub mod bf16;
 pub mod blob;
 pub mod column_sums;
 pub mod conv;

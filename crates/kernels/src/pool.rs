@@ -368,6 +368,11 @@ impl<'a, T> SharedMut<'a, T> {
         self.data.wrapping_add(start)
     }
 
+    /// Number of elements.
+    pub(crate) fn len(&self) -> usize {
+        self.len
+    }
+
     /// The elements `start..start + len`.
     ///
     /// # Safety

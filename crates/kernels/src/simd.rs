@@ -77,6 +77,8 @@ pub(crate) trait Simd: Copy {
     fn powers_of_two(self, shifted: Self::V) -> [Self::V; 2];
     /// `a[0], b[0], a[1], b[1], ...`
     fn interleave(self, a: Self::V, b: Self::V) -> [Self::V; 2];
+    /// The low and the high 16 bits of every lane, each as the upper half of a float.
+    fn halves(self, v: Self::V) -> [Self::V; 2];
     /// Selects the first 2n lanes of two vectors, where `m` selects the first n of one.
     fn doubled(self, m: Self::Mask) -> [Self::Mask; 2];
 
@@ -185,6 +187,11 @@ impl Simd for Scalar {
     fn interleave(self, a: Self::V, b: Self::V) -> [Self::V; 2] {
         let pick = |i: usize| if i.is_multiple_of(2) { a[i / 2] } else { b[i / 2] };
         [map(pick), map(|i| pick(i + LANES))]
+    }
+    #[inline(always)]
+    fn halves(self, v: Self::V) -> [Self::V; 2] {
+        let bits = |i: usize| v[i].to_bits();
+        [map(|i| f32::from_bits(bits(i) << 16)), map(|i| f32::from_bits(bits(i) & 0xffff_0000))]
     }
     #[inline(always)]
     fn doubled(self, m: usize) -> [usize; 2] {

@@ -171,6 +171,17 @@ impl Simd for Avx2 {
         })
     }
     #[inline(always)]
+    fn halves(self, v: Self::V) -> [Self::V; 2] {
+        pure! {
+            let bits = v.map(|v| _mm256_castps_si256(v));
+            let upper = _mm256_set1_epi32(0xffff_0000u32 as i32);
+            [
+                bits.map(|v| _mm256_castsi256_ps(_mm256_slli_epi32::<16>(v))),
+                bits.map(|v| _mm256_castsi256_ps(_mm256_and_si256(v, upper))),
+            ]
+        }
+    }
+    #[inline(always)]
     fn doubled(self, m: Self::Mask) -> [Self::Mask; 2] {
         let count =
             m.map(|m| pure!(_mm256_movemask_ps(_mm256_castsi256_ps(m))).count_ones() as usize);
@@ -282,6 +293,17 @@ impl Simd for Avx512 {
             let low = _mm512_setr_epi32(0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
             let high = _mm512_add_epi32(low, _mm512_set1_epi32(8));
             [_mm512_permutex2var_ps(a, low, b), _mm512_permutex2var_ps(a, high, b)]
+        }
+    }
+    #[inline(always)]
+    fn halves(self, v: Self::V) -> [Self::V; 2] {
+        pure! {
+            let bits = _mm512_castps_si512(v);
+            let upper = _mm512_set1_epi32(0xffff_0000u32 as i32);
+            [
+                _mm512_castsi512_ps(_mm512_slli_epi32::<16>(bits)),
+                _mm512_castsi512_ps(_mm512_and_si512(bits, upper)),
+            ]
         }
     }
     #[inline(always)]
