@@ -197,12 +197,12 @@ impl<'a> Row<'a> {
             for i in 0..count {
                 let to = row.wrapping_add(i * geometry.pitch);
                 let column = (first + i * geometry.columns).checked_sub(shape.pl);
-                let x = column.filter(|&column| column < shape.w);
-                let x = x.map(|column| &x[column * self.x_stride..][..channels]);
+                let pixel = column.filter(|&column| column < shape.w);
+                let pixel = pixel.map(|column| &x[column * self.x_stride..][..channels]);
                 // SAFETY: pixel i of kernel row ky has `pitch` words, enough for its channels.
                 unsafe {
-                    match x {
-                        Some(x) => m.round(x, to),
+                    match pixel {
+                        Some(pixel) => m.round(pixel, to),
                         None => to.write_bytes(0, geometry.pitch),
                     }
                 }
