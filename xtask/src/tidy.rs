@@ -43,10 +43,12 @@ fn text_files(root: &Path) -> Vec<(PathBuf, String)> {
         for entry in fs::read_dir(&folder).into_iter().flatten().flatten() {
             let path = entry.path();
             let name = entry.file_name();
+            // In a worktree `.git` is a file.
+            if ["target", ".git", "out", ".venv"].iter().any(|skip| name == *skip) {
+                continue;
+            }
             if path.is_dir() {
-                if !["target", ".git", "out", ".venv"].iter().any(|skip| name == *skip) {
-                    folders.push(path);
-                }
+                folders.push(path);
             } else if let Ok(text) = fs::read_to_string(&path) {
                 found.push((path.strip_prefix(root).unwrap_or(&path).to_path_buf(), text));
             }

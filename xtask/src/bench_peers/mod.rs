@@ -149,7 +149,8 @@ fn measure_all(root: &Path, options: &Options) -> Result<Vec<Row>, String> {
     }
     for subject in &subjects {
         for &threads in &options.threads {
-            eprintln!("{} {}, {threads} threads", subject.name, subject.precision.name());
+            let plural = if threads == 1 { "" } else { "s" };
+            eprintln!("{} {}, {threads} thread{plural}", subject.name, subject.precision.name());
             rows.extend(measure(&tools, subject, threads, options)?);
         }
     }
