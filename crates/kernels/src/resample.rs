@@ -40,6 +40,14 @@ impl Taps {
         self.len() == 0
     }
 
+    /// Whether the taps are whole and lie in an image of `len` positions: those from a file may not.
+    pub fn fit(&self, len: usize) -> bool {
+        let rising = self.starts.first() == Some(&0) && self.starts.is_sorted();
+        let whole = self.starts.last() == Some(&self.taps.len());
+        let inside = self.taps.iter().all(|&(at, _)| at < len.min(self.reach));
+        rising && whole && inside && self.reach <= len
+    }
+
     /// Size in memory.
     pub fn bytes(&self) -> usize {
         size_of_val(&self.starts[..]) + size_of_val(&self.taps[..])

@@ -51,7 +51,9 @@ pub(crate) fn compile_fixed(mut graph: Graph, isa: Isa) -> Result<Plan> {
     let (inputs, outputs) =
         (ports(&graph.inputs, &lowered.inputs), ports(&graph.outputs, &lowered.outputs));
     let (steps, infos) = lowered.steps.into_iter().map(|e| (e.step, e.info)).unzip();
-    Ok(Plan { steps, infos, places, inputs, outputs, arena_bytes, isa })
+    let plan = Plan { steps, infos, places, inputs, outputs, arena_bytes, isa };
+    debug_assert_eq!(plan.check(), Ok(()), "a compiled plan passes the check of one from a file");
+    Ok(plan)
 }
 
 /// Brings the graph into the form that lowering knows best. A float graph is canonicalised, which

@@ -1,6 +1,11 @@
 //! What can go wrong between a graph and its results.
 
+use std::io;
+use std::path::PathBuf;
+
 use edgecut_graph::{DType, GraphError, Shape};
+
+use crate::PackedError;
 
 /// An error of the runtime.
 #[derive(Debug, thiserror::Error)]
@@ -9,6 +14,33 @@ pub enum RuntimeError {
     /// The graph is not valid, or one of its nodes does not fit its inputs.
     #[error(transparent)]
     Graph(#[from] GraphError),
+    /// A file cannot be read.
+    #[error("{}: {source}", path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// A packed model cannot be run, or not be written.
+    #[error("{}: {source}", path.display())]
+    Packed {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong, and what to do.
+        source: PackedError,
+    },
+    /// A packed model has no plan for the shapes asked for.
+    #[error(
+        "the model was packed for inputs of {packed:?}, not for {asked:?}: convert it again with \
+         that shape"
+    )]
+    NotPacked {
+        /// The shapes asked for, one for each input.
+        asked: Vec<Vec<usize>>,
+        /// The shapes that there are plans for.
+        packed: Vec<Vec<Vec<usize>>>,
+    },
     /// The plan needs more memory than [`crate::MAX_ARENA_BYTES`].
     #[error("the plan needs {bytes} bytes for its buffers, more than the limit of {limit}")]
     TooLarge {

@@ -28,22 +28,39 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+// Without `compile`, what only compilation calls stays in the source and out of the program.
+#![cfg_attr(not(feature = "compile"), allow(dead_code, unused_imports))]
+
+#[macro_use]
+mod by_type;
+#[cfg(feature = "compile")]
 mod compile;
 mod error;
 mod layout;
+#[cfg(feature = "compile")]
 mod lower;
+#[cfg(feature = "compile")]
 mod memory;
+#[cfg(feature = "compile")]
 mod model;
+#[cfg(feature = "compile")]
 mod model_plans;
+mod packed;
 mod plan;
 mod profile;
 mod session;
+#[cfg(feature = "compile")]
 mod share;
 mod step;
 
+#[cfg(feature = "compile")]
 pub use compile::{CompileOptions, compile};
 pub use error::{Result, RuntimeError};
+#[cfg(feature = "compile")]
 pub use model::{Input, MAX_PLANS, Model};
+#[cfg(feature = "compile")]
+pub use packed::pack;
+pub use packed::{Facts, MAX_PACKED_PLANS, Packed, PackedError};
 pub use plan::{Plan, Port, StepInfo};
 pub use profile::{Profile, StepProfile};
 pub use session::Session;

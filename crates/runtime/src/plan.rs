@@ -9,9 +9,11 @@ use edgecut_kernels::arena::{Plain, Span};
 use edgecut_kernels::{Blob, Isa};
 use serde::{Deserialize, Serialize};
 
-use crate::layout;
+#[cfg(feature = "compile")]
 use crate::share::SharedWeights;
-use crate::step::Step;
+use crate::step::check::{ensure, product};
+use crate::step::{Check, Checked, Step};
+use crate::{MAX_ARENA_BYTES, layout};
 
 /// Index of a buffer or constant of a plan.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -244,6 +246,7 @@ impl Plan {
         self.infos.iter().map(|s| s.macs).sum()
     }
 
+    #[cfg(feature = "compile")]
     /// Replaces weights and constants that `known` holds already by those.
     pub(crate) fn share_weights(&mut self, known: &mut SharedWeights) {
         for place in &mut self.places {
@@ -253,6 +256,26 @@ impl Plan {
             }
         }
         self.steps.iter_mut().for_each(|step| step.share_weights(known));
+    }
+
+    /// What is wrong with a plan that comes from a file; nothing is with one that was compiled.
+    pub(crate) fn check(&self) -> Checked {
+        let limit = self.arena_bytes <= MAX_ARENA_BYTES;
+        ensure(limit, || format!("{} bytes of buffers", self.arena_bytes))?;
+        ensure(self.steps.len() == self.infos.len(), || "steps without a description".into())?;
+        let check = || Check::new(&self.places, self.arena_bytes);
+        for port in self.inputs.iter().chain(&self.outputs) {
+            let len = product(&port.shape)?;
+            let found = by_type!(port.dtype, T => check().len::<T>(port.slot))?;
+            ensure(len == found, || format!("'{}' has {found} elements, not {len}", port.name))?;
+        }
+        let constant = |port: &&Port| matches!(self.place(port.slot), Place::Constant(_));
+        ensure(!self.inputs.iter().any(|port| constant(&port)), || "an input is constant".into())?;
+        for (step, info) in self.steps.iter().zip(&self.infos) {
+            let problem = step.check(&mut check()).err();
+            problem.map_or(Ok(()), |problem| Err(format!("step '{}': {problem}", info.name)))?;
+        }
+        Ok(())
     }
 
     pub(crate) fn place(&self, slot: Slot) -> &Place {

@@ -143,6 +143,29 @@ impl ConvShape {
         one_tap && self.sh == 1 && self.sw == 1 && self.oh == self.h && self.ow == self.w
     }
 
+    /// Whether kernels can walk it: no factor is 0, channels are whole groups, and no size or place
+    /// overflows.
+    pub fn is_valid(&self) -> bool {
+        const MAX: usize = u32::MAX as usize;
+        let fields =
+            [self.n, self.h, self.w, self.cin, self.oh, self.ow, self.cout, self.pt, self.pl];
+        let factors = [self.kh, self.kw, self.sh, self.sw, self.dh, self.dw, self.groups];
+        let small = |&x: &usize| x <= MAX;
+        let product = |of: &[usize]| {
+            of.iter().try_fold(1usize, |a, &b| a.checked_mul(b)).is_some_and(|p| p <= MAX)
+        };
+        fields.iter().all(small)
+            && factors.iter().all(|x| small(x) && *x > 0)
+            && self.cin.is_multiple_of(self.groups)
+            && self.cout.is_multiple_of(self.groups)
+            && product(&[self.n, self.h, self.w, self.cin])
+            && product(&[self.n, self.oh, self.ow, self.cout])
+            && product(&[self.kh, self.kw, self.cin_per_group(), self.cout])
+            && product(&[self.kh, self.kw, self.cin])
+            && product(&[self.n, self.oh, self.ow])
+            && product(&[self.n, self.h, self.w])
+    }
+
     /// Asserts what every kernel relies on.
     pub(crate) fn check(&self) {
         let factors = [self.kh, self.kw, self.sh, self.sw, self.dh, self.dw, self.groups];

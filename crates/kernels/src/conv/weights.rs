@@ -52,6 +52,20 @@ impl ConvWeights {
         });
     }
 
+    /// Whether these are the weights of a [`conv`](super::conv) of this shape, which must be valid.
+    pub fn fit(&self, shape: &ConvShape) -> bool {
+        self.are(shape.groups, shape.k(), shape.cout_per_group())
+    }
+
+    /// Whether these are the weights of a [`conv_backward_input`](super::conv_backward_input) of
+    /// this shape, which must be valid.
+    pub fn fit_input_gradient(&self, shape: &ConvShape) -> bool {
+        match shape.input_gradient_shape() {
+            Some(turned) => self.fit(&turned),
+            None => self.are(shape.groups, shape.cout_per_group(), shape.k()),
+        }
+    }
+
     /// Bytes of the packed data.
     pub fn bytes(&self) -> usize {
         self.groups.iter().map(PackedB::bytes).sum()
@@ -63,11 +77,14 @@ impl ConvWeights {
 
     /// Asserts that these are `groups` matrices of `k` by `n`.
     pub(super) fn check(&self, groups: usize, k: usize, n: usize) {
-        let fits = |b: &PackedB| b.k() == k && b.n() == n;
         assert!(
-            self.groups.len() == groups && self.groups.iter().all(fits),
+            self.are(groups, k, n),
             "weights were packed for another use than {groups} products of {k} x {n}"
         );
+    }
+
+    fn are(&self, groups: usize, k: usize, n: usize) -> bool {
+        self.groups.len() == groups && self.groups.iter().all(|b| b.fit(k, n))
     }
 
     fn each_group(

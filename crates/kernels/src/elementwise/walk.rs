@@ -45,6 +45,21 @@ impl Walk {
         walk
     }
 
+    /// Elements of the result, and the least that each operand must have; `None` of a walk from a
+    /// file that makes no sense.
+    pub fn reach(&self) -> Option<(usize, [usize; 2])> {
+        let (dims, strides) = (self.dims.get(..self.rank)?, self.strides.get(..self.rank)?);
+        let rest = self.dims[self.rank..].iter().all(|&dim| dim == 1);
+        (rest && !dims.is_empty() && dims.iter().all(|&dim| dim > 0)).then_some(())?;
+        let len = dims.iter().try_fold(1usize, |len, &dim| len.checked_mul(dim))?;
+        let reach = |operand: usize| {
+            dims.iter().zip(strides).try_fold(1usize, |reach, (dim, strides)| {
+                (dim - 1).checked_mul(strides[operand])?.checked_add(reach)
+            })
+        };
+        Some((len, [reach(0)?, reach(1)?]))
+    }
+
     /// Length of the innermost dimension, and the steps of both operands along it.
     fn inner(&self) -> (usize, [usize; 2]) {
         (self.dims[self.rank - 1], self.strides[self.rank - 1])

@@ -95,6 +95,12 @@ impl PackedB {
         self.n
     }
 
+    /// Whether this is a matrix of `k` by `n`, with all of its data: one from a file may lack some.
+    pub fn fit(&self, k: usize, n: usize) -> bool {
+        let len = n.checked_next_multiple_of(LANES).and_then(|n| n.checked_mul(k));
+        (self.k, self.n) == (k, n) && len == Some(self.data.len())
+    }
+
     /// Bytes of the packed data.
     pub fn bytes(&self) -> usize {
         self.data.bytes()

@@ -51,7 +51,7 @@ pub fn conv(
     assert_eq!(x.len(), s.in_len(), "the image has another size");
     assert_eq!(weights.len(), s.groups, "one weight matrix a group");
     for w in weights {
-        assert_eq!((w.k(), w.n()), (s.k(), cout), "the weights have another size");
+        assert!(w.fit(s.k(), cout), "the weights have another size");
     }
     if reads_image(s) {
         return super::gemm(ctx, pixels, x, s.cin, &weights[0], output);

@@ -56,6 +56,17 @@ impl DepthwiseWeights {
         }
     }
 
+    /// Whether these are `taps` weights for each of `channels` channels, with all of their data:
+    /// those from a file may lack some.
+    pub fn fit(&self, taps: usize, channels: usize) -> bool {
+        let len = taps.div_ceil(GROUP).checked_mul(channels.div_ceil(COLUMNS));
+        let len = len.and_then(|groups| groups.checked_mul(GROUP_BYTES));
+        let lens = [self.sums.len(), self.zeros.len()];
+        (self.taps, self.channels) == (taps, channels)
+            && len == Some(self.data.len())
+            && lens == [channels; 2]
+    }
+
     /// The sum of each channel's weights, for [`Requant::new`].
     pub fn sums(&self) -> &[i32] {
         &self.sums
@@ -92,10 +103,10 @@ pub fn depthwise(
     let (s, c) = (shape, weights.channels);
     s.check();
     assert!(s.groups == c && s.cin == c && s.cout == c, "{} groups of {c} channels", s.groups);
-    assert_eq!(weights.taps, s.kh * s.kw, "the weights have another size");
+    assert!(weights.fit(s.kh * s.kw, c), "the weights have another size");
     assert_eq!(x.len(), s.in_len(), "the image has another size");
     assert_eq!(y.len(), s.out_len(), "the output has another size");
-    assert_eq!(requant.channels(), c, "one multiplier a channel");
+    assert!(requant.fit(c), "one multiplier a channel");
     let line = (s.ow * c).max(1);
     ctx.pool.for_each_chunk_mut(y, line, |task, y| {
         let (image, oy) = (task / s.oh, task % s.oh);

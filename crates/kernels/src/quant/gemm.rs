@@ -36,17 +36,18 @@ impl<'a> Output<'a> {
         }
     }
 
-    fn channels(&self) -> Option<usize> {
+    /// Whether the parameters are those of `channels` channels.
+    fn fit(&self, channels: usize) -> bool {
         match self {
-            Output::U8(_, requant) => Some(requant.channels()),
-            Output::F32(_, dequant) => Some(dequant.channels()),
-            Output::I32(_) => None,
+            Output::U8(_, requant) => requant.fit(channels),
+            Output::F32(_, dequant) => dequant.fit(channels),
+            Output::I32(_) => true,
         }
     }
 
     pub(super) fn check(&self, rows: usize, channels: usize) {
         assert_eq!(self.len(), rows * channels, "the output has another size");
-        assert!(self.channels().is_none_or(|c| c == channels), "one multiplier an output channel");
+        assert!(self.fit(channels), "one multiplier an output channel");
     }
 
     pub(super) fn share(self) -> Sink<'a> {
@@ -94,6 +95,7 @@ const ROWS: usize = 128;
 /// If `a` is shorter than its matrix, or the output has another size or number of channels.
 pub fn gemm(ctx: Ctx, m: usize, a: &[u8], lda: usize, weights: &PackedWeights, output: Output) {
     let (k, n, panels) = (weights.k(), weights.n(), weights.panels());
+    assert!(weights.fit(k, n), "the weights are not whole");
     output.check(m, n);
     if m == 0 || n == 0 {
         return;

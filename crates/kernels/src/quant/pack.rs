@@ -55,6 +55,13 @@ impl PackedWeights {
         self.n
     }
 
+    /// Whether this is a matrix of `k` by `n`, with all of its data: one from a file may lack some.
+    pub fn fit(&self, k: usize, n: usize) -> bool {
+        let len = k.div_ceil(GROUP).checked_mul(n.div_ceil(COLUMNS));
+        let len = len.and_then(|groups| groups.checked_mul(GROUP_BYTES));
+        (self.k, self.n) == (k, n) && len == Some(self.data.len()) && self.sums.len() == n
+    }
+
     /// The sum of each column.
     pub fn sums(&self) -> &[i32] {
         &self.sums

@@ -86,7 +86,14 @@ impl Requant {
         }
     }
 
-    /// Number of output channels.
+    /// Whether it has all parameters of `channels` channels: one from a file may lack some.
+    pub fn fit(&self, channels: usize) -> bool {
+        let lens = [self.multiplier.len(), self.bias.len()];
+        self.channels == channels
+            && lens.iter().all(|&len| len.checked_sub(PADDING) == Some(channels))
+    }
+
+    /// Number of output channels, padding aside.
     pub fn channels(&self) -> usize {
         self.channels
     }
@@ -129,7 +136,14 @@ impl Dequant {
         Dequant { channels, scale, bias: folded_bias(x, weight_sums, bias) }
     }
 
-    /// Number of output channels.
+    /// Whether it has all parameters of `channels` channels: one from a file may lack some.
+    pub fn fit(&self, channels: usize) -> bool {
+        let lens = [self.scale.len(), self.bias.len()];
+        self.channels == channels
+            && lens.iter().all(|&len| len.checked_sub(PADDING) == Some(channels))
+    }
+
+    /// Number of output channels, padding aside.
     pub fn channels(&self) -> usize {
         self.channels
     }

@@ -7,6 +7,7 @@ use edgecut_kernels::{Pool, layout};
 
 use crate::plan::{Element, Slot};
 use crate::step::Env;
+use crate::step::check::{Check, Checked, ensure, product};
 
 /// Dimensions of a strided copy after neighbours are merged; the limit of the graph's ranks.
 const MAX_RANK: usize = edgecut_graph::limits::MAX_RANK;
@@ -48,6 +49,19 @@ impl Strided {
         }
         copy.rank = copy.rank.max(1);
         copy
+    }
+
+    /// Elements of the result, and the least that the source must have.
+    fn reach(&self) -> Checked<(usize, usize)> {
+        ensure((1..=MAX_RANK).contains(&self.rank), || format!("rank {}", self.rank))?;
+        let (dims, strides) = (&self.dims[..self.rank], &self.strides[..self.rank]);
+        ensure(dims.iter().all(|&dim| dim > 0), || format!("extents {dims:?}"))?;
+        let last = dims.iter().zip(strides).try_fold(self.start, |at, (dim, stride)| {
+            (dim - 1).checked_mul(*stride)?.checked_add(at)
+        });
+        let last = last.and_then(|last| last.checked_add(1));
+        let last = last.ok_or_else(|| format!("strides {strides:?} are too large"))?;
+        Ok((product(dims)?, last))
     }
 
     /// Elements of the innermost dimension, and the source's step between them.
@@ -117,8 +131,18 @@ impl Move {
         Move { x, y, dtype, copy: Strided::new(start, dims, strides) }
     }
 
+    pub fn check(&self, c: &mut Check) -> Checked {
+        by_type!(self.dtype, T => {
+            let (len, reach) = self.copy.reach()?;
+            let source = c.len::<T>(self.x)?;
+            ensure(reach <= source, || format!("reads element {reach} of {source}"))?;
+            c.read::<T>(self.x, source)?;
+            c.write::<T>(self.y, len)
+        })
+    }
+
     pub fn run(&self, env: &mut Env) {
-        by_type!(self, env);
+        by_type!(self.dtype, T => self.typed::<T>(env));
     }
 
     fn typed<T: Element + Send + Sync>(&self, env: &mut Env) {
@@ -140,8 +164,18 @@ pub(crate) struct Convert {
 }
 
 impl Convert {
+    pub fn check(&self, c: &mut Check) -> Checked {
+        let image = product(&[self.channels, self.pixels])?;
+        by_type!(self.dtype, T => {
+            let len = c.len::<T>(self.x)?;
+            ensure(image > 0 && len.is_multiple_of(image), || format!("no whole images in {len}"))?;
+            c.read::<T>(self.x, len)?;
+            c.write::<T>(self.y, len)
+        })
+    }
+
     pub fn run(&self, env: &mut Env) {
-        by_type!(self, env);
+        by_type!(self.dtype, T => self.typed::<T>(env));
     }
 
     fn typed<T: Element + Send + Sync>(&self, env: &mut Env) {
@@ -164,8 +198,21 @@ pub(crate) struct Concat {
 }
 
 impl Concat {
+    pub fn check(&self, c: &mut Check) -> Checked {
+        let lens = self.parts.iter().map(|&(_, len)| len);
+        let row = lens.clone().try_fold(0usize, usize::checked_add);
+        let row = row.filter(|&row| row > 0 && lens.clone().all(|len| len > 0));
+        let row = row.ok_or_else(|| "parts without elements".to_string())?;
+        by_type!(self.dtype, T => {
+            let len = c.len::<T>(self.y)?;
+            ensure(len.is_multiple_of(row), || format!("no whole rows of {row} in {len}"))?;
+            c.write::<T>(self.y, len)?;
+            self.parts.iter().try_for_each(|&(x, part)| c.peek::<T>(x, len / row * part))
+        })
+    }
+
     pub fn run(&self, env: &mut Env) {
-        by_type!(self, env);
+        by_type!(self.dtype, T => self.typed::<T>(env));
     }
 
     fn typed<T: Element + Send + Sync>(&self, env: &mut Env) {

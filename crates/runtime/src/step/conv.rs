@@ -11,6 +11,7 @@ use edgecut_kernels::{Activation, Blob, ConvShape, Epilogue, conv, depthwise};
 
 use crate::plan::Slot;
 use crate::step::Env;
+use crate::step::check::{Check, Checked, ensure, product, valid};
 
 /// What a convolution does to its sums before they are stored: bias, then a residual of the
 /// result's shape, then an activation.
@@ -24,6 +25,14 @@ pub(crate) struct Tail {
 impl Tail {
     fn bytes(&self) -> usize {
         self.bias.as_ref().map_or(0, Blob::bytes)
+    }
+
+    /// For `rows` rows of `row` channels.
+    fn check(&self, c: &mut Check, rows: usize, row: usize) -> Checked {
+        let bias = self.bias.as_ref().is_none_or(|bias| bias.len() >= row);
+        ensure(bias, || format!("fewer than {row} bias values"))?;
+        let len = product(&[rows, row])?;
+        self.residual.map_or(Ok(()), |residual| c.read::<f32>(residual, len))
     }
 
     /// `row` is the number of output channels.
@@ -48,6 +57,15 @@ pub(crate) struct Conv {
 }
 
 impl Conv {
+    pub fn check(&self, c: &mut Check) -> Checked {
+        let s = &self.shape;
+        valid(s)?;
+        ensure(self.weights.fit(s), || format!("the weights are not those of {s:?}"))?;
+        c.read::<f32>(self.x, s.in_len())?;
+        self.tail.check(c, s.out_pixels(), s.cout)?;
+        c.write::<f32>(self.y, s.out_len())
+    }
+
     pub fn weight_bytes(&self) -> usize {
         self.weights.bytes() + self.tail.bytes()
     }
@@ -75,6 +93,16 @@ pub(crate) struct Depthwise {
 }
 
 impl Depthwise {
+    pub fn check(&self, c: &mut Check) -> Checked {
+        let s = &self.shape;
+        valid(s)?;
+        let fits = s.is_depthwise() && self.weights.len() == s.weight_len();
+        ensure(fits, || format!("the weights are not those of {s:?}"))?;
+        c.read::<f32>(self.x, s.in_len())?;
+        self.tail.check(c, s.out_pixels(), s.cout)?;
+        c.write::<f32>(self.y, s.out_len())
+    }
+
     pub fn weight_bytes(&self) -> usize {
         self.weights.bytes() + self.tail.bytes()
     }
@@ -97,6 +125,14 @@ pub(crate) struct Linear {
 }
 
 impl Linear {
+    pub fn check(&self, c: &mut Check) -> Checked {
+        let (k, n) = (self.weights.k(), self.weights.n());
+        ensure(self.weights.fit(k, n), || format!("the weights are not {k} x {n}"))?;
+        c.read::<f32>(self.x, product(&[self.rows, k])?)?;
+        self.tail.check(c, self.rows, n)?;
+        c.write::<f32>(self.y, product(&[self.rows, n])?)
+    }
+
     pub fn weight_bytes(&self) -> usize {
         self.weights.bytes() + self.tail.bytes()
     }
@@ -122,6 +158,23 @@ pub(crate) struct MatMul {
 }
 
 impl MatMul {
+    pub fn check(&self, c: &mut Check) -> Checked {
+        let [m, k, n] = self.extents;
+        let count = self.starts[0].len();
+        ensure(self.starts[1].len() == count, || "one start for each matrix".into())?;
+        for (slot, starts, size) in [
+            (self.a, &self.starts[0], product(&[m, k])?),
+            (self.b, &self.starts[1], product(&[k, n])?),
+        ] {
+            let len = c.len::<f32>(slot)?;
+            let inside = |&start: &usize| start <= len && size <= len - start;
+            ensure(starts.iter().all(inside), || format!("a matrix outside of {len} elements"))?;
+            c.read::<f32>(slot, len)?;
+        }
+        product(&[m, n])?;
+        c.write::<f32>(self.y, product(&[count, m, n])?)
+    }
+
     pub fn weight_bytes(&self) -> usize {
         self.starts.iter().map(|starts| size_of_val(&starts[..])).sum()
     }

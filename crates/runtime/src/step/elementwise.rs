@@ -8,6 +8,7 @@ use edgecut_kernels::elementwise::{self, Binary, Unary, Walk};
 
 use crate::plan::Slot;
 use crate::step::Env;
+use crate::step::check::{Check, Checked, ensure};
 
 /// Elements that one task computes, about.
 const CHUNK: usize = 8 * 1024;
@@ -82,6 +83,10 @@ fn clamp(x: f32, low: f32, high: f32) -> f32 {
 }
 
 impl Elementwise {
+    pub fn check(&self, c: &mut Check) -> Checked {
+        c.map::<f32>(self.x, self.y).map(drop)
+    }
+
     pub fn run(&self, env: &mut Env) {
         if env.same(self.x, self.y) {
             elementwise::unary_in_place(env.ctx, self.function, env.write(self.y));
@@ -103,6 +108,15 @@ pub(crate) struct Broadcast {
 }
 
 impl Broadcast {
+    pub fn check(&self, c: &mut Check) -> Checked {
+        let (a, b) = (c.len::<f32>(self.a)?, c.len::<f32>(self.b)?);
+        let walk = self.walk.reach().filter(|&(_, reach)| reach[0] <= a && reach[1] <= b);
+        let (len, _) = walk.ok_or_else(|| "walks out of its operands".to_string())?;
+        c.read::<f32>(self.a, a)?;
+        c.read::<f32>(self.b, b)?;
+        c.write::<f32>(self.y, len)
+    }
+
     pub fn run(&self, env: &mut Env) {
         let (a, b, y) = (env.read(self.a), env.read(self.b), env.write(self.y));
         elementwise::broadcast(env.ctx, self.op, &self.walk, a, b, self.clamp, y);
@@ -121,6 +135,14 @@ pub(crate) struct ChannelAffine {
 }
 
 impl ChannelAffine {
+    pub fn check(&self, c: &mut Check) -> Checked {
+        let (len, channels) = (c.len::<f32>(self.x)?, self.scale.len());
+        let fits = channels > 0 && self.shift.len() == channels && len.is_multiple_of(channels);
+        ensure(fits, || format!("{channels} scales for {len} elements"))?;
+        c.read::<f32>(self.x, len)?;
+        c.write::<f32>(self.y, len)
+    }
+
     pub fn weight_bytes(&self) -> usize {
         self.scale.bytes() + self.shift.bytes()
     }

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::plan::Slot;
 use crate::step::Env;
+use crate::step::check::{Check, Checked};
 use edgecut_kernels::quant;
 use std::sync::Arc;
 
@@ -39,6 +40,17 @@ impl Lookup {
         match self.table {
             Table::Bytes(_) => 256,
             Table::Floats(_) => 1024,
+        }
+    }
+
+    pub fn check(&self, c: &mut Check) -> Checked {
+        match self.table {
+            Table::Bytes(_) => c.map::<u8>(self.x, self.y).map(drop),
+            Table::Floats(_) => {
+                let len = c.len::<u8>(self.x)?;
+                c.read::<u8>(self.x, len)?;
+                c.write::<f32>(self.y, len)
+            }
         }
     }
 

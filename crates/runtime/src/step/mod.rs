@@ -4,26 +4,14 @@
 //! name, shape inference or allocation. [`Reference`] is the one exception: it runs the graph
 //! crate's interpreter for operators and attribute combinations that have no kernel.
 
-/// Calls `typed` of a step with the element type that buffers of its `dtype` have.
-macro_rules! by_type {
-    ($step:expr, $env:expr) => {
-        match $step.dtype {
-            edgecut_graph::DType::F32 => $step.typed::<f32>($env),
-            edgecut_graph::DType::U8 | edgecut_graph::DType::I8 | edgecut_graph::DType::Bool => {
-                $step.typed::<u8>($env)
-            }
-            edgecut_graph::DType::I32 => $step.typed::<i32>($env),
-            edgecut_graph::DType::I64 => $step.typed::<i64>($env),
-        }
-    };
-}
-
 mod arrange;
+pub(crate) mod check;
 mod conv;
 mod elementwise;
 mod lookup;
 mod pool;
 mod quantised;
+#[cfg(feature = "compile")]
 mod reference;
 mod rows;
 mod table;
@@ -36,6 +24,7 @@ use edgecut_kernels::Ctx;
 use edgecut_kernels::arena::{Span, Views};
 
 pub(crate) use arrange::{Concat, Convert, Move};
+pub(crate) use check::{Check, Checked};
 pub(crate) use conv::{Conv, Depthwise, Linear, MatMul, Tail};
 pub(crate) use elementwise::{Broadcast, ChannelAffine, Elementwise, binary, unary};
 pub(crate) use lookup::Lookup;
@@ -44,6 +33,7 @@ pub(crate) use quantised::{
     Average, Meaning, QuantAverage, QuantBinary, QuantConv, QuantDepthwise, QuantLinear,
     QuantOutput, Quantize,
 };
+#[cfg(feature = "compile")]
 pub(crate) use reference::{Operand, Reference, Source};
 pub(crate) use rows::{LayerNorm, Reduce, Softmax};
 pub(crate) use take::{NOWHERE, Take};
@@ -51,6 +41,7 @@ pub(crate) use window::{ConvTranspose, Resample};
 
 use crate::Result;
 use crate::plan::{Element, Place, Slot};
+#[cfg(feature = "compile")]
 use crate::share::SharedWeights;
 
 /// One kernel call. The interpreter last: a runtime without it reads the others alike.
@@ -81,10 +72,44 @@ pub(crate) enum Step {
     Broadcast(Broadcast),
     ChannelAffine(ChannelAffine),
     Softmax(Softmax),
+    #[cfg(feature = "compile")]
     Reference(Box<Reference>),
 }
 
 impl Step {
+    /// What is wrong with its operands, where they come from a file: [`check`].
+    pub fn check(&self, c: &mut Check) -> Checked {
+        match self {
+            Step::Conv(step) => step.check(c),
+            Step::Depthwise(step) => step.check(c),
+            Step::Linear(step) => step.check(c),
+            Step::QuantConv(step) => step.check(c),
+            Step::QuantDepthwise(step) => step.check(c),
+            Step::QuantLinear(step) => step.check(c),
+            Step::QuantBinary(step) => step.check(c),
+            Step::QuantAverage(step) => step.check(c),
+            Step::Quantize(step) => step.check(c),
+            Step::Lookup(step) => step.check(c),
+            Step::Move(step) => step.check(c),
+            Step::Convert(step) => step.check(c),
+            Step::Concat(step) => step.check(c),
+            Step::Take(step) => step.check(c),
+            Step::ConvTranspose(step) => step.check(c),
+            Step::MatMul(step) => step.check(c),
+            Step::Resample(step) => step.check(c),
+            Step::Reduce(step) => step.check(c),
+            Step::LayerNorm(step) => step.check(c),
+            Step::Pool(step) => step.check(c),
+            Step::GlobalAverage(step) => step.check(c),
+            Step::Elementwise(step) => step.check(c),
+            Step::Broadcast(step) => step.check(c),
+            Step::ChannelAffine(step) => step.check(c),
+            Step::Softmax(step) => step.check(c),
+            #[cfg(feature = "compile")]
+            Step::Reference(step) => step.check(c),
+        }
+    }
+
     /// Computes the step.
     pub fn run<'a>(&'a self, env: &mut Env<'a>) -> Result<()> {
         match self {
@@ -113,6 +138,7 @@ impl Step {
             Step::Broadcast(step) => step.run(env),
             Step::ChannelAffine(step) => step.run(env),
             Step::Softmax(step) => step.run(env),
+            #[cfg(feature = "compile")]
             Step::Reference(step) => return step.run(env),
         }
         Ok(())
@@ -134,11 +160,13 @@ impl Step {
             Step::Resample(step) => step.weight_bytes(),
             Step::LayerNorm(step) => step.weight_bytes(),
             Step::ChannelAffine(step) => step.weight_bytes(),
+            #[cfg(feature = "compile")]
             Step::Reference(step) => step.weight_bytes(),
             _ => 0,
         }
     }
 
+    #[cfg(feature = "compile")]
     /// Replaces weights that `known` holds already by those.
     pub fn share_weights(&mut self, known: &mut SharedWeights) {
         let bytes = self.weight_bytes();

@@ -7,6 +7,7 @@ use edgecut_kernels::{ConvShape, quant};
 
 use crate::plan::Slot;
 use crate::step::Env;
+use crate::step::check::{Check, Checked, ensure, product, valid};
 
 /// Pooling over windows.
 #[derive(Serialize, Deserialize)]
@@ -26,6 +27,22 @@ pub(crate) enum PoolKind {
 }
 
 impl Pool {
+    pub fn check(&self, c: &mut Check) -> Checked {
+        let s = &self.shape;
+        valid(s)?;
+        ensure(s.is_depthwise(), || "pooling has one group a channel".into())?;
+        match self.kind {
+            PoolKind::MaxBytes => {
+                c.read::<u8>(self.x, s.in_len())?;
+                c.write::<u8>(self.y, s.out_len())
+            }
+            PoolKind::Max | PoolKind::Average(_) => {
+                c.read::<f32>(self.x, s.in_len())?;
+                c.write::<f32>(self.y, s.out_len())
+            }
+        }
+    }
+
     pub fn run(&self, env: &mut Env) {
         let (ctx, shape) = (env.ctx, &self.shape);
         match self.kind {
@@ -50,6 +67,14 @@ pub(crate) struct GlobalAverage {
 }
 
 impl GlobalAverage {
+    pub fn check(&self, c: &mut Check) -> Checked {
+        let len = c.len::<f32>(self.y)?;
+        let whole = self.channels > 0 && self.pixels > 0 && len.is_multiple_of(self.channels);
+        ensure(whole, || format!("no whole pixels of {} in {len}", self.channels))?;
+        c.read::<f32>(self.x, product(&[len, self.pixels])?)?;
+        c.write::<f32>(self.y, len)
+    }
+
     pub fn run(&self, env: &mut Env) {
         let (x, y) = (env.read(self.x), env.write(self.y));
         pool2d::global_average_pool(env.ctx, self.channels, self.pixels, x, y);

@@ -12,6 +12,7 @@ use edgecut_kernels::{ConvShape, quant::conv_scratch_len};
 
 use crate::plan::Slot;
 use crate::step::Env;
+use crate::step::check::{Check, Checked, ensure, product, valid};
 
 /// What becomes of the sums.
 #[derive(Serialize, Deserialize)]
@@ -27,6 +28,20 @@ impl QuantOutput {
         match self {
             QuantOutput::Bytes(requant) => requant.bytes(),
             QuantOutput::Floats(dequant) => dequant.bytes(),
+        }
+    }
+
+    fn check(&self, c: &mut Check, y: Slot, rows: usize, channels: usize) -> Checked {
+        let len = product(&[rows, channels])?;
+        match self {
+            QuantOutput::Bytes(requant) => {
+                ensure(requant.fit(channels), || "one multiplier a channel".into())?;
+                c.write::<u8>(y, len)
+            }
+            QuantOutput::Floats(dequant) => {
+                ensure(dequant.fit(channels), || "one scale a channel".into())?;
+                c.write::<f32>(y, len)
+            }
         }
     }
 
@@ -51,6 +66,16 @@ pub(crate) struct QuantConv {
 }
 
 impl QuantConv {
+    pub fn check(&self, c: &mut Check) -> Checked {
+        let s = &self.shape;
+        valid(s)?;
+        let fit = |w: &PackedWeights| w.fit(s.k(), s.cout_per_group());
+        let weights = self.weights.len() == s.groups && self.weights.iter().all(fit);
+        ensure(weights, || format!("the weights are not those of {s:?}"))?;
+        c.read::<u8>(self.x, s.in_len())?;
+        self.output.check(c, self.y, s.out_pixels(), s.cout)
+    }
+
     pub fn weight_bytes(&self) -> usize {
         self.weights.iter().map(PackedWeights::bytes).sum::<usize>() + self.output.bytes()
     }
@@ -78,6 +103,15 @@ pub(crate) struct QuantDepthwise {
 }
 
 impl QuantDepthwise {
+    pub fn check(&self, c: &mut Check) -> Checked {
+        let s = &self.shape;
+        valid(s)?;
+        let fits = s.is_depthwise() && self.weights.fit(s.kh * s.kw, s.cout);
+        ensure(fits && self.requant.fit(s.cout), || format!("the weights are not those of {s:?}"))?;
+        c.read::<u8>(self.x, s.in_len())?;
+        c.write::<u8>(self.y, s.out_len())
+    }
+
     pub fn weight_bytes(&self) -> usize {
         self.weights.bytes() + self.requant.bytes()
     }
@@ -99,6 +133,13 @@ pub(crate) struct QuantLinear {
 }
 
 impl QuantLinear {
+    pub fn check(&self, c: &mut Check) -> Checked {
+        let (k, n) = (self.weights.k(), self.weights.n());
+        ensure(self.weights.fit(k, n), || format!("the weights are not {k} x {n}"))?;
+        c.read::<u8>(self.x, product(&[self.rows, k])?)?;
+        self.output.check(c, self.y, self.rows, n)
+    }
+
     pub fn weight_bytes(&self) -> usize {
         self.weights.bytes() + self.output.bytes()
     }
@@ -139,6 +180,16 @@ impl Meaning {
 }
 
 impl QuantBinary {
+    pub fn check(&self, c: &mut Check) -> Checked {
+        let (a, b) = (c.len::<u8>(self.a.0)?, c.len::<u8>(self.b.0)?);
+        let walk = self.walk.reach().filter(|&(_, reach)| reach[0] <= a && reach[1] <= b);
+        let (len, _) = walk.ok_or_else(|| "walks out of its operands".to_string())?;
+        ensure(self.clamp.0 <= self.clamp.1, || "limits in the wrong order".into())?;
+        c.read::<u8>(self.a.0, a)?;
+        c.read::<u8>(self.b.0, b)?;
+        c.write::<u8>(self.y.0, len)
+    }
+
     pub fn run(&self, env: &mut Env) {
         let (a, b) = (self.a.1.of(env.read(self.a.0)), self.b.1.of(env.read(self.b.0)));
         let y = env.write(self.y.0);
@@ -165,6 +216,25 @@ pub(crate) enum Average {
 }
 
 impl QuantAverage {
+    pub fn check(&self, c: &mut Check) -> Checked {
+        let (from, to) = match &self.window {
+            Average::Window(shape, _) => {
+                valid(shape)?;
+                ensure(shape.cin == shape.cout, || "pooling keeps the channels".into())?;
+                (shape.in_len(), shape.out_len())
+            }
+            &Average::Image(pixels, channels) => {
+                let len = c.len::<u8>(self.y.0)?;
+                // More pixels would leave the sums' 32 bits.
+                let whole = channels > 0 && len.is_multiple_of(channels);
+                ensure(whole && (1..=1 << 23).contains(&pixels), || format!("{pixels} pixels"))?;
+                (product(&[len, pixels])?, len)
+            }
+        };
+        c.read::<u8>(self.x.0, from)?;
+        c.write::<u8>(self.y.0, to)
+    }
+
     pub fn run(&self, env: &mut Env) {
         let ctx = env.ctx;
         let (x, y) = (env.read(self.x.0), env.write(self.y.0));
@@ -189,6 +259,12 @@ pub(crate) struct Quantize {
 }
 
 impl Quantize {
+    pub fn check(&self, c: &mut Check) -> Checked {
+        let len = c.len::<f32>(self.x)?;
+        c.read::<f32>(self.x, len)?;
+        c.write::<u8>(self.y, len)
+    }
+
     pub fn run(&self, env: &mut Env) {
         quant::quantize(env.ctx, env.read(self.x), self.affine, env.write(self.y));
     }

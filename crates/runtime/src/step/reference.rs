@@ -12,6 +12,7 @@ use crate::Result;
 use crate::layout;
 use crate::plan::{Slot, flip};
 use crate::step::Env;
+use crate::step::check::{Check, Checked, ensure, product};
 
 /// One node in a graph of its own, with the constants that it reads.
 pub(crate) struct Reference {
@@ -63,6 +64,26 @@ impl Reference {
 
     pub fn weight_bytes(&self) -> usize {
         self.graph.values().iter().filter_map(|v| v.constant.as_ref()).map(Tensor::bytes).sum()
+    }
+
+    pub fn check(&self, c: &mut Check) -> Checked {
+        let declared = self.graph.inputs.iter().map(|&id| self.graph.value(id));
+        let same = |(value, operand): (&edgecut_graph::Value, &Operand)| {
+            value.dtype == operand.dtype && value.shape == Shape::fixed(&operand.shape)
+        };
+        let count = self.graph.inputs.len() == self.inputs.len()
+            && self.graph.outputs.len() == self.outputs.len();
+        ensure(count && declared.zip(&self.inputs).all(same), || "other operands".into())?;
+        for operand in &self.inputs {
+            let len = product(&operand.shape)?;
+            by_type!(operand.dtype, T => c.peek::<T>(operand.slot, len))?;
+        }
+        for (&id, &slot) in self.graph.outputs.iter().zip(&self.outputs) {
+            let value = self.graph.value(id);
+            let len = product(&value.shape.with_symbols(1))?;
+            by_type!(value.dtype, T => c.write::<T>(slot, len))?;
+        }
+        Ok(())
     }
 
     pub fn run(&self, env: &mut Env) -> Result<()> {

@@ -9,6 +9,7 @@ use edgecut_kernels::softmax::softmax_along;
 
 use crate::plan::Slot;
 use crate::step::Env;
+use crate::step::check::{Check, Checked, ensure, product};
 
 /// `[outer, len, inner]` to `[outer, inner]`.
 #[derive(Serialize, Deserialize)]
@@ -21,6 +22,14 @@ pub(crate) struct Reduce {
 }
 
 impl Reduce {
+    pub fn check(&self, c: &mut Check) -> Checked {
+        let len = c.len::<f32>(self.y)?;
+        let whole = self.inner > 0 && self.len > 0 && len.is_multiple_of(self.inner);
+        ensure(whole, || format!("no whole rows of {} in {len}", self.inner))?;
+        c.read::<f32>(self.x, product(&[len, self.len])?)?;
+        c.write::<f32>(self.y, len)
+    }
+
     pub fn run(&self, env: &mut Env) {
         reduce(env.ctx, self.kind, self.len, self.inner, env.read(self.x), env.write(self.y));
     }
@@ -37,6 +46,14 @@ pub(crate) struct Softmax {
 }
 
 impl Softmax {
+    pub fn check(&self, c: &mut Check) -> Checked {
+        let (len, size) = (c.len::<f32>(self.x)?, product(&[self.len, self.inner])?);
+        let whole = size > 0 && len.is_multiple_of(size);
+        ensure(whole, || format!("no whole matrices of {size} in {len}"))?;
+        c.read::<f32>(self.x, len)?;
+        c.write::<f32>(self.y, len)
+    }
+
     pub fn run(&self, env: &mut Env) {
         let (x, y) = (env.read(self.x), env.write(self.y));
         softmax_along(env.ctx, self.len, self.inner, self.log, x, y);
@@ -54,6 +71,15 @@ pub(crate) struct LayerNorm {
 }
 
 impl LayerNorm {
+    pub fn check(&self, c: &mut Check) -> Checked {
+        let (len, columns) = (c.len::<f32>(self.x)?, self.scale.len());
+        let bias = self.bias.as_ref().is_none_or(|bias| bias.len() == columns);
+        let whole = columns > 0 && len.is_multiple_of(columns);
+        ensure(bias && whole, || format!("{columns} scales for {len} elements"))?;
+        c.read::<f32>(self.x, len)?;
+        c.write::<f32>(self.y, len)
+    }
+
     pub fn weight_bytes(&self) -> usize {
         self.scale.bytes() + self.bias.as_ref().map_or(0, Blob::bytes)
     }

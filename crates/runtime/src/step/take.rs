@@ -8,6 +8,7 @@ use edgecut_kernels::Pool;
 
 use crate::plan::{Constant, Element, Slot};
 use crate::step::Env;
+use crate::step::check::{Check, Checked, ensure, product};
 
 /// An offset that stands for no element.
 pub(crate) const NOWHERE: usize = usize::MAX;
@@ -64,8 +65,25 @@ impl Take {
         self.tables.iter().map(|table| size_of_val(&table[..])).sum()
     }
 
+    pub fn check(&self, c: &mut Check) -> Checked {
+        let lens: Vec<usize> = self.tables.iter().map(Vec::len).collect();
+        let len = product(&[product(&lens)?, self.run])?;
+        let last = |table: &Vec<usize>| table.iter().copied().filter(|&at| at != NOWHERE).max();
+        let reach = self.tables.iter().filter_map(last).try_fold(self.base, usize::checked_add);
+        let reach = reach.and_then(|at| at.checked_add(self.run));
+        let reach = reach.ok_or_else(|| "offsets are too large".to_string())?;
+        by_type!(self.dtype, T => {
+            let fill = T::of(&self.fill).is_some_and(|fill| fill.len() == 1);
+            let source = c.len::<T>(self.x)?;
+            ensure(fill && !lens.is_empty(), || "no element to fill with, or no table".into())?;
+            ensure(reach <= source, || format!("reads element {reach} of {source}"))?;
+            c.read::<T>(self.x, source)?;
+            c.write::<T>(self.y, len)
+        })
+    }
+
     pub fn run(&self, env: &mut Env) {
-        by_type!(self, env);
+        by_type!(self.dtype, T => self.typed::<T>(env));
     }
 
     fn typed<T: Element + Send + Sync>(&self, env: &mut Env) {

@@ -10,6 +10,7 @@ use edgecut_kernels::{Blob, ConvShape};
 
 use crate::plan::Slot;
 use crate::step::Env;
+use crate::step::check::{Check, Checked, ensure, product, valid};
 
 /// The input gradient of a convolution that turns `y` into `x`.
 #[derive(Serialize, Deserialize)]
@@ -23,6 +24,17 @@ pub(crate) struct ConvTranspose {
 }
 
 impl ConvTranspose {
+    pub fn check(&self, c: &mut Check) -> Checked {
+        let s = &self.shape;
+        valid(s)?;
+        let weights = self.weights.fit_input_gradient(s);
+        ensure(weights, || format!("the weights are not those of {s:?}"))?;
+        let bias = self.bias.as_ref().is_none_or(|bias| bias.len() == s.cin);
+        ensure(bias, || "one bias a channel".into())?;
+        c.read::<f32>(self.x, s.out_len())?;
+        c.write::<f32>(self.y, s.in_len())
+    }
+
     pub fn weight_bytes(&self) -> usize {
         self.weights.bytes() + self.bias.as_ref().map_or(0, Blob::bytes)
     }
@@ -57,6 +69,17 @@ pub(crate) struct Resample {
 }
 
 impl Resample {
+    pub fn check(&self, c: &mut Check) -> Checked {
+        let [h, w, channels] = self.image;
+        let taps = self.rows.fit(h) && self.columns.fit(w);
+        ensure(taps, || format!("a tap lies outside of {h} x {w}"))?;
+        let (from, line) = (product(&self.image)?, product(&[self.columns.len(), channels])?);
+        let (to, len) = (product(&[self.rows.len(), line])?, c.len::<f32>(self.x)?);
+        ensure(from > 0 && to > 0 && len.is_multiple_of(from), || format!("no images in {len}"))?;
+        c.read::<f32>(self.x, len)?;
+        c.write::<f32>(self.y, product(&[len / from, to])?)
+    }
+
     pub fn weight_bytes(&self) -> usize {
         self.rows.bytes() + self.columns.bytes()
     }
