@@ -124,6 +124,16 @@ impl<'a> Epilogue<'a> {
         columns * self.step()
     }
 
+    /// The limits of the result, if nothing else happens to the sum but the bias.
+    pub(crate) fn limits(&self) -> Option<(f32, f32)> {
+        let plain = self.residual.is_none() && self.interleave.is_none() && !self.accumulate;
+        match self.activation {
+            Activation::None if plain => Some((f32::NEG_INFINITY, f32::INFINITY)),
+            Activation::Clamp(lo, hi) if plain => Some((lo, hi)),
+            _ => None,
+        }
+    }
+
     /// The part that concerns the results from `column` on.
     pub(crate) fn columns_from(&self, column: usize) -> Epilogue<'a> {
         let from = |(x, stride): (&'a [f32], usize)| (&x[column.min(x.len())..], stride);

@@ -1,30 +1,43 @@
-//! Matrix products: `C = activation(A B + bias + residual)` over packed weights, and `A^T B` for weight
-//! gradients.
+//! Matrix products: `C = activation(A B + bias + residual)` over packed weights, and `A^T B` for
+//! weight gradients.
 //!
-//! Register tile. With 512-bit vectors a tile of R rows and 32 columns needs 2 R accumulators, 2
-//! vectors of B and a broadcast element of A, which is a memory operand of the multiply-add. Each
-//! step over K then costs 2 vector loads for 2 R multiply-adds; with R = 8 the loads hide behind
-//! the arithmetic while only 8 row pointers are alive, so A needs no packing at all.
+//! B is packed once in panels of 32 columns, K rows each. The left operand is read as it lies, by a
+//! register tile that is as tall as the registers allow (see [`tile`]). The reduction runs over the
+//! whole K in registers, in ascending order, so neither blocking nor threads can change a bit.
 //!
-//! B is packed once in panels of 32 columns, K rows each: a panel of K = 256 fills a first-level
-//! cache. The reduction runs over the whole K in registers, in ascending order, so neither blocking
-//! nor threads can change a bit.
+//! Blocks of rows pass all panels. Where B fits in the second-level cache a block is one tile, so
+//! that the tile's rows stay in the first-level cache and rows of C are written whole; larger weights
+//! are streamed once per block of rows that fills half of the second-level cache, each panel fetched
+//! while the one before it is multiplied.
 
 mod at_b;
+#[cfg(target_arch = "x86_64")]
+pub(crate) mod avx512;
 mod pack;
-mod tile;
+pub(crate) mod tile;
 
 pub(crate) use at_b::sum_partials;
 pub use at_b::{gemm_at_b, gemm_at_b_scratch_len};
 pub use pack::PackedB;
+pub(crate) use tile::{Ahead, Run};
 
 use crate::pool::SharedMut;
-use crate::simd::LANES;
 use crate::{Ctx, Epilogue};
+use std::ops::Range;
+use tile::{Left, Out, multiply};
 
 /// Floats of A and C in a block of rows, which is walked once per panel of B: half a second-level
 /// cache.
 const BLOCK: usize = 128 * 1024;
+
+/// Floats of B that stay in the second-level cache while all rows pass.
+const RESIDENT: usize = 64 * 1024;
+
+/// Floats of C from which on it leaves the second-level cache before somebody reads it.
+const FAR: usize = 256 * 1024;
+
+/// Multiply-adds that are worth the 2 microseconds that handing out a task may take.
+const TASK: usize = 100_000;
 
 /// `C[m, n] = activation(A[m, k] B[k, n] + bias + C if accumulate + residual)`, with the rows of A
 /// and C `lda` and `ldc` floats apart; an interleaving epilogue makes the rows of C twice as long.
@@ -51,52 +64,51 @@ pub fn gemm(
     assert!(c.len() >= (m - 1) * ldc + width, "C has {} floats for {m} rows of {ldc}", c.len());
     epilogue.check(m, n);
     let c = SharedMut::new(c);
-    let grid = Grid::new(ctx.pool.threads(), m, k, n);
-    ctx.pool.for_each(grid.tasks(), &|task| {
-        let (rows, panels) = grid.part(task);
-        tile::gemm_block(ctx.isa, rows, panels, a, lda, b, c, ldc, epilogue);
+    let split = Split::new(ctx.pool.threads(), m, k, n);
+    let far = m * n > FAR;
+    ctx.pool.for_each(split.tasks, &|task| {
+        let (rows, panels) = split.part(task);
+        for block in tile::heights(rows.len(), split.block) {
+            let first = rows.start + block.start;
+            let runs = [Run { at: a[first * lda..].as_ptr(), len: k, skip: 0 }, Run::END];
+            let left = Left { runs: &runs[usize::from(k == 0)..], lda, rows: block.len() };
+            let epilogue = &epilogue.rows_from(first);
+            let out = Out { at: c.at(first * ldc), ldc, far, epilogue };
+            // SAFETY: the operands have been checked, and no other task has these rows and panels.
+            unsafe { multiply(ctx.isa, left, panels.clone(), b, out) };
+        }
     });
 }
 
-/// How a product is cut into tasks: blocks of rows, and of panels where the rows are few.
-struct Grid {
+/// How a product is cut into tasks, one per thread: by columns where there are more of them than
+/// rows, so that each thread reads its own weights only, else by rows, so that the next product
+/// finds its rows in the same thread's cache.
+struct Split {
+    tasks: usize,
+    by_columns: bool,
     m: usize,
     panels: usize,
-    rows_per_task: usize,
-    panels_per_task: usize,
+    /// Most rows of a block.
+    block: usize,
 }
 
-impl Grid {
-    fn new(threads: usize, m: usize, k: usize, n: usize) -> Grid {
-        let panels = n.div_ceil(2 * LANES);
-        // Multiples of 24 are multiples of both tile heights, 6 and 8.
-        let cache = BLOCK / (k + n).max(1);
-        let fair = if threads == 1 { m } else { m.div_ceil(threads * 4) };
-        let rows_per_task = cache.min(fair).max(1).next_multiple_of(24);
-        let row_tasks = m.div_ceil(rows_per_task);
-        let wanted = if threads == 1 { 1 } else { (threads * 2).div_ceil(row_tasks) };
-        // A task should be worth the 2 microseconds that handing it out may take.
-        let work = m.min(rows_per_task) * k * 2 * LANES;
-        let worthwhile = (100_000 / work.max(1)).max(1);
-        let panels_per_task = panels.div_ceil(wanted).max(worthwhile).min(panels.max(1));
-        Grid { m, panels, rows_per_task, panels_per_task }
+impl Split {
+    fn new(threads: usize, m: usize, k: usize, n: usize) -> Split {
+        let panels = PackedB::panels_of(n);
+        let by_columns = n > m;
+        let most = if by_columns { panels } else { m };
+        let tasks = threads.min(most).min((m * k * n / TASK).max(1));
+        let block = if k * n <= RESIDENT { 14 } else { (BLOCK / (k + n)).max(14) };
+        Split { tasks, by_columns, m, panels, block }
     }
 
-    fn panel_tasks(&self) -> usize {
-        self.panels.div_ceil(self.panels_per_task)
-    }
-
-    fn tasks(&self) -> usize {
-        self.m.div_ceil(self.rows_per_task) * self.panel_tasks()
-    }
-
-    fn part(&self, task: usize) -> (std::ops::Range<usize>, std::ops::Range<usize>) {
-        let row = task / self.panel_tasks() * self.rows_per_task;
-        let panel = task % self.panel_tasks() * self.panels_per_task;
-        (
-            row..(row + self.rows_per_task).min(self.m),
-            panel..(panel + self.panels_per_task).min(self.panels),
-        )
+    fn part(&self, task: usize) -> (Range<usize>, Range<usize>) {
+        let share = |all: usize| tile::part(all, task, self.tasks);
+        if self.by_columns {
+            (0..self.m, share(self.panels))
+        } else {
+            (share(self.m), 0..self.panels)
+        }
     }
 }
 

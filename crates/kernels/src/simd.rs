@@ -7,6 +7,7 @@
 //! correctly rounded or exact, so all implementations give the same bits.
 
 use crate::Isa;
+use crate::gemm::{Ahead, Run};
 
 #[cfg(target_arch = "x86_64")]
 mod x86;
@@ -16,6 +17,11 @@ pub(crate) use x86::{Avx2, Avx512};
 
 /// Lanes of every vector type here.
 pub(crate) const LANES: usize = 16;
+
+/// Part of a kernel that is a function of its own, see [`Simd::apart`].
+pub(crate) trait Part {
+    fn run<S: Simd>(self, s: S);
+}
 
 /// Operations on vectors of [`LANES`] floats.
 pub(crate) trait Simd: Copy {
@@ -27,9 +33,14 @@ pub(crate) trait Simd: Copy {
     const TILE_ROWS: usize;
     /// True where a tile of `TILE_ROWS` rows may be two vectors wide.
     const WIDE: bool;
+    /// Most rows of a register tile of [`Simd::accumulate`].
+    const HEIGHT: usize;
 
     /// The instruction set, for a call of a function that is not part of the kernel's own body.
     fn isa(self) -> Isa;
+    /// Runs `part` without making it part of the caller, whose many cases would otherwise get in each
+    /// other's way: what is constant in one of them is computed ahead for all.
+    fn apart(self, part: impl Part);
     /// All lanes `x`.
     fn splat(self, x: f32) -> Self::V;
     /// Reads 16 floats.
@@ -82,6 +93,47 @@ pub(crate) trait Simd: Copy {
     /// Selects the first 2n lanes of two vectors, where `m` selects the first n of one.
     fn doubled(self, m: Self::Mask) -> [Self::Mask; 2];
 
+    /// Adds products to the sums of a register tile, in the order of the runs: row r reads each run
+    /// `r * lda + offset` floats further on, and every element meets the next row of `b`, whose rows
+    /// are `ldb` floats apart.
+    ///
+    /// # Safety
+    /// All runs of all rows must be valid for reads, and so must `b` for `NV` vectors of as many rows
+    /// as the runs have elements and skip; the last run is [`Run::END`], and only that is empty.
+    #[inline(always)]
+    unsafe fn accumulate<const R: usize, const NV: usize>(
+        self,
+        acc: &mut [[Self::V; NV]; R],
+        runs: &[Run],
+        offset: usize,
+        lda: usize,
+        (mut b, ldb): (*const f32, usize),
+        mut ahead: Ahead,
+    ) {
+        for run in runs {
+            b = b.wrapping_add(run.skip * ldb);
+            let a = run.at.wrapping_add(offset);
+            for p in 0..run.len {
+                // SAFETY: by contract.
+                unsafe {
+                    let mut x = [self.splat(0.0); NV];
+                    for v in 0..NV {
+                        x[v] = self.load(b.add(v * LANES));
+                    }
+                    for r in 0..R {
+                        let y = self.splat(*a.add(r * lda + p));
+                        for v in 0..NV {
+                            acc[r][v] = self.fma(y, x[v], acc[r][v]);
+                        }
+                    }
+                }
+                prefetch_at(ahead.at, 2 * LANES);
+                ahead.at = ahead.at.wrapping_byte_add(ahead.step);
+                b = b.wrapping_add(ldb);
+            }
+        }
+    }
+
     /// `v` limited to `lo..=hi`; NaN stays NaN.
     #[inline(always)]
     fn clamp(self, v: Self::V, lo: Self::V, hi: Self::V) -> Self::V {
@@ -108,10 +160,15 @@ impl Simd for Scalar {
     type Mask = usize;
     const TILE_ROWS: usize = 6;
     const WIDE: bool = false;
+    const HEIGHT: usize = 6;
 
     #[inline(always)]
     fn isa(self) -> Isa {
         Isa::SCALAR
+    }
+    #[inline(never)]
+    fn apart(self, part: impl Part) {
+        part.run(self);
     }
     #[inline(always)]
     fn splat(self, x: f32) -> Self::V {

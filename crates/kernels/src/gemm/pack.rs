@@ -106,22 +106,27 @@ impl PackedB {
         self.data.bytes()
     }
 
-    pub(super) fn panels(&self) -> usize {
-        self.n.div_ceil(PANEL)
+    pub(crate) fn panels(&self) -> usize {
+        PackedB::panels_of(self.n)
+    }
+
+    /// Panels of a matrix of `n` columns.
+    pub(crate) fn panels_of(n: usize) -> usize {
+        n.div_ceil(PANEL)
     }
 
     /// The columns of the matrix that panel `p` holds.
-    pub(super) fn panel_columns(&self, p: usize) -> Range<usize> {
+    pub(crate) fn panel_columns(&self, p: usize) -> Range<usize> {
         p * PANEL..((p + 1) * PANEL).min(self.n)
     }
 
     /// Columns of panel `p` with its padding: 16 or 32.
-    pub(super) fn panel_width(&self, p: usize) -> usize {
+    pub(crate) fn panel_width(&self, p: usize) -> usize {
         self.panel_columns(p).len().next_multiple_of(LANES)
     }
 
     /// The data of panel `p`, `[k, panel_width(p)]`.
-    pub(super) fn panel(&self, p: usize) -> &[f32] {
+    pub(crate) fn panel(&self, p: usize) -> &[f32] {
         let start = p * PANEL * self.k;
         &self.data[start..start + self.k * self.panel_width(p)]
     }

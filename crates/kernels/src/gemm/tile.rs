@@ -1,144 +1,240 @@
-//! The register tile of [`gemm`](super::gemm).
+//! The register tile of products and convolutions.
+//!
+//! A tile is some rows of the result and one or two vectors of its columns; the sums stay in
+//! registers over the whole of K. What a row of the left operand is does not matter to it: a list of
+//! [`Run`]s of neighbouring floats, the same for all rows but for a fixed distance between rows.
+//! That is one run for a row of a matrix, and one per kernel row for an output pixel of a
+//! convolution, whose inputs need not be copied anywhere.
 
 use super::PackedB;
-use crate::Epilogue;
-use crate::pool::SharedMut;
-use crate::simd::{LANES, Simd, prefetch, prefetch_at, simd_fn};
+use crate::simd::{LANES, Part, Simd, prefetch_at, simd_fn};
+use crate::{Epilogue, Isa};
 use std::ops::Range;
 
+/// Neighbouring floats of the left operand, which meet neighbouring rows of the right one.
+#[derive(Clone, Copy, Debug)]
+#[repr(C)]
+pub(crate) struct Run {
+    /// The first of them in row 0.
+    pub at: *const f32,
+    /// How many; 0 ends a list.
+    pub len: usize,
+    /// Rows of the right operand between the last run and this one.
+    pub skip: usize,
+}
+
+impl Run {
+    /// Ends a list.
+    pub(crate) const END: Run = Run { at: std::ptr::null(), len: 0, skip: 0 };
+}
+
+/// What is fetched into the second-level cache during a tile: at every step over K the two cache
+/// lines at `at`, which then moves by `step` bytes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Ahead {
+    pub at: *const f32,
+    pub step: usize,
+}
+
+/// Rows of the left operand of a product.
+#[derive(Clone, Copy)]
+pub(crate) struct Left<'a> {
+    /// Where row 0 reads. The last run is [`Run::END`], and only that is empty.
+    pub runs: &'a [Run],
+    /// Floats between rows.
+    pub lda: usize,
+    pub rows: usize,
+}
+
+/// Rows of the result.
+#[derive(Clone, Copy)]
+pub(crate) struct Out<'a> {
+    /// Column 0 of row 0.
+    pub at: *mut f32,
+    /// Floats between rows.
+    pub ldc: usize,
+    /// Whether the result leaves the caches, so that its lines are fetched before they are written.
+    pub far: bool,
+    pub epilogue: &'a Epilogue<'a>,
+}
+
+/// The tallest tile of any instruction set.
+const MOST_ROWS: usize = 14;
+
+/// Rows of the tiles that `rows` rows are cut into: even heights, at most `most`.
+pub(crate) fn heights(rows: usize, most: usize) -> impl Iterator<Item = Range<usize>> + Clone {
+    let tiles = rows.div_ceil(most);
+    (0..tiles).map(move |i| part(rows, i, tiles))
+}
+
+/// Part `i` of `parts` even parts of `0..len`.
+pub(crate) fn part(len: usize, i: usize, parts: usize) -> Range<usize> {
+    len * i / parts..len * (i + 1) / parts
+}
+
+/// All rows of `left` times the panels `panels` of `b`.
+///
+/// # Safety
+/// The runs of every row must be valid for reads, and their lengths and skips must add up to the
+/// rows of `b` at most; these rows and columns of the result must be valid for writes (and reads, if
+/// the epilogue accumulates) and nobody else's; the epilogue must have passed [`Epilogue::check`]
+/// for them.
+pub(crate) unsafe fn multiply(isa: Isa, left: Left, panels: Range<usize>, b: &PackedB, out: Out) {
+    multiply_panels(isa, left, panels, b, out);
+}
+
 simd_fn! {
-    /// The rows `rows` and panels `panels` of a product. The caller has checked that all matrices
-    /// hold these rows and columns, and no other task touches this part of C.
-    pub(super) fn gemm_block(
-        s: Simd,
-        rows: Range<usize>,
-        panels: Range<usize>,
-        a: &[f32],
-        lda: usize,
-        b: &PackedB,
-        c: SharedMut<'_, f32>,
-        ldc: usize,
-        epilogue: &Epilogue<'_>,
-    ) {
-        let first_panel = panels.start;
+    /// [`multiply`], from where alone it is called.
+    fn multiply_panels(s: Simd, left: Left<'_>, panels: Range<usize>, b: &PackedB, out: Out<'_>) {
+        let last = panels.end;
         for p in panels {
-            let columns = b.panel_columns(p);
-            let halves = if S::WIDE { 1 } else { b.panel_width(p) / LANES };
-            for half in 0..halves {
-                let first = columns.start + half * LANES;
-                let width = if S::WIDE { 2 * LANES } else { LANES };
-                let job = Strip {
-                    k: b.k(),
-                    a,
-                    lda,
-                    b: &b.panel(p)[(half * LANES).min(b.k() * b.panel_width(p))..],
-                    ldb: b.panel_width(p),
-                    c,
-                    ldc,
-                    column: first,
-                    columns: (columns.end - first).min(width),
-                    writes_most: b.n() > b.k(),
-                    epilogue: *epilogue,
-                };
-                let mut row = rows.start;
-                while row < rows.end {
-                    let count = (rows.end - row).min(S::TILE_ROWS);
-                    if p == first_panel && half == 0 {
-                        let (next, end) = (row + count, row + 2 * count);
-                        prefetch(&a[(next * lda).min(a.len())..(end * lda).min(a.len())]);
-                    }
-                    if S::WIDE && job.ldb == 2 * LANES {
-                        strip::<S, 2>(s, &job, row, count);
-                    } else {
-                        strip::<S, 1>(s, &job, row, count);
-                    }
-                    row += count;
-                }
-            }
+            panel(s, left, p, b, (p + 1).min(last - 1), out);
         }
     }
 }
 
-/// A column of tiles: everything but the rows.
-struct Strip<'a> {
-    k: usize,
-    a: &'a [f32],
-    lda: usize,
-    /// `[k, ldb]`, starting at the column of the tile.
-    b: &'a [f32],
+/// All rows times one panel, while the panel `next` is fetched.
+#[inline(always)]
+fn panel<S: Simd>(s: S, left: Left, p: usize, b: &PackedB, next: usize, out: Out) {
+    let columns = b.panel_columns(p);
+    let width = b.panel_width(p);
+    let rows = left.rows;
+    // Rows 4096 bytes apart share a set of the first-level cache, which holds 8 to 12 lines.
+    let most = if left.lda.is_multiple_of(1024) { S::HEIGHT.min(8) } else { S::HEIGHT };
+    // Bytes of a row of the next panel, shared out over the tiles. The last panel looks at itself.
+    let step = b.panel_width(next) * size_of::<f32>() / rows.div_ceil(most);
+    let mut ahead = Ahead { at: b.panel(next).as_ptr(), step: if next == p { 0 } else { step } };
+    for half in 0..if S::WIDE { 1 } else { width / LANES } {
+        let first = columns.start + half * LANES;
+        let end = if S::WIDE { columns.end } else { columns.end.min(first + LANES) };
+        for rows in heights(rows, most) {
+            let job = Tile {
+                left,
+                ahead,
+                b: b.panel(p).as_ptr().wrapping_add(half * LANES),
+                ldb: width,
+                out,
+                first_row: rows.start,
+                columns: first..end,
+            };
+            if S::WIDE && width == 2 * LANES {
+                job.compute::<S, 2>(s, rows.len());
+            } else {
+                job.compute::<S, 1>(s, rows.len());
+            }
+            ahead.at = ahead.at.wrapping_byte_add(ahead.step * b.k());
+        }
+    }
+}
+
+/// One tile, but for its height.
+struct Tile<'a> {
+    left: Left<'a>,
+    ahead: Ahead,
+    /// `[k, ldb]`, starting at the first column of the tile.
+    b: *const f32,
     ldb: usize,
-    c: SharedMut<'a, f32>,
-    ldc: usize,
-    column: usize,
-    columns: usize,
-    /// More columns than products per element: C is fetched ahead.
-    writes_most: bool,
-    epilogue: Epilogue<'a>,
+    out: Out<'a>,
+    first_row: usize,
+    columns: Range<usize>,
 }
 
-/// Runs the tile of `count` rows.
-#[inline(always)]
-fn strip<S: Simd, const NV: usize>(s: S, job: &Strip, row: usize, count: usize) {
-    match count {
-        1 => tile::<S, 1, NV>(s, job, row),
-        2 => tile::<S, 2, NV>(s, job, row),
-        3 => tile::<S, 3, NV>(s, job, row),
-        4 => tile::<S, 4, NV>(s, job, row),
-        5 => tile::<S, 5, NV>(s, job, row),
-        6 => tile::<S, 6, NV>(s, job, row),
-        7 => tile::<S, 7, NV>(s, job, row),
-        8 => tile::<S, 8, NV>(s, job, row),
-        _ => unreachable!("tiles have at most 8 rows"),
+impl Tile<'_> {
+    /// Computes `count` rows and `NV` vectors.
+    #[inline(always)]
+    fn compute<S: Simd, const NV: usize>(&self, s: S, count: usize) {
+        macro_rules! heights {
+            ($($r:literal)*) => {
+                match count {
+                    $($r if $r <= S::HEIGHT => s.apart(Rows::<$r, NV>(self)),)*
+                    _ => unreachable!("a tile has at most {} rows", S::HEIGHT),
+                }
+            };
+        }
+        heights!(1 2 3 4 5 6 7 8 9 10 11 12 13 14);
     }
 }
 
-/// `R` rows and `NV` vectors of C.
-#[inline(always)]
-fn tile<S: Simd, const R: usize, const NV: usize>(s: S, job: &Strip, row: usize) {
-    let Strip { k, lda, ldb, ldc, columns, epilogue, .. } = *job;
-    let a = job.a[row * lda..].as_ptr();
-    let b = job.b.as_ptr();
-    let masks: [S::Mask; NV] = std::array::from_fn(|v| s.first(columns.saturating_sub(v * LANES)));
-    let mut acc = [[s.splat(0.0); NV]; R];
-    for v in 0..NV {
-        // SAFETY: the mask of vector v ends with the columns of the tile.
-        let x = unsafe { epilogue.start(s, job.column + v * LANES, masks[v]) };
-        for row in &mut acc {
-            row[v] = x;
-        }
-    }
-    if job.writes_most {
-        let next = job.c.address().wrapping_add((row + R) * ldc + job.column);
-        for r in 0..R {
-            prefetch_at(next.wrapping_add(r * ldc), columns);
-        }
-    }
-    for p in 0..k {
-        // SAFETY: row p < k of the panel has at least NV * 16 floats from the tile's column on, and
-        // `gemm` has checked that rows row..row + R of A hold k floats each.
-        unsafe {
-            let mut x = [s.splat(0.0); NV];
-            for v in 0..NV {
-                x[v] = s.load(b.add(p * ldb + v * LANES));
+/// `R` rows and `NV` vectors of a tile.
+struct Rows<'a, const R: usize, const NV: usize>(&'a Tile<'a>);
+
+impl<const R: usize, const NV: usize> Part for Rows<'_, R, NV> {
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let tile = self.0;
+        let epilogue = tile.out.epilogue;
+        let columns = tile.columns.len();
+        let masks: [S::Mask; NV] =
+            std::array::from_fn(|v| s.first(columns.saturating_sub(v * LANES)));
+        let mut acc = [[s.splat(0.0); NV]; R];
+        for v in 0..NV {
+            // SAFETY: the mask ends with the columns, of which each has a bias.
+            let x = unsafe { epilogue.start(s, tile.columns.start + v * LANES, masks[v]) };
+            for row in &mut acc {
+                row[v] = x;
             }
+        }
+        let Out { at, ldc, far, .. } = tile.out;
+        if far {
+            let next = at.wrapping_add((tile.first_row + R) * ldc + tile.columns.start);
             for r in 0..R {
-                let y = s.splat(*a.add(r * lda + p));
-                for v in 0..NV {
-                    acc[r][v] = s.fma(y, x[v], acc[r][v]);
+                prefetch_at(next.wrapping_add(r * ldc), NV * LANES);
+            }
+        }
+        let offset = tile.first_row * tile.left.lda;
+        if tile.left.runs[0].len > 0 {
+            let b = (tile.b, tile.ldb);
+            // SAFETY: by contract.
+            unsafe {
+                s.accumulate(&mut acc, tile.left.runs, offset, tile.left.lda, b, tile.ahead);
+            }
+        }
+        match epilogue.limits() {
+            Some((lo, hi)) => {
+                let (lo, hi) = (s.splat(lo), s.splat(hi));
+                let at = at.wrapping_add(tile.first_row * ldc + tile.columns.start);
+                for r in 0..R {
+                    for v in 0..NV {
+                        let out = at.wrapping_add(r * ldc + v * LANES);
+                        // SAFETY: the mask ends with the columns.
+                        unsafe { s.store_first(out, s.clamp(acc[r][v], lo, hi), masks[v]) };
+                    }
                 }
             }
+            None => {
+                let mut sums = [0.0; MOST_ROWS * 2 * LANES];
+                for r in 0..R {
+                    for v in 0..NV {
+                        let sum = sums[(r * NV + v) * LANES..][..LANES].as_mut_ptr();
+                        // SAFETY: a vector's worth of floats.
+                        unsafe { s.store(sum, acc[r][v]) };
+                    }
+                }
+                finish(s.isa(), &sums, R, tile);
+            }
         }
     }
-    for r in 0..R {
-        let (first, width) = (epilogue.width(job.column), epilogue.width(columns));
-        // SAFETY: this part of C belongs to this task alone.
-        let out = unsafe { job.c.range((row + r) * ldc + first, width) }.as_mut_ptr();
-        let out = out.wrapping_sub(first);
-        for v in 0..NV {
-            let column = job.column + v * LANES;
-            // SAFETY: the mask of vector v ends with the columns of the slice taken above; `gemm`
-            // has checked the epilogue against m rows and n columns.
-            unsafe { epilogue.finish(s, acc[r][v], row + r, column, out, masks[v]) };
+}
+
+simd_fn! {
+    /// The part of [`Rows`] that would be too long in a copy for each height: all that an
+    /// epilogue can do to the sums of `rows` rows.
+    #[inline(never)]
+    fn finish(s: Simd, sums: &[f32], rows: usize, tile: &Tile<'_>) {
+        let Out { at, ldc, epilogue, .. } = tile.out;
+        let vectors = tile.columns.len().div_ceil(LANES);
+        let width = if S::WIDE { tile.ldb / LANES } else { 1 };
+        for (r, sums) in sums.chunks_exact(width * LANES).take(rows).enumerate() {
+            let row = tile.first_row + r;
+            for (v, sums) in sums.chunks_exact(LANES).take(vectors).enumerate() {
+                let mask = s.first(tile.columns.len() - v * LANES);
+                let column = tile.columns.start + v * LANES;
+                // SAFETY: the mask ends with the columns; the rest is the promise of `multiply`.
+                unsafe {
+                    let sum = s.load(sums.as_ptr());
+                    epilogue.finish(s, sum, row, column, at.wrapping_add(row * ldc), mask);
+                }
+            }
         }
     }
 }

@@ -1,7 +1,8 @@
 //! [`Simd`] on x86-64: AVX2 as pairs of 256-bit registers, AVX-512 as single ones.
 
-use super::Simd;
+use super::{Part, Simd};
 use crate::exp::ROUND;
+use crate::gemm::{Ahead, Run, avx512};
 use crate::{Isa, Level};
 use std::arch::x86_64::*;
 
@@ -44,11 +45,22 @@ impl Simd for Avx2 {
     type Mask = [__m256i; 2];
     const TILE_ROWS: usize = 6;
     const WIDE: bool = false;
+    const HEIGHT: usize = 6;
 
     #[inline(always)]
     fn isa(self) -> Isa {
         // SAFETY: this token proves that the CPU has the level.
         unsafe { Isa::assume(Level::Avx2) }
+    }
+    #[inline(always)]
+    fn apart(self, part: impl Part) {
+        #[target_feature(enable = "avx2,fma")]
+        #[inline(never)]
+        fn call(s: Avx2, part: impl Part) {
+            part.run(s);
+        }
+        // SAFETY: this token proves that the CPU has these.
+        unsafe { call(self, part) }
     }
     #[inline(always)]
     fn splat(self, x: f32) -> Self::V {
@@ -195,11 +207,22 @@ impl Simd for Avx512 {
     type Mask = __mmask16;
     const TILE_ROWS: usize = 8;
     const WIDE: bool = true;
+    const HEIGHT: usize = 14;
 
     #[inline(always)]
     fn isa(self) -> Isa {
         // SAFETY: this token proves that the CPU has the level.
         unsafe { Isa::assume(Level::Avx512) }
+    }
+    #[inline(always)]
+    fn apart(self, part: impl Part) {
+        #[target_feature(enable = "avx2,fma,avx512f,avx512bw,avx512dq,avx512vl")]
+        #[inline(never)]
+        fn call(s: Avx512, part: impl Part) {
+            part.run(s);
+        }
+        // SAFETY: this token proves that the CPU has these.
+        unsafe { call(self, part) }
     }
     #[inline(always)]
     fn splat(self, x: f32) -> Self::V {
@@ -310,5 +333,18 @@ impl Simd for Avx512 {
     fn doubled(self, m: Self::Mask) -> [Self::Mask; 2] {
         let lanes = 2 * m.count_ones() as usize;
         [self.first(lanes), self.first(lanes.saturating_sub(16))]
+    }
+    #[inline(always)]
+    unsafe fn accumulate<const R: usize, const NV: usize>(
+        self,
+        acc: &mut [[Self::V; NV]; R],
+        runs: &[Run],
+        offset: usize,
+        lda: usize,
+        (b, _): (*const f32, usize),
+        ahead: Ahead,
+    ) {
+        // SAFETY: this token proves that the CPU has AVX-512; the rest is the caller's promise.
+        unsafe { avx512::accumulate(acc, runs.as_ptr(), offset, lda, b, ahead) }
     }
 }
