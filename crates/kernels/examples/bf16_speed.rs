@@ -6,7 +6,7 @@
 
 use edgecut_kernels::bf16::{self, Unit};
 use edgecut_kernels::gemm::{PackedB, gemm};
-use edgecut_kernels::{Activation, Ctx, Epilogue, Isa, Pool};
+use edgecut_kernels::{Activation, Blob, Ctx, Epilogue, Isa, Pool};
 use std::time::Instant;
 
 /// Pixels, input channels, output channels.
@@ -46,21 +46,22 @@ fn main() {
     let ctx = Ctx { isa: Isa::detect(), pool: &pool };
     println!("{} beside {}, {} threads", Unit::of(ctx.isa).name(), ctx.isa.name(), pool.threads());
     for [m, k, n] in SHAPES {
-        let (a, w, bias) = (values(m * k), values(k * n), values(n));
+        // Aligned as the buffers of a plan are.
+        let (a, w, bias) = (Blob::from(values(m * k)), values(k * n), values(n));
         let (floats, weights) = (PackedB::pack(k, n, &w), bf16::Weights::pack_matrix(k, n, &w));
         let mut scratch = vec![0.0; bf16::product_scratch_len(m, &weights, threads)];
-        let mut c = vec![0.0; m * n];
+        let mut c = Blob::zeros(m * n);
         let activation = if n > k { Activation::RELU6 } else { Activation::None };
         let epilogue = Epilogue::biased(Some(&bias), activation);
         let mut best = [f64::INFINITY; 2];
         let began = Instant::now();
         while began.elapsed().as_secs_f64() < 0.2 {
             let start = Instant::now();
-            gemm(ctx, m, &a, k, &floats, &mut c, n, &epilogue);
+            gemm(ctx, m, &a, k, &floats, c.to_mut(), n, &epilogue);
             best[0] = best[0].min(start.elapsed().as_secs_f64());
             for _ in 0..3 {
                 let start = Instant::now();
-                bf16::product(ctx, m, &a, k, &weights, &mut c, n, &epilogue, &mut scratch);
+                bf16::product(ctx, m, &a, k, &weights, c.to_mut(), n, &epilogue, &mut scratch);
                 best[1] = best[1].min(start.elapsed().as_secs_f64());
             }
         }

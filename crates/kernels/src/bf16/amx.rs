@@ -10,9 +10,10 @@ use std::arch::asm;
 use std::ops::Range;
 
 use super::conv::Row;
-use super::machine::{Machine, Strip};
+use super::machine::{Machine, Run, Strip};
 use super::native::Native;
 use super::weights::{PANEL, STEP, TILE};
+use crate::Activation;
 use crate::simd::{LANES, Simd, prefetch_at};
 
 /// Bytes of a row of a tile.
@@ -78,36 +79,46 @@ impl Drop for Tiles {
 
 impl Machine for &Tiles {
     #[inline(always)]
-    unsafe fn round(self, channels: &[f32], to: *mut u32) {
+    unsafe fn round(self, run: &Run, to: *mut u32) {
         // SAFETY: by contract.
-        unsafe { self.0.round(channels, to) }
+        unsafe { self.0.round(run, to) }
     }
 
     #[inline(always)]
     unsafe fn strip(self, job: &Strip) {
-        let s = self.0.simd();
-        let two = job.columns.len() > LANES;
-        let bias = job.sums.wrapping_add(2 * PANEL * LANES);
-        // SAFETY: a row of biases behind the sums; the masks end with the columns.
-        unsafe {
-            for v in 0..2 {
-                let column = job.columns.start + v * LANES;
-                let mask = s.first(job.columns.end.saturating_sub(column));
-                s.store(bias.add(v * LANES), job.epilogue.start(s, column, mask));
-            }
+        // SAFETY: by contract.
+        unsafe { strip(self.0, job) }
+    }
+}
+
+/// [`Machine::strip`] as a function of its own: inlined into its caller, its loops would spill.
+///
+/// # Safety
+/// As [`Machine::strip`], with configured tiles.
+#[target_feature(enable = "avx2,fma,avx512f,avx512bw,avx512dq,avx512vl,avx512bf16")]
+unsafe fn strip(native: Native, job: &Strip) {
+    let s = native.simd();
+    let two = job.columns.len() > LANES;
+    let bias = job.sums.wrapping_add(2 * PANEL * LANES);
+    // SAFETY: a row of biases behind the sums; the masks end with the columns.
+    unsafe {
+        for v in 0..2 {
+            let column = job.columns.start + v * LANES;
+            let mask = s.first(job.columns.end.saturating_sub(column));
+            s.store(bias.add(v * LANES), job.epilogue.start(s, column, mask));
         }
-        for pixel in (0..job.pixels.len()).step_by(2 * LANES) {
-            let rows = (job.pixels.len() - pixel).min(2 * LANES);
-            // SAFETY: by contract.
-            unsafe {
-                match (rows > LANES, two) {
-                    (true, true) => sums::<2, 2>(job, pixel, bias),
-                    (true, false) => sums::<2, 1>(job, pixel, bias),
-                    (false, true) => sums::<1, 2>(job, pixel, bias),
-                    (false, false) => sums::<1, 1>(job, pixel, bias),
-                }
-                finish(s, job, pixel, rows);
+    }
+    for pixel in (0..job.pixels.len()).step_by(2 * LANES) {
+        let rows = (job.pixels.len() - pixel).min(2 * LANES);
+        // SAFETY: by contract.
+        unsafe {
+            match (rows > LANES, two) {
+                (true, true) => sums::<2, 2>(job, pixel, bias),
+                (true, false) => sums::<2, 1>(job, pixel, bias),
+                (false, true) => sums::<1, 2>(job, pixel, bias),
+                (false, false) => sums::<1, 1>(job, pixel, bias),
             }
+            finish(s, job, pixel, rows);
         }
     }
 }
@@ -144,9 +155,7 @@ unsafe fn sums<const M: usize, const N: usize>(job: &Strip, pixel: usize, bias: 
         }
     }
     // SAFETY: room for two by two tiles.
-    unsafe {
-        store_tiles::<M, N>(job.sums);
-    }
+    unsafe { store_tiles::<M, N>(job.sums) };
 }
 
 /// Adds `M` by `N` products of tiles to tile registers 0 to 3.
@@ -226,10 +235,103 @@ unsafe fn store_tiles<const M: usize, const N: usize>(sums: *mut f32) {
 
 /// Finishes `rows` rows of sums, from `pixel` on.
 ///
+/// What is usual has loops of its own: the general way decides anew for every vector.
+///
 /// # Safety
 /// As [`Machine::strip`].
 #[inline(always)]
 unsafe fn finish<S: Simd>(s: S, job: &Strip, pixel: usize, rows: usize) {
+    let epilogue = &job.epilogue;
+    // SAFETY: by contract.
+    unsafe {
+        match epilogue.activation {
+            _ if epilogue.accumulate || epilogue.interleave.is_some() => {
+                finish_any(s, job, pixel, rows);
+            }
+            Activation::None => finish_rows(s, job, pixel, rows, |y| y),
+            Activation::Clamp(lo, hi) => {
+                let (lo, hi) = (s.splat(lo), s.splat(hi));
+                finish_rows(s, job, pixel, rows, |y| s.clamp(y, lo, hi));
+            }
+            Activation::HardSwish => {
+                finish_rows(s, job, pixel, rows, |y| Activation::HardSwish.apply(s, y));
+            }
+            _ => finish_any(s, job, pixel, rows),
+        }
+    }
+}
+
+/// [`finish`] with a fixed activation, neither accumulating nor interleaving.
+///
+/// # Safety
+/// As [`Machine::strip`].
+#[inline(always)]
+unsafe fn finish_rows<S: Simd>(
+    s: S,
+    job: &Strip,
+    pixel: usize,
+    rows: usize,
+    activation: impl Fn(S::V) -> S::V + Copy,
+) {
+    // SAFETY: by contract.
+    unsafe {
+        match (job.columns.len() > LANES, job.epilogue.residual) {
+            (true, None) => each_row::<S, 2>(s, job, pixel, rows, |_, _, _, y| activation(y)),
+            (false, None) => each_row::<S, 1>(s, job, pixel, rows, |_, _, _, y| activation(y)),
+            (true, Some((x, stride))) => {
+                each_row::<S, 2>(s, job, pixel, rows, |row, column, mask, y| {
+                    let x = x.as_ptr().wrapping_add(row * stride + column);
+                    activation(s.add(y, s.load_first(x, mask)))
+                })
+            }
+            (false, Some((x, stride))) => {
+                each_row::<S, 1>(s, job, pixel, rows, |row, column, mask, y| {
+                    let x = x.as_ptr().wrapping_add(row * stride + column);
+                    activation(s.add(y, s.load_first(x, mask)))
+                })
+            }
+        }
+    }
+}
+
+/// Stores `f(row, column, mask, sum)` of `N` vectors of each row.
+///
+/// # Safety
+/// As [`Machine::strip`].
+#[inline(always)]
+unsafe fn each_row<S: Simd, const N: usize>(
+    s: S,
+    job: &Strip,
+    pixel: usize,
+    rows: usize,
+    f: impl Fn(usize, usize, S::Mask, S::V) -> S::V,
+) {
+    let first = job.pixels.start + pixel;
+    let column = job.columns.start;
+    let mask = s.first(job.columns.len() - (N - 1) * LANES);
+    let out = job.out.wrapping_add(first * job.out_stride + column);
+    for r in 0..rows {
+        let (sums, out) = (job.sums.wrapping_add(r * PANEL), out.wrapping_add(r * job.out_stride));
+        // SAFETY: the sums are there; all vectors but the last are full, and its mask ends with
+        // the columns of the panel.
+        unsafe {
+            if N == 2 {
+                let y = f(first + r, column, s.first(LANES), s.load(sums));
+                s.store(out, y);
+            }
+            let last = (N - 1) * LANES;
+            let y = f(first + r, column + last, mask, s.load(sums.wrapping_add(last)));
+            s.store_first(out.wrapping_add(last), y, mask);
+        }
+    }
+}
+
+/// [`finish`] of anything.
+///
+/// # Safety
+/// As [`Machine::strip`].
+#[inline(always)]
+unsafe fn finish_any<S: Simd>(s: S, job: &Strip, pixel: usize, rows: usize) {
     for r in 0..rows {
         let row = job.pixels.start + pixel + r;
         let out = job.out.wrapping_add(row * job.out_stride);

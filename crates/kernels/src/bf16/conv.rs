@@ -2,14 +2,22 @@
 
 use std::ops::Range;
 
-use super::machine::{Machine, Strip};
+use super::machine::{Machine, Run, Strip};
 use super::weights::{LINE, STEP, SUMS, Weights};
 use super::{Kind, Unit, dot};
 use crate::pool::SharedMut;
 use crate::{ConvShape, Epilogue};
 
-/// Bytes of rounded inputs per block: half of a first-level cache of 48 KiB.
-const BLOCK_BYTES: usize = 24 * 1024;
+/// Bytes of rounded inputs per block where weights are few: the first-level cache has room for the
+/// inputs and outputs of the block as well.
+const SMALL_BLOCK: usize = 8 * 1024;
+
+/// Bytes of rounded inputs per block where weights are many, which every block reads again: half of
+/// a first-level cache of 48 KiB.
+const LARGE_BLOCK: usize = 24 * 1024;
+
+/// From these bytes on weights are many.
+const MANY_WEIGHTS: usize = 16 * 1024;
 
 /// Output pixels of two tiles; a block holds a multiple.
 const ROWS: usize = 32;
@@ -41,7 +49,9 @@ impl Geometry {
         let (columns, advance) = if shape.kw == 1 { (shape.sw, 1) } else { (1, shape.sw) };
         let bytes = shape.kh * advance * pitch * size_of::<u32>();
         let most = shape.ow.next_multiple_of(ROWS).max(ROWS);
-        let block = (BLOCK_BYTES / bytes.max(1) / ROWS * ROWS).clamp(ROWS, most);
+        let many = shape.kh * shape.kw * pitch * size_of::<u32>() * shape.cout_per_group();
+        let room = if many >= MANY_WEIGHTS { LARGE_BLOCK } else { SMALL_BLOCK };
+        let block = (room / bytes.max(1) / ROWS * ROWS).clamp(ROWS, most);
         let pixels = (block - 1) * advance + (shape.kw - 1) * shape.dw + 1;
         Geometry { pitch, columns, advance, block, row: pixels * pitch }
     }
@@ -190,23 +200,32 @@ impl<'a> Row<'a> {
         let Row { shape, geometry, .. } = self;
         let channels = shape.cin_per_group();
         let count = (block.len() - 1) * geometry.advance + (shape.kw - 1) * shape.dw + 1;
+        // Pixel i is input column i * columns + first - pl.
         let first = block.start * shape.sw;
+        let index_of = |column: usize| {
+            (column + shape.pl).saturating_sub(first).div_ceil(geometry.columns).min(count)
+        };
+        let inside = index_of(0)..index_of(shape.w);
         for ky in self.present.clone() {
-            let x = &self.rows[ky][group * channels..];
-            let row = to.wrapping_add(ky * geometry.row);
-            for i in 0..count {
-                let to = row.wrapping_add(i * geometry.pitch);
-                let column = (first + i * geometry.columns).checked_sub(shape.pl);
-                let pixel = column.filter(|&column| column < shape.w);
-                let pixel = pixel.map(|column| &x[column * self.x_stride..][..channels]);
-                // SAFETY: pixel i of kernel row ky has `pitch` words, enough for its channels.
-                unsafe {
-                    match pixel {
-                        Some(pixel) => m.round(pixel, to),
-                        None => to.write_bytes(0, geometry.pitch),
-                    }
-                }
+            let to = to.wrapping_add(ky * geometry.row);
+            // SAFETY: each pixel of kernel row ky has `pitch` words, enough for its channels.
+            unsafe {
+                to.write_bytes(0, inside.start * geometry.pitch);
+                let right = to.add(inside.end * geometry.pitch);
+                right.write_bytes(0, (count - inside.end) * geometry.pitch);
             }
+            if inside.is_empty() {
+                continue;
+            }
+            let column = inside.start * geometry.columns + first - shape.pl;
+            let run = Run {
+                x: self.rows[ky][column * self.x_stride + group * channels..].as_ptr(),
+                stride: geometry.columns * self.x_stride,
+                pixels: inside.len(),
+                channels,
+            };
+            // SAFETY: the row is as long as was checked; `to` as above.
+            unsafe { m.round(&run, to.add(inside.start * geometry.pitch)) };
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::conv::Row;
-use super::machine::{Machine, Strip};
+use super::machine::{Machine, Run, Strip};
 use super::round::{pair, unpair};
 use super::weights::{LINE, STEP, TILE};
 use crate::simd::{LANES, Simd, simd_fn};
@@ -61,16 +61,24 @@ struct Portable<S>(S);
 
 impl<S: Simd> Machine for Portable<S> {
     #[inline(always)]
-    unsafe fn round(self, channels: &[f32], to: *mut u32) {
-        let words = channels.len().div_ceil(STEP) * LINE;
-        // SAFETY: valid for that many words by contract.
-        let to = unsafe { std::slice::from_raw_parts_mut(to, words) };
-        let pairs = channels.chunks_exact(2);
-        let last = pairs.remainder().first().map(|&x| pair(x, 0.0));
-        let (to, rest) = to.split_at_mut(channels.len() / 2);
-        to.iter_mut().zip(pairs).for_each(|(word, x)| *word = pair(x[0], x[1]));
-        rest.fill(0);
-        rest.iter_mut().zip(last).for_each(|(word, last)| *word = last);
+    unsafe fn round(self, run: &Run, to: *mut u32) {
+        let pitch = run.channels.div_ceil(STEP) * LINE;
+        for pixel in 0..run.pixels {
+            let x = run.x.wrapping_add(pixel * run.stride);
+            // SAFETY: the pixel is there, and `to` valid for its cache lines.
+            let (x, to) = unsafe {
+                (
+                    std::slice::from_raw_parts(x, run.channels),
+                    std::slice::from_raw_parts_mut(to.add(pixel * pitch), pitch),
+                )
+            };
+            let pairs = x.chunks_exact(2);
+            let last = pairs.remainder().first().map(|&x| pair(x, 0.0));
+            let (to, rest) = to.split_at_mut(run.channels / 2);
+            to.iter_mut().zip(pairs).for_each(|(word, x)| *word = pair(x[0], x[1]));
+            rest.fill(0);
+            rest.iter_mut().zip(last).for_each(|(word, last)| *word = last);
+        }
     }
 
     #[inline(always)]

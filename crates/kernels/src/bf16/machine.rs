@@ -6,17 +6,27 @@ use crate::Epilogue;
 
 /// A kind of unit, as a type: its operations are inlined into functions compiled for it.
 pub(super) trait Machine: Copy {
-    /// Rounds the channels of a pixel and fills up the last 32 with zeros.
+    /// Rounds a run of pixels, each to whole cache lines, filled up with zeros.
     ///
     /// # Safety
-    /// `to` must be valid for half as many words as there are channels, rounded up to 16.
-    unsafe fn round(self, channels: &[f32], to: *mut u32);
+    /// The pixels must be there, and `to` valid for the cache lines, to which it is aligned.
+    unsafe fn round(self, run: &Run, to: *mut u32);
 
     /// Computes a strip of the output.
     ///
     /// # Safety
     /// The strip's pointers and sizes must be those of valid operands.
     unsafe fn strip(self, strip: &Strip);
+}
+
+/// Neighbouring input pixels.
+pub(super) struct Run {
+    /// The first channel of the first pixel.
+    pub x: *const f32,
+    /// Floats from one pixel to the next.
+    pub stride: usize,
+    pub pixels: usize,
+    pub channels: usize,
 }
 
 /// A block of output pixels times a panel of output channels.

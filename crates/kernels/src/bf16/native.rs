@@ -6,7 +6,7 @@ use std::ops::Range;
 
 use super::conv::Row;
 use super::dot::{Dot, strip};
-use super::machine::{Machine, Strip};
+use super::machine::{Machine, Run, Strip};
 use super::weights::{LINE, STEP};
 use crate::simd::{Avx512, LANES, Simd};
 
@@ -47,22 +47,25 @@ pub(super) unsafe fn row(
 
 impl Machine for Native {
     #[inline(always)]
-    unsafe fn round(self, channels: &[f32], to: *mut u32) {
-        let (s, whole) = (self.0, channels.len() / STEP);
-        let x = channels.as_ptr();
-        // SAFETY: whole runs of 32 floats are inside the slice, and the masks end with it.
-        unsafe {
-            for i in 0..whole {
-                let (low, high) = (s.load(x.add(i * STEP)), s.load(x.add(i * STEP + LANES)));
-                _mm512_store_si512(to.add(i * LINE).cast(), words(low, high));
-            }
-            let left = channels.len() % STEP;
-            if left > 0 {
-                let x = x.add(whole * STEP);
-                let low = s.load_first(x, s.first(left));
-                let high = x.wrapping_add(LANES);
-                let high = s.load_first(high, s.first(left.saturating_sub(LANES)));
-                _mm512_store_si512(to.add(whole * LINE).cast(), words(low, high));
+    unsafe fn round(self, run: &Run, to: *mut u32) {
+        let (s, whole, left) = (self.0, run.channels / STEP, run.channels % STEP);
+        let pitch = run.channels.div_ceil(STEP) * LINE;
+        let masks = [left, left.saturating_sub(LANES)].map(|n| s.first(n));
+        for pixel in 0..run.pixels {
+            let x = run.x.wrapping_add(pixel * run.stride);
+            let to = to.wrapping_add(pixel * pitch);
+            // SAFETY: whole runs of 32 floats are inside the pixel, and the masks end with it.
+            unsafe {
+                for i in 0..whole {
+                    let (low, high) = (s.load(x.add(i * STEP)), s.load(x.add(i * STEP + LANES)));
+                    _mm512_store_si512(to.add(i * LINE).cast(), words(low, high));
+                }
+                if left > 0 {
+                    let x = x.wrapping_add(whole * STEP);
+                    let low = s.load_first(x, masks[0]);
+                    let high = s.load_first(x.wrapping_add(LANES), masks[1]);
+                    _mm512_store_si512(to.add(whole * LINE).cast(), words(low, high));
+                }
             }
         }
     }
