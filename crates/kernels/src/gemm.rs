@@ -22,7 +22,7 @@ pub use pack::PackedB;
 pub(crate) use tile::{Ahead, Run};
 
 use crate::pool::SharedMut;
-use crate::{Ctx, Epilogue};
+use crate::{Ctx, Epilogue, Isa};
 use std::ops::Range;
 use tile::{Left, Out, multiply};
 
@@ -78,6 +78,40 @@ pub fn gemm(
             unsafe { multiply(ctx.isa, left, panels.clone(), b, out) };
         }
     });
+}
+
+/// [`gemm`] on the calling thread.
+///
+/// # Panics
+/// If a slice is shorter than its matrix.
+pub(crate) fn gemm_rows(
+    isa: Isa,
+    m: usize,
+    a: &[f32],
+    lda: usize,
+    b: &PackedB,
+    c: &mut [f32],
+    ldc: usize,
+    epilogue: &Epilogue,
+) {
+    let (k, n) = (b.k(), b.n());
+    if m == 0 || n == 0 {
+        return;
+    }
+    let width = epilogue.width(n);
+    assert!(lda >= k && ldc >= width, "rows overlap: lda {lda} < k {k} or ldc {ldc} < {width}");
+    assert!(a.len() >= (m - 1) * lda + k, "A has {} floats for {m} rows of {lda}", a.len());
+    assert!(c.len() >= (m - 1) * ldc + width, "C has {} floats for {m} rows of {ldc}", c.len());
+    epilogue.check(m, n);
+    let split = Split::new(1, m, k, n);
+    for block in tile::heights(m, split.block) {
+        let runs = [Run { at: a[block.start * lda..].as_ptr(), len: k, skip: 0 }, Run::END];
+        let left = Left { runs: &runs[usize::from(k == 0)..], lda, rows: block.len() };
+        let epilogue = &epilogue.rows_from(block.start);
+        let out = Out { at: c[block.start * ldc..].as_mut_ptr(), ldc, far: false, epilogue };
+        // SAFETY: the operands have been checked.
+        unsafe { multiply(isa, left, 0..split.panels, b, out) };
+    }
 }
 
 /// How a product is cut into tasks, one per thread: by columns where there are more of them than

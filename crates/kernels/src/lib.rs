@@ -18,6 +18,7 @@ pub mod conv;
 pub mod counting;
 pub mod depthwise;
 pub mod elementwise;
+pub mod fused;
 pub mod gemm;
 pub mod layer_norm;
 pub mod layout;

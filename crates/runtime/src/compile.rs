@@ -5,6 +5,7 @@ use edgecut_graph::{Graph, Node, Op, Shape, ValueId, checked_len, passes};
 use edgecut_kernels::Isa;
 use edgecut_kernels::arena::Span;
 
+use crate::fuse::fuse;
 use crate::lower::{Lowered, lower};
 use crate::memory::{Life, assign};
 use crate::plan::{Emitted, Place, Plan, Port, Slot};
@@ -43,6 +44,7 @@ pub fn compile(graph: &Graph, options: &CompileOptions) -> Result<Plan> {
 pub(crate) fn compile_fixed(mut graph: Graph, isa: Isa) -> Result<Plan> {
     rewrite(&mut graph)?;
     let mut lowered = lower(&graph)?;
+    fuse(&mut lowered);
     let (places, arena_bytes) = place(&mut lowered)?;
     let ports = |values: &[ValueId], slots: &[Slot]| {
         let pairs = values.iter().zip(slots);

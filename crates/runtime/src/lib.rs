@@ -36,6 +36,7 @@ mod by_type;
 #[cfg(feature = "compile")]
 mod compile;
 mod error;
+mod fuse;
 mod layout;
 #[cfg(feature = "compile")]
 mod lower;

@@ -16,7 +16,7 @@ use crate::step::{Check, Checked, Step};
 use crate::{MAX_ARENA_BYTES, layout};
 
 /// Index of a buffer or constant of a plan.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub(crate) struct Slot(pub u32);
 
 impl Slot {

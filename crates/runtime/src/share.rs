@@ -7,10 +7,10 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Weak};
 
-use edgecut_kernels::Blob;
 use edgecut_kernels::conv::ConvWeights;
+use edgecut_kernels::depthwise::DepthwiseWeights;
 use edgecut_kernels::gemm::PackedB;
-use edgecut_kernels::quant::{DepthwiseWeights, PackedWeights};
+use edgecut_kernels::quant::{self, PackedWeights};
 
 use crate::plan::Constant;
 
@@ -19,10 +19,10 @@ use crate::plan::Constant;
 pub(crate) struct SharedWeights {
     pub constants: Known<Constant>,
     pub convolutions: Known<ConvWeights>,
-    pub depthwise: Known<Blob<f32>>,
+    pub depthwise: Known<DepthwiseWeights>,
     pub matrices: Known<PackedB>,
     pub quant_convolutions: Known<Vec<PackedWeights>>,
-    pub quant_depthwise: Known<DepthwiseWeights>,
+    pub quant_depthwise: Known<quant::DepthwiseWeights>,
     pub quant_matrices: Known<PackedWeights>,
 }
 
@@ -55,13 +55,17 @@ mod tests {
     use crate::step::Step;
     use edgecut_graph::{Builder, Window};
     use edgecut_kernels::Pool;
+    use edgecut_kernels::fused::Op;
 
     /// Addresses of all weights and constants of a plan.
     fn addresses(model: &Model, batch: usize) -> Vec<usize> {
         let plan = model.plan(batch).unwrap();
         let weights = plan.steps.iter().filter_map(|step| match step {
             Step::Conv(step) => Some(Arc::as_ptr(&step.weights) as usize),
-            Step::Depthwise(step) => Some(Arc::as_ptr(&step.weights) as usize),
+            Step::Layers(step) => match &step.chain.layers()[0].op {
+                Op::Conv(weights) => Some(Arc::as_ptr(weights) as usize),
+                Op::Depthwise(weights) => Some(Arc::as_ptr(weights) as usize),
+            },
             Step::Linear(step) => Some(Arc::as_ptr(&step.weights) as usize),
             _ => None,
         });

@@ -71,6 +71,11 @@ impl ConvWeights {
         self.groups.iter().map(PackedB::bytes).sum()
     }
 
+    /// The matrix of each group.
+    pub(crate) fn groups(&self) -> &[PackedB] {
+        &self.groups
+    }
+
     pub(super) fn group(&self, group: usize) -> &PackedB {
         &self.groups[group]
     }

@@ -1,15 +1,16 @@
 //! Depthwise weights as the kernels read them.
 
-use crate::ConvShape;
 use crate::simd::LANES;
+use crate::{Blob, ConvShape};
+use serde::{Deserialize, Serialize};
 
 /// Depthwise weights in blocks of 16 channels, `[c / 16][kh * kw][16]`, filled up with zeros: the
 /// taps of a block are neighbours, read once per row of the output.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct DepthwiseWeights {
     taps: usize,
     channels: usize,
-    data: Vec<f32>,
+    data: Blob<f32>,
 }
 
 impl DepthwiseWeights {
@@ -29,7 +30,14 @@ impl DepthwiseWeights {
                 row[..len].copy_from_slice(&weights[tap * channels + first..][..len]);
             }
         }
-        DepthwiseWeights { taps, channels, data }
+        DepthwiseWeights { taps, channels, data: data.into() }
+    }
+
+    /// Whether these are weights of such a convolution.
+    pub fn fit(&self, shape: &ConvShape) -> bool {
+        let len = self.taps.checked_mul(self.channels.next_multiple_of(LANES));
+        (self.taps, self.channels) == (shape.kh * shape.kw, shape.cin)
+            && len == Some(self.data.len())
     }
 
     /// Products per output: `kh * kw`.
@@ -44,7 +52,7 @@ impl DepthwiseWeights {
 
     /// Bytes of the packed data.
     pub fn bytes(&self) -> usize {
-        size_of_val(&self.data[..])
+        self.data.bytes()
     }
 
     pub(super) fn view(&self) -> View<'_> {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use edgecut_kernels::conv::ConvWeights;
 use edgecut_kernels::gemm::{PackedB, gemm};
 use edgecut_kernels::matmul::matmul;
-use edgecut_kernels::{Activation, Blob, ConvShape, Epilogue, conv, depthwise};
+use edgecut_kernels::{Activation, Blob, ConvShape, Epilogue, conv};
 
 use crate::plan::Slot;
 use crate::step::Env;
@@ -79,38 +79,6 @@ impl Conv {
         let epilogue = self.tail.epilogue(env, self.shape.cout);
         let scratch = env.scratch(self.scratch_bytes(env.ctx.pool.threads()) / 4);
         conv::conv(env.ctx, &self.shape, x, &self.weights, y, scratch, &epilogue);
-    }
-}
-
-/// Depthwise convolution; weights are `[kh * kw, c]`.
-#[derive(Serialize, Deserialize)]
-pub(crate) struct Depthwise {
-    pub x: Slot,
-    pub y: Slot,
-    pub shape: ConvShape,
-    pub weights: Arc<Blob<f32>>,
-    pub tail: Tail,
-}
-
-impl Depthwise {
-    pub fn check(&self, c: &mut Check) -> Checked {
-        let s = &self.shape;
-        valid(s)?;
-        let fits = s.is_depthwise() && self.weights.len() == s.weight_len();
-        ensure(fits, || format!("the weights are not those of {s:?}"))?;
-        c.read::<f32>(self.x, s.in_len())?;
-        self.tail.check(c, s.out_pixels(), s.cout)?;
-        c.write::<f32>(self.y, s.out_len())
-    }
-
-    pub fn weight_bytes(&self) -> usize {
-        self.weights.bytes() + self.tail.bytes()
-    }
-
-    pub fn run<'a>(&'a self, env: &mut Env<'a>) {
-        let (x, y) = (env.read(self.x), env.write(self.y));
-        let epilogue = self.tail.epilogue(env, self.shape.cout);
-        depthwise::depthwise(env.ctx, &self.shape, x, &self.weights, y, &epilogue);
     }
 }
 

@@ -8,6 +8,7 @@ mod arrange;
 pub(crate) mod check;
 mod conv;
 mod elementwise;
+mod layers;
 mod lookup;
 mod pool;
 mod quantised;
@@ -25,8 +26,9 @@ use edgecut_kernels::arena::{Span, Views};
 
 pub(crate) use arrange::{Concat, Convert, Move};
 pub(crate) use check::{Check, Checked};
-pub(crate) use conv::{Conv, Depthwise, Linear, MatMul, Tail};
+pub(crate) use conv::{Conv, Linear, MatMul, Tail};
 pub(crate) use elementwise::{Broadcast, ChannelAffine, Elementwise, binary, unary};
+pub(crate) use layers::{Layers, Pixels};
 pub(crate) use lookup::Lookup;
 pub(crate) use pool::{GlobalAverage, Pool, PoolKind};
 pub(crate) use quantised::{
@@ -48,7 +50,7 @@ use crate::share::SharedWeights;
 #[derive(Serialize, Deserialize)]
 pub(crate) enum Step {
     Conv(Box<Conv>),
-    Depthwise(Box<Depthwise>),
+    Layers(Box<Layers>),
     Linear(Box<Linear>),
     QuantConv(Box<QuantConv>),
     QuantDepthwise(Box<QuantDepthwise>),
@@ -81,7 +83,7 @@ impl Step {
     pub fn check(&self, c: &mut Check) -> Checked {
         match self {
             Step::Conv(step) => step.check(c),
-            Step::Depthwise(step) => step.check(c),
+            Step::Layers(step) => step.check(c),
             Step::Linear(step) => step.check(c),
             Step::QuantConv(step) => step.check(c),
             Step::QuantDepthwise(step) => step.check(c),
@@ -114,7 +116,7 @@ impl Step {
     pub fn run<'a>(&'a self, env: &mut Env<'a>) -> Result<()> {
         match self {
             Step::Conv(step) => step.run(env),
-            Step::Depthwise(step) => step.run(env),
+            Step::Layers(step) => step.run(env),
             Step::Linear(step) => step.run(env),
             Step::QuantConv(step) => step.run(env),
             Step::QuantDepthwise(step) => step.run(env),
@@ -148,7 +150,7 @@ impl Step {
     pub fn weight_bytes(&self) -> usize {
         match self {
             Step::Conv(step) => step.weight_bytes(),
-            Step::Depthwise(step) => step.weight_bytes(),
+            Step::Layers(step) => step.weight_bytes(),
             Step::Linear(step) => step.weight_bytes(),
             Step::QuantConv(step) => step.weight_bytes(),
             Step::QuantDepthwise(step) => step.weight_bytes(),
@@ -173,7 +175,7 @@ impl Step {
         match self {
             Step::Conv(step) => known.convolutions.share(bytes, &mut step.weights),
             Step::ConvTranspose(step) => known.convolutions.share(bytes, &mut step.weights),
-            Step::Depthwise(step) => known.depthwise.share(bytes, &mut step.weights),
+            Step::Layers(step) => step.share_weights(known),
             Step::Linear(step) => known.matrices.share(bytes, &mut step.weights),
             Step::QuantConv(step) => known.quant_convolutions.share(bytes, &mut step.weights),
             Step::QuantDepthwise(step) => known.quant_depthwise.share(bytes, &mut step.weights),
@@ -186,6 +188,7 @@ impl Step {
     pub fn scratch_bytes(&self, threads: usize) -> usize {
         match self {
             Step::Conv(step) => step.scratch_bytes(threads),
+            Step::Layers(step) => step.scratch_bytes(threads),
             Step::QuantConv(step) => step.scratch_bytes(threads),
             Step::ConvTranspose(step) => step.scratch_bytes(threads),
             _ => 0,

@@ -1,0 +1,266 @@
+//! Computing a chain, band by band.
+
+use super::demand::{demand, nothing};
+use super::{Chain, Layer, MAX_ROWS, Op, Operand, Place};
+use crate::conv::ConvWeights;
+use crate::depthwise::{DepthwiseWeights, depthwise_rows};
+use crate::gemm::{PackedB, gemm, gemm_rows};
+use crate::pool::SharedMut;
+use crate::{Ctx, Epilogue, Isa};
+use std::ops::Range;
+
+/// A tensor outside of the chain: pixels of NHWC images, or planes of NCHW images where a layer
+/// reads them as such.
+#[derive(Debug)]
+pub enum Outer<'a> {
+    /// Read only. The pixels are `stride` floats apart.
+    Read(&'a [f32], usize),
+    /// Written only. The pixels are `stride` floats apart.
+    Write(&'a mut [f32], usize),
+}
+
+/// [`Outer`], shared by the threads.
+#[derive(Clone, Copy)]
+enum Shared<'a> {
+    None,
+    Read(&'a [f32], usize),
+    Write(SharedMut<'a, f32>, usize),
+}
+
+/// Computes all layers. `outers` are the tensors that operands name, `scratch` holds at least
+/// [`Chain::scratch_len`] floats.
+///
+/// # Panics
+/// If a tensor is smaller than a layer's shape says, or one that is read only is to be written.
+pub fn run(ctx: Ctx, chain: &Chain, outers: &mut [Outer], scratch: &mut [f32]) {
+    let mut shared = [Shared::None; super::MAX_OUTERS];
+    for (to, outer) in shared.iter_mut().zip(outers) {
+        *to = match outer {
+            Outer::Read(data, stride) => Shared::Read(data, *stride),
+            Outer::Write(data, stride) => Shared::Write(SharedMut::new(data), *stride),
+        };
+    }
+    let (images, rows, threads) = (chain.images(), chain.rows(), ctx.pool.threads());
+    if images == 0 || rows == 0 {
+        return;
+    }
+    if let [layer] = &chain.layers[..]
+        && layer.shape.is_pointwise()
+        && let Op::Conv(weights) = &layer.op
+        && let [weights] = weights.groups()
+    {
+        let rings = SharedMut::new(scratch);
+        product(ctx, &Memory { chain, image: 0, outers: &shared, rings, first: 0 }, layer, weights);
+        return;
+    }
+    let bands = if images >= threads { 1 } else { threads.div_ceil(images).min(rows) };
+    let rings_len = chain.rings_len();
+    let rings = SharedMut::new(&mut scratch[..chain.scratch_len(threads)]);
+    ctx.pool.for_each_worker(images * bands, &|worker, task| {
+        let (image, band) = (task / bands, task % bands);
+        let memory = Memory { chain, image, outers: &shared, rings, first: worker * rings_len };
+        compute(ctx.isa, &memory, rows * band / bands..rows * (band + 1) / bands);
+    });
+}
+
+/// What a band reads and writes.
+struct Memory<'a> {
+    chain: &'a Chain,
+    image: usize,
+    outers: &'a [Shared<'a>],
+    /// The rings of all workers.
+    rings: SharedMut<'a, f32>,
+    /// Where those of this worker begin.
+    first: usize,
+}
+
+impl<'a> Memory<'a> {
+    /// Where a row of a ring begins, and its length in floats.
+    fn ring_row(&self, ring: usize, y: usize) -> (usize, usize) {
+        let before = &self.chain.rings[..ring];
+        let start: usize = before.iter().map(|r| r.rows * r.row_floats()).sum();
+        let ring = &self.chain.rings[ring];
+        let len = ring.row_floats();
+        (self.first + start + y % ring.rows * len, len)
+    }
+
+    /// `rows` neighbouring rows from `y` on of an operand with `[height, width, channels]`, and the
+    /// floats between their pixels.
+    fn read(
+        &self,
+        operand: Operand,
+        y: usize,
+        rows: usize,
+        [height, width, channels]: [usize; 3],
+    ) -> (&'a [f32], usize) {
+        match operand.place {
+            Place::Ring(ring) => {
+                let stride = self.chain.rings[ring].channels;
+                let (start, _) = self.ring_row(ring, y);
+                let len = (rows * width - 1) * stride + channels;
+                // SAFETY: the worker alone uses its rings, and a layer never reads the ring that
+                // it writes (`Chain::check`).
+                (unsafe { self.rings.range(start + operand.channel, len) }, stride)
+            }
+            Place::Outer(outer) => {
+                let Shared::Read(data, stride) = self.outers[outer] else {
+                    panic!("tensor {outer} is read, but was not given to be read");
+                };
+                let start = (self.image * height + y) * width * stride + operand.channel;
+                (&data[start..start + (rows * width - 1) * stride + channels], stride)
+            }
+        }
+    }
+
+    /// As [`Memory::read`], to be written.
+    fn write(
+        &self,
+        operand: Operand,
+        y: usize,
+        rows: usize,
+        [height, width, channels]: [usize; 3],
+    ) -> (&'a mut [f32], usize) {
+        match operand.place {
+            Place::Ring(ring) => {
+                let stride = self.chain.rings[ring].channels;
+                let (start, _) = self.ring_row(ring, y);
+                let len = (rows * width - 1) * stride + channels;
+                // SAFETY: as in `read`.
+                (unsafe { self.rings.range(start + operand.channel, len) }, stride)
+            }
+            Place::Outer(outer) => {
+                let Shared::Write(data, stride) = self.outers[outer] else {
+                    panic!("tensor {outer} is written, but was not given to be written");
+                };
+                let start = (self.image * height + y) * width * stride + operand.channel;
+                let len = (rows * width - 1) * stride + channels;
+                // SAFETY: rows of the last layers belong to one band each.
+                (unsafe { data.range(start, len) }, stride)
+            }
+        }
+    }
+
+    /// How many of `count` rows from `y` on lie next to each other.
+    fn run_len(&self, operand: Operand, y: usize, count: usize) -> usize {
+        match operand.place {
+            Place::Ring(ring) => {
+                let rows = self.chain.rings[ring].rows;
+                count.min(rows - y % rows)
+            }
+            Place::Outer(_) => count,
+        }
+    }
+
+    /// What happens to the sums of rows `y..y + rows` of a layer.
+    fn epilogue(&self, layer: &'a Layer, y: usize, rows: usize) -> Epilogue<'a> {
+        let s = &layer.shape;
+        let other = |operand| self.read(operand, y, rows, [s.oh, s.ow, s.cout]);
+        Epilogue {
+            bias: layer.bias.as_deref(),
+            residual: layer.residual.map(other),
+            activation: layer.activation,
+            accumulate: false,
+            interleave: layer.interleave.map(other),
+        }
+    }
+}
+
+/// Rows `band` of the last layers of one image.
+fn compute(isa: Isa, memory: &Memory, band: Range<usize>) {
+    let chain = memory.chain;
+    let mut done = nothing();
+    for first in band.clone().step_by(chain.step) {
+        let needs = demand(chain, first..(first + chain.step).min(band.end));
+        for (index, layer) in chain.layers.iter().enumerate() {
+            let need = needs[index].clone();
+            produce(isa, memory, layer, need.start.max(done[index].end)..need.end);
+            done[index].end = done[index].end.max(need.end);
+        }
+    }
+}
+
+/// A pointwise convolution on its own: one product over the pixels of all images, which has more
+/// ways to be shared out than rows.
+fn product(ctx: Ctx, memory: &Memory, layer: &Layer, weights: &PackedB) {
+    let (s, rows) = (&layer.shape, layer.shape.n * layer.shape.oh);
+    let (x, x_stride) = memory.read(layer.x, 0, rows, [rows, s.w, s.cin]);
+    let (out, out_stride) = memory.write(layer.y, 0, rows, [rows, s.ow, layer.written()]);
+    let epilogue = memory.epilogue(layer, 0, rows);
+    gemm(ctx, rows * s.ow, x, x_stride, weights, out, out_stride, &epilogue);
+}
+
+/// Rows of one layer.
+fn produce(isa: Isa, memory: &Memory, layer: &Layer, rows: Range<usize>) {
+    let mut y = rows.start;
+    while y < rows.end {
+        y += match &layer.op {
+            Op::Conv(weights) => pointwise(isa, memory, layer, weights, y, rows.end),
+            Op::Depthwise(weights) => depthwise(isa, memory, layer, weights, y, rows.end),
+        };
+    }
+}
+
+/// As many rows of a pointwise convolution as lie next to each other; returns how many.
+fn pointwise(
+    isa: Isa,
+    memory: &Memory,
+    layer: &Layer,
+    weights: &ConvWeights,
+    y: usize,
+    end: usize,
+) -> usize {
+    let s = &layer.shape;
+    let operands = [Some(layer.x), Some(layer.y), layer.residual, layer.interleave];
+    let rows = operands.into_iter().flatten().fold(end - y, |n, o| memory.run_len(o, y, n));
+    let (x, x_stride) = memory.read(layer.x, y, rows, [s.h, s.w, s.cin]);
+    let (out, out_stride) = memory.write(layer.y, y, rows, [s.oh, s.ow, layer.written()]);
+    let epilogue = memory.epilogue(layer, y, rows);
+    for (group, weights) in weights.groups().iter().enumerate() {
+        let (x, column) = (&x[group * s.cin_per_group()..], group * s.cout_per_group());
+        let epilogue = epilogue.columns_from(column);
+        let out = &mut out[epilogue.width(column)..];
+        gemm_rows(isa, rows * s.ow, x, x_stride, weights, out, out_stride, &epilogue);
+    }
+    rows
+}
+
+/// One or more rows of a depthwise convolution; returns how many.
+fn depthwise(
+    isa: Isa,
+    memory: &Memory,
+    layer: &Layer,
+    weights: &DepthwiseWeights,
+    y: usize,
+    end: usize,
+) -> usize {
+    let s = &layer.shape;
+    let rows = if s.dh == 1 { (end - y).min(2) } else { 1 };
+    let mut slices = [&[][..]; MAX_ROWS];
+    let count = s.kh + (rows - 1) * s.sh;
+    let x_stride = gather(memory, layer, y, &mut slices[..count]);
+    let size = [s.oh, s.ow, layer.written()];
+    let mut out_stride = 0;
+    let mut outs: [&mut [f32]; 2] = std::array::from_fn(|_| &mut [][..]);
+    for (i, out) in outs[..rows].iter_mut().enumerate() {
+        (*out, out_stride) = memory.write(layer.y, y + i, 1, size);
+    }
+    let epilogues: [Epilogue; 2] =
+        std::array::from_fn(|i| memory.epilogue(layer, (y + i).min(end - 1), 1));
+    let (slices, outs, epilogues) = (&slices[..count], &mut outs[..rows], &epilogues[..rows]);
+    depthwise_rows(isa, s, slices, x_stride, weights, outs, out_stride, epilogues);
+    rows
+}
+
+/// The input row that each kernel row of output row `y` meets, empty in the padding; returns the
+/// floats between pixels. More slices than kernel rows are those of the next output rows.
+fn gather<'a>(memory: &Memory<'a>, layer: &Layer, y: usize, slices: &mut [&'a [f32]]) -> usize {
+    let s = &layer.shape;
+    let mut stride = s.cin;
+    for (ky, slice) in slices.iter_mut().enumerate() {
+        let row = (y * s.sh + ky * s.dh).checked_sub(s.pt).filter(|&row| row < s.h);
+        if let Some(row) = row {
+            (*slice, stride) = memory.read(layer.x, row, 1, [s.h, s.w, s.cin]);
+        }
+    }
+    stride
+}

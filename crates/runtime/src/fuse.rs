@@ -1,0 +1,185 @@
+//! Joining neighbouring layers into chains that keep their intermediate rows in the caches.
+//!
+//! Every float convolution and pooling is lowered to a chain of one layer. Here a run of them grows
+//! as long as each reads what the run makes, the layers that end it have equal heights, and the
+//! tensor that is saved is worth it. A tensor that nobody outside of the run reads becomes a ring of
+//! rows and takes no place in the arena.
+
+use std::collections::{BTreeMap, HashMap};
+
+use edgecut_kernels::fused::{Chain, Layer, MAX_LAYERS, MAX_OUTERS, Operand, Place};
+
+use crate::lower::Lowered;
+use crate::plan::{Emitted, Slot, StepInfo};
+use crate::step::{Layers, Pixels, Step};
+
+/// A tensor smaller than this stays in the second-level cache from one step to the next anyway.
+const WORTHWHILE_BYTES: usize = 128 * 1024;
+
+/// Lower maps than this are not cut into bands: the rows that two threads both compute, and the
+/// weights that both read, would cost more than is saved.
+const LOWEST_MAP: usize = 28;
+
+/// Pixels of the last layer that are computed at a time: enough for full register tiles.
+const STEP_PIXELS: usize = 56;
+
+/// Joins the steps of `lowered` where that saves memory traffic.
+pub(crate) fn fuse(lowered: &mut Lowered) {
+    let readers = readers(lowered);
+    let steps = std::mem::take(&mut lowered.steps);
+    let mut pending: Vec<Emitted> = vec![];
+    let mut fused = vec![];
+    let mut rest = steps.into_iter().peekable();
+    while let Some(step) = rest.next() {
+        pending.push(step);
+        // The longest run from here on, then what is left of the look-ahead goes on.
+        while let Some(next) = rest.peek()
+            && pending.len() < MAX_LAYERS
+            && extends(lowered, &pending, next)
+        {
+            pending.extend(rest.next());
+        }
+        while !pending.is_empty() {
+            let (count, group) = (1..=pending.len())
+                .rev()
+                .find_map(|count| Some((count, Group::new(lowered, &readers, &pending[..count])?)))
+                .unwrap_or((1, Group::default()));
+            let run: Vec<Emitted> = pending.drain(..count).collect();
+            fused.extend(if count == 1 { run } else { vec![group.join(run)] });
+        }
+    }
+    lowered.steps = fused;
+}
+
+/// For each slot the number of steps that read it.
+fn readers(lowered: &Lowered) -> HashMap<Slot, usize> {
+    let mut readers = HashMap::new();
+    for step in &lowered.steps {
+        for (i, &slot) in step.reads.iter().enumerate() {
+            if !step.reads[..i].contains(&slot) {
+                *readers.entry(slot).or_insert(0) += 1;
+            }
+        }
+    }
+    readers
+}
+
+fn layers(step: &Emitted) -> Option<&Layers> {
+    match &step.step {
+        Step::Layers(layers) => Some(layers),
+        _ => None,
+    }
+}
+
+/// Whether `next` reads a large enough tensor that the run makes, on a large enough map.
+fn extends(lowered: &Lowered, run: &[Emitted], next: &Emitted) -> bool {
+    let Some(layers) = layers(next).filter(|_| run.iter().all(|s| layers(s).is_some())) else {
+        return false;
+    };
+    let shape = &layers.chain.layers()[0].shape;
+    let made = |slot: &&Slot| run.iter().any(|step| step.writes.contains(slot));
+    let joins = next.reads.iter().filter(made).any(|slot| {
+        let buffer = &lowered.buffers[slot.index()];
+        !buffer.pinned && buffer.bytes >= WORTHWHILE_BYTES
+    });
+    let sibling = run.iter().any(|step| step.writes == next.writes || step.reads == next.reads);
+    shape.h >= LOWEST_MAP && (joins || sibling)
+}
+
+/// How the tensors of a run of steps become the rings and outer tensors of one chain.
+#[derive(Default)]
+struct Group {
+    /// Slots that nobody outside of the run reads, with their ring.
+    rings: BTreeMap<Slot, usize>,
+    sizes: Vec<[usize; 2]>,
+    outers: Vec<Pixels>,
+    step: usize,
+}
+
+impl Group {
+    /// `None` where the steps do not make a chain.
+    fn new(lowered: &Lowered, readers: &HashMap<Slot, usize>, run: &[Emitted]) -> Option<Group> {
+        let mut group = Group::default();
+        let last = layers(run.last()?)?.chain.layers().last()?.shape;
+        group.step = (STEP_PIXELS.div_ceil(last.ow.max(1))).max(2);
+        for step in run {
+            for &slot in &step.writes {
+                let inside = run.iter().filter(|s| s.reads.contains(&slot)).count();
+                let all = readers.get(&slot).copied().unwrap_or(0);
+                let kept = lowered.buffers[slot.index()].pinned || all > inside;
+                if kept && inside > 0 {
+                    return None;
+                }
+                let layer = layers(step)?.chain.layers().first()?;
+                if kept || inside == 0 {
+                    (layer.shape.oh == last.oh && layer.shape.n == last.n).then_some(())?;
+                } else if !group.rings.contains_key(&slot) {
+                    let pixels = layers(step)?.outers.iter().find(|p| p.slot == slot)?;
+                    group.rings.insert(slot, group.sizes.len());
+                    group.sizes.push([layer.shape.ow, pixels.stride]);
+                }
+            }
+        }
+        let pixels = run.iter().filter_map(layers).flat_map(|l| &l.outers);
+        for &pixels in pixels.filter(|p| !group.rings.contains_key(&p.slot)) {
+            if !group.outers.contains(&pixels) {
+                group.outers.push(pixels);
+            }
+        }
+        (group.outers.len() <= MAX_OUTERS).then_some(group)
+    }
+
+    /// One step in place of all.
+    fn join(self, run: Vec<Emitted>) -> Emitted {
+        let info = joined_info(&run);
+        let keeps = |slot: &Slot| !self.rings.contains_key(slot);
+        let mut slots = [vec![], vec![]];
+        let mut layers = vec![];
+        for step in run {
+            for (to, from) in slots.iter_mut().zip([&step.reads, &step.writes]) {
+                to.extend(from.iter().copied().filter(keeps));
+                to.sort();
+                to.dedup();
+            }
+            let Step::Layers(step) = step.step else { unreachable!("all steps have layers") };
+            let outers = step.outers;
+            layers.extend(step.chain.into_layers().into_iter().map(|l| self.moved(l, &outers)));
+        }
+        let [reads, writes] = slots;
+        let chain = Chain::new(layers, &self.sizes, self.step);
+        let step = Step::Layers(Box::new(Layers { chain, outers: self.outers }));
+        Emitted { step, info, reads, writes, in_place: None }
+    }
+
+    /// The layer with its operands where the chain has them.
+    fn moved(&self, mut layer: Layer, outers: &[Pixels]) -> Layer {
+        let place = |operand: &mut Operand| {
+            let Place::Outer(index) = operand.place else { unreachable!("one layer has no rings") };
+            let pixels = outers[index];
+            operand.place = match self.rings.get(&pixels.slot) {
+                Some(&ring) => Place::Ring(ring),
+                None => {
+                    let outer = self.outers.iter().position(|p| *p == pixels);
+                    Place::Outer(outer.expect("every other tensor is an outer one"))
+                }
+            };
+        };
+        place(&mut layer.x);
+        place(&mut layer.y);
+        layer.residual.iter_mut().for_each(place);
+        layer.interleave.iter_mut().for_each(place);
+        layer
+    }
+}
+
+/// The report's line for a chain. Bytes are those of the tensors that remain, and the weights.
+fn joined_info(run: &[Emitted]) -> StepInfo {
+    let (first, last) = (&run[0].info, &run[run.len() - 1].info);
+    StepInfo {
+        name: format!("{} .. {}", first.name, last.name),
+        kind: "chain".into(),
+        shape: last.shape.clone(),
+        macs: run.iter().map(|step| step.info.macs).sum(),
+        bytes: run.iter().map(|step| step.info.bytes).sum(),
+    }
+}
