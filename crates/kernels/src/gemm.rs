@@ -19,19 +19,18 @@ pub(crate) mod tile;
 pub(crate) use at_b::sum_partials;
 pub use at_b::{gemm_at_b, gemm_at_b_scratch_len};
 pub use pack::PackedB;
-pub(crate) use tile::{Ahead, Run};
+pub(crate) use tile::{Ahead, Left, Out, Run, multiply, part};
 
 use crate::pool::SharedMut;
 use crate::{Ctx, Epilogue, Isa};
 use std::ops::Range;
-use tile::{Left, Out, multiply};
 
 /// Floats of A and C in a block of rows, which is walked once per panel of B: half a second-level
 /// cache.
 const BLOCK: usize = 128 * 1024;
 
 /// Floats of B that stay in the second-level cache while all rows pass.
-const RESIDENT: usize = 64 * 1024;
+pub(crate) const RESIDENT: usize = 64 * 1024;
 
 /// Floats of C from which on it leaves the second-level cache before somebody reads it.
 const FAR: usize = 256 * 1024;
@@ -54,33 +53,21 @@ pub fn gemm(
     ldc: usize,
     epilogue: &Epilogue,
 ) {
-    let (k, n) = (b.k(), b.n());
-    if m == 0 || n == 0 {
+    if m == 0 || b.n() == 0 {
         return;
     }
-    let width = epilogue.width(n);
-    assert!(lda >= k && ldc >= width, "rows overlap: lda {lda} < k {k} or ldc {ldc} < n {width}");
-    assert!(a.len() >= (m - 1) * lda + k, "A has {} floats for {m} rows of {lda}", a.len());
-    assert!(c.len() >= (m - 1) * ldc + width, "C has {} floats for {m} rows of {ldc}", c.len());
-    epilogue.check(m, n);
+    check(m, a, lda, b, c, ldc, epilogue);
+    let split = Split::new(ctx.pool.threads(), m, b.k(), b.n());
     let c = SharedMut::new(c);
-    let split = Split::new(ctx.pool.threads(), m, k, n);
-    let far = m * n > FAR;
     ctx.pool.for_each(split.tasks, &|task| {
         let (rows, panels) = split.part(task);
-        for block in tile::heights(rows.len(), split.block) {
-            let first = rows.start + block.start;
-            let runs = [Run { at: a[first * lda..].as_ptr(), len: k, skip: 0 }, Run::END];
-            let left = Left { runs: &runs[usize::from(k == 0)..], lda, rows: block.len() };
-            let epilogue = &epilogue.rows_from(first);
-            let out = Out { at: c.at(first * ldc), ldc, far, epilogue };
-            // SAFETY: the operands have been checked, and no other task has these rows and panels.
-            unsafe { multiply(ctx.isa, left, panels.clone(), b, out) };
-        }
+        let out = Out { at: c.at(0), ldc, far: split.far, epilogue };
+        // SAFETY: the operands have been checked, and no other task has these rows and panels.
+        unsafe { pass(ctx.isa, rows, split.block, panels, a, lda, b, out) };
     });
 }
 
-/// [`gemm`] on the calling thread.
+/// [`gemm`] on the calling thread, with a result that stays in the caches.
 ///
 /// # Panics
 /// If a slice is shorter than its matrix.
@@ -94,23 +81,56 @@ pub(crate) fn gemm_rows(
     ldc: usize,
     epilogue: &Epilogue,
 ) {
-    let (k, n) = (b.k(), b.n());
-    if m == 0 || n == 0 {
+    if m == 0 || b.n() == 0 {
         return;
     }
-    let width = epilogue.width(n);
-    assert!(lda >= k && ldc >= width, "rows overlap: lda {lda} < k {k} or ldc {ldc} < {width}");
+    check(m, a, lda, b, c, ldc, epilogue);
+    let block = Split::new(1, m, b.k(), b.n()).block;
+    let out = Out { at: c.as_mut_ptr(), ldc, far: false, epilogue };
+    // SAFETY: the operands have been checked.
+    unsafe { pass(isa, 0..m, block, 0..b.panels(), a, lda, b, out) };
+}
+
+fn check(
+    m: usize,
+    a: &[f32],
+    lda: usize,
+    b: &PackedB,
+    c: &[f32],
+    ldc: usize,
+    epilogue: &Epilogue,
+) {
+    let (k, width) = (b.k(), epilogue.width(b.n()));
+    assert!(lda >= k && ldc >= width, "rows overlap: lda {lda} < k {k} or ldc {ldc} < n {width}");
     assert!(a.len() >= (m - 1) * lda + k, "A has {} floats for {m} rows of {lda}", a.len());
     assert!(c.len() >= (m - 1) * ldc + width, "C has {} floats for {m} rows of {ldc}", c.len());
-    epilogue.check(m, n);
-    let split = Split::new(1, m, k, n);
-    for block in tile::heights(m, split.block) {
-        let runs = [Run { at: a[block.start * lda..].as_ptr(), len: k, skip: 0 }, Run::END];
-        let left = Left { runs: &runs[usize::from(k == 0)..], lda, rows: block.len() };
-        let epilogue = &epilogue.rows_from(block.start);
-        let out = Out { at: c[block.start * ldc..].as_mut_ptr(), ldc, far: false, epilogue };
-        // SAFETY: the operands have been checked.
-        unsafe { multiply(isa, left, 0..split.panels, b, out) };
+    epilogue.check(m, b.n());
+}
+
+/// Rows `rows` in blocks of at most `block` times the panels `panels`.
+///
+/// # Safety
+/// The matrices, of which `out` is the whole result, must have passed [`check`], and nobody else may
+/// use these rows and panels of the result.
+unsafe fn pass(
+    isa: Isa,
+    rows: Range<usize>,
+    block: usize,
+    panels: Range<usize>,
+    a: &[f32],
+    lda: usize,
+    b: &PackedB,
+    out: Out,
+) {
+    for block in tile::heights(rows.len(), block) {
+        let first = rows.start + block.start;
+        let run = Run { at: a[first * lda..].as_ptr(), len: b.k(), skip: 0 };
+        let runs = &[run, Run::END][usize::from(b.k() == 0)..];
+        let left = Left { runs, lda, rows: block.len(), turn: (0, 1) };
+        let epilogue = &out.epilogue.rows_from(first);
+        let out = Out { at: out.at.wrapping_add(first * out.ldc), epilogue, ..out };
+        // SAFETY: by contract.
+        unsafe { multiply(isa, left, panels.clone(), b, out) };
     }
 }
 
@@ -124,6 +144,8 @@ struct Split {
     panels: usize,
     /// Most rows of a block.
     block: usize,
+    /// The result leaves the caches.
+    far: bool,
 }
 
 impl Split {
@@ -133,7 +155,7 @@ impl Split {
         let most = if by_columns { panels } else { m };
         let tasks = threads.min(most).min((m * k * n / TASK).max(1));
         let block = if k * n <= RESIDENT { 14 } else { (BLOCK / (k + n)).max(14) };
-        Split { tasks, by_columns, m, panels, block }
+        Split { tasks, by_columns, m, panels, block, far: m * n > FAR }
     }
 
     fn part(&self, task: usize) -> (Range<usize>, Range<usize>) {

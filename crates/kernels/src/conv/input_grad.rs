@@ -1,7 +1,7 @@
 //! The gradient of a convolution's input.
 
 use super::im2col::col2im;
-use super::{ConvShape, ConvWeights, block_pixels, conv, conv_scratch_len};
+use super::{ConvShape, ConvWeights, conv, conv_scratch_len};
 use crate::gemm::gemm;
 use crate::pool::SharedMut;
 use crate::{Ctx, Epilogue};
@@ -33,9 +33,12 @@ pub fn conv_backward_input_scratch_len(shape: &ConvShape, threads: usize) -> usi
     }
 }
 
+/// Floats of the rows that are multiplied at a time: half of a second-level cache.
+const BLOCK: usize = 64 * 1024;
+
 /// Output pixels that are multiplied at a time.
 fn block_len(shape: &ConvShape) -> usize {
-    block_pixels(shape.k()).min(shape.oh * shape.ow)
+    (BLOCK / shape.k().max(1)).clamp(24, 4096).min(shape.oh * shape.ow)
 }
 
 /// `dx[n, h, w, cin]` from `dy[n, oh, ow, cout]`, added to the old content if `accumulate`, with

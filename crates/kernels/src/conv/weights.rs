@@ -3,12 +3,16 @@
 use serde::{Deserialize, Serialize};
 
 use super::ConvShape;
+use super::rows::planar;
+use super::runs::ChannelRuns;
 use crate::gemm::PackedB;
 
 /// One packed matrix per group; buffers are kept when weights are packed again.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct ConvWeights {
     groups: Vec<PackedB>,
+    /// Groups of the shuffle that the input has yet to go through, if above 1.
+    shuffle: usize,
 }
 
 impl ConvWeights {
@@ -25,9 +29,47 @@ impl ConvWeights {
     /// If `weights` has another size than the shape says.
     pub fn repack(&mut self, shape: &ConvShape, weights: &[f32]) {
         let n = shape.cout_per_group();
+        self.shuffle = 1;
         self.each_group(shape, weights, |packed, group| {
             packed.repack_rows(shape.k(), n, weights, 1, |i| i * shape.cout + group * n);
         });
+    }
+
+    /// Packs the weights of a convolution behind a channel shuffle (a transposition of `[shuffle,
+    /// cin / shuffle]` channels) for an input that has not been shuffled: each group reads its
+    /// channels where they are, so the shuffle costs nothing.
+    ///
+    /// # Panics
+    /// If `weights` has another size than the shape says, or the channels are not a multiple of
+    /// `shuffle`.
+    pub fn pack_shuffled(shape: &ConvShape, weights: &[f32], shuffle: usize) -> ConvWeights {
+        assert!(shape.cin.is_multiple_of(shuffle.max(1)), "a shuffle of {shuffle} and {shape:?}");
+        let mut packed = ConvWeights { shuffle, ..ConvWeights::default() };
+        let (k, n) = (shape.cin_per_group(), shape.cout_per_group());
+        packed.each_group(shape, weights, |packed, group| {
+            let order: Vec<usize> = ChannelRuns::new(shape, group, shuffle).shuffled().collect();
+            packed.repack_rows(shape.k(), n, weights, 1, |i| {
+                (i / k * k + order[i % k]) * shape.cout + group * n
+            });
+        });
+        packed
+    }
+
+    /// Packs the weights of a first convolution for [`planar_conv_row`](super::planar_conv_row).
+    ///
+    /// # Panics
+    /// If `weights` has another size than the shape says, or the shape has groups.
+    pub fn pack_planar(shape: &ConvShape, weights: &[f32]) -> ConvWeights {
+        let planes = planar(shape);
+        let mut packed = ConvWeights::default();
+        let taps = shape.kh * shape.kw;
+        packed.each_group(&planes, weights, |packed, _| {
+            // Rows are [c, ky, kx] instead of [ky, kx, c].
+            packed.repack_rows(planes.k(), shape.cout, weights, 1, |i| {
+                (i % taps * shape.cin + i / taps) * shape.cout
+            });
+        });
+        packed
     }
 
     /// Packs the same weights for [`conv_backward_input`](super::conv_backward_input): rows and
@@ -74,6 +116,10 @@ impl ConvWeights {
     /// The matrix of each group.
     pub(crate) fn groups(&self) -> &[PackedB] {
         &self.groups
+    }
+
+    pub(super) fn shuffle(&self) -> usize {
+        self.shuffle.max(1)
     }
 
     pub(super) fn group(&self, group: usize) -> &PackedB {

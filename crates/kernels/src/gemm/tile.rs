@@ -44,6 +44,9 @@ pub(crate) struct Left<'a> {
     /// Floats between rows.
     pub lda: usize,
     pub rows: usize,
+    /// These rows are part i of n that pass a panel one after the other: they fetch that part of the
+    /// next panel.
+    pub turn: (usize, usize),
 }
 
 /// Rows of the result.
@@ -86,9 +89,8 @@ pub(crate) unsafe fn multiply(isa: Isa, left: Left, panels: Range<usize>, b: &Pa
 simd_fn! {
     /// [`multiply`], from where alone it is called.
     fn multiply_panels(s: Simd, left: Left<'_>, panels: Range<usize>, b: &PackedB, out: Out<'_>) {
-        let last = panels.end;
         for p in panels {
-            panel(s, left, p, b, (p + 1).min(last - 1), out);
+            panel(s, left, p, b, (p + 1).min(b.panels() - 1), out);
         }
     }
 }
@@ -102,8 +104,11 @@ fn panel<S: Simd>(s: S, left: Left, p: usize, b: &PackedB, next: usize, out: Out
     // Rows 4096 bytes apart share a set of the first-level cache, which holds 8 to 12 lines.
     let most = if left.lda.is_multiple_of(1024) { S::HEIGHT.min(8) } else { S::HEIGHT };
     // Bytes of a row of the next panel, shared out over the tiles. The last panel looks at itself.
-    let step = b.panel_width(next) * size_of::<f32>() / rows.div_ceil(most);
-    let mut ahead = Ahead { at: b.panel(next).as_ptr(), step: if next == p { 0 } else { step } };
+    let (turn, turns) = left.turn;
+    let step = b.panel_width(next) * size_of::<f32>() / (rows.div_ceil(most) * turns);
+    let start = b.panel(next).len() / turns * turn;
+    let at = b.panel(next).as_ptr().wrapping_add(start);
+    let mut ahead = Ahead { at, step: if next == p { 0 } else { step } };
     for half in 0..if S::WIDE { 1 } else { width / LANES } {
         let first = columns.start + half * LANES;
         let end = if S::WIDE { columns.end } else { columns.end.min(first + LANES) };
