@@ -103,6 +103,15 @@ pub struct Epilogue<'a> {
     pub interleave: Option<(&'a [f32], usize)>,
 }
 
+/// The epilogues of most layers, which a kernel may have a loop for. A matrix comes with its stride.
+#[derive(Clone, Copy)]
+pub(crate) enum Usual<'a> {
+    Clamp((f32, f32)),
+    HardSwish,
+    Residual((&'a [f32], usize), (f32, f32)),
+    Interleave((&'a [f32], usize), (f32, f32)),
+}
+
 impl<'a> Epilogue<'a> {
     /// Only an activation.
     pub fn activated(activation: Activation) -> Epilogue<'a> {
@@ -124,14 +133,21 @@ impl<'a> Epilogue<'a> {
         columns * self.step()
     }
 
-    /// The limits of the result, if nothing else happens to the sum but the bias.
-    pub(crate) fn limits(&self) -> Option<(f32, f32)> {
-        let plain = self.residual.is_none() && self.interleave.is_none() && !self.accumulate;
-        match self.activation {
-            Activation::None if plain => Some((f32::NEG_INFINITY, f32::INFINITY)),
-            Activation::Clamp(lo, hi) if plain => Some((lo, hi)),
+    /// What the epilogue does besides the bias, if that is one of the common cases.
+    pub(crate) fn usual(&self) -> Option<Usual<'a>> {
+        let limits = match self.activation {
+            Activation::None => Some((f32::NEG_INFINITY, f32::INFINITY)),
+            Activation::Clamp(lo, hi) => Some((lo, hi)),
             _ => None,
-        }
+        };
+        Some(match (limits, self.residual, self.interleave) {
+            _ if self.accumulate => return None,
+            (Some(limits), None, None) => Usual::Clamp(limits),
+            (Some(limits), Some(residual), None) => Usual::Residual(residual, limits),
+            (Some(limits), None, Some(even)) => Usual::Interleave(even, limits),
+            (None, None, None) if self.activation == Activation::HardSwish => Usual::HardSwish,
+            _ => return None,
+        })
     }
 
     /// The part that concerns the results from `column` on.

@@ -91,15 +91,7 @@ pub(crate) fn gemm_rows(
     unsafe { pass(isa, 0..m, block, 0..b.panels(), a, lda, b, out) };
 }
 
-fn check(
-    m: usize,
-    a: &[f32],
-    lda: usize,
-    b: &PackedB,
-    c: &[f32],
-    ldc: usize,
-    epilogue: &Epilogue,
-) {
+fn check(m: usize, a: &[f32], lda: usize, b: &PackedB, c: &[f32], ldc: usize, epilogue: &Epilogue) {
     let (k, width) = (b.k(), epilogue.width(b.n()));
     assert!(lda >= k && ldc >= width, "rows overlap: lda {lda} < k {k} or ldc {ldc} < n {width}");
     assert!(a.len() >= (m - 1) * lda + k, "A has {} floats for {m} rows of {lda}", a.len());

@@ -209,19 +209,30 @@ impl Row<'_> {
             }
             copy[..before * k].fill(0.0);
             copy[end * k..].fill(0.0);
-            for column in before..end {
-                let x = &self.rows[ky][(start + column - shape.pl) * self.x_stride..];
-                let mut to = &mut copy[column * k..][..k];
-                for (channel, len) in self.channels.each() {
-                    let (now, rest) = to.split_at_mut(len);
-                    now.copy_from_slice(&x[channel..channel + len]);
-                    to = rest;
-                }
+            let to = &mut copy[before * k..end * k];
+            let column = if to.is_empty() { 0 } else { start + before - shape.pl };
+            let x = &self.rows[ky][column * self.x_stride..];
+            if self.channels.whole && self.x_stride == k {
+                to.copy_from_slice(&x[..to.len()]);
+            } else {
+                self.copy_pixels(x, to);
             }
             let first_row = ky * shape.kw * k;
             runs.push_taps(&packed, &all, copy.as_ptr(), k, 0..shape.kw, first_row);
         }
         shape.sw * k
+    }
+
+    /// Copies the channels of the group from pixels at `x`.
+    fn copy_pixels(&self, x: &[f32], to: &mut [f32]) {
+        let k = self.shape.cin_per_group();
+        for (i, mut to) in to.chunks_exact_mut(k).enumerate() {
+            for (channel, len) in self.channels.each() {
+                let (now, rest) = to.split_at_mut(len);
+                now.copy_from_slice(&x[i * self.x_stride + channel..][..len]);
+                to = rest;
+            }
+        }
     }
 
     /// One pixel with the taps that it has, where a copy would be too large.

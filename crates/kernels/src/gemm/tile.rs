@@ -7,8 +7,10 @@
 //! convolution, whose inputs need not be copied anywhere.
 
 use super::PackedB;
+use crate::epilogue::Usual;
 use crate::simd::{LANES, Part, Simd, prefetch_at, simd_fn};
-use crate::{Epilogue, Isa};
+use crate::{Activation, Epilogue, Isa};
+use std::mem::MaybeUninit;
 use std::ops::Range;
 
 /// Neighbouring floats of the left operand, which meet neighbouring rows of the right one.
@@ -160,6 +162,24 @@ impl Tile<'_> {
     }
 }
 
+/// A loop over the vectors of a tile, unrolled here because the sums must not be in memory, where the
+/// compiler puts them if it does not unroll a single one.
+macro_rules! each_vector {
+    ($rows:ident, $vectors:ident, |$r:ident, $v:ident| $body:expr) => {
+        each_vector!($rows, $vectors, |$r, $v| $body; 0 1 2 3 4 5 6 7 8 9 10 11 12 13)
+    };
+    ($rows:ident, $vectors:ident, |$r:ident, $v:ident| $body:expr; $($row:literal)*) => {
+        $(if $row < $rows {
+            let ($r, $v) = ($row, 0);
+            $body;
+            if $vectors == 2 {
+                let $v = 1;
+                $body;
+            }
+        })*
+    };
+}
+
 /// `R` rows and `NV` vectors of a tile.
 struct Rows<'a, const R: usize, const NV: usize>(&'a Tile<'a>);
 
@@ -169,16 +189,12 @@ impl<const R: usize, const NV: usize> Part for Rows<'_, R, NV> {
         let tile = self.0;
         let epilogue = tile.out.epilogue;
         let columns = tile.columns.len();
-        let masks: [S::Mask; NV] =
-            std::array::from_fn(|v| s.first(columns.saturating_sub(v * LANES)));
-        let mut acc = [[s.splat(0.0); NV]; R];
-        for v in 0..NV {
-            // SAFETY: the mask ends with the columns, of which each has a bias.
-            let x = unsafe { epilogue.start(s, tile.columns.start + v * LANES, masks[v]) };
-            for row in &mut acc {
-                row[v] = x;
-            }
-        }
+        // SAFETY: the mask ends with the columns, of which each has a bias.
+        let start: [S::V; NV] = std::array::from_fn(|v| unsafe {
+            let mask = s.first(columns.saturating_sub(v * LANES));
+            epilogue.start(s, tile.columns.start + v * LANES, mask)
+        });
+        let mut acc = [start; R];
         let Out { at, ldc, far, .. } = tile.out;
         if far {
             let next = at.wrapping_add((tile.first_row + R) * ldc + tile.columns.start);
@@ -194,52 +210,104 @@ impl<const R: usize, const NV: usize> Part for Rows<'_, R, NV> {
                 s.accumulate(&mut acc, tile.left.runs, offset, tile.left.lda, b, tile.ahead);
             }
         }
-        match epilogue.limits() {
-            Some((lo, hi)) => {
-                let (lo, hi) = (s.splat(lo), s.splat(hi));
-                let at = at.wrapping_add(tile.first_row * ldc + tile.columns.start);
-                for r in 0..R {
-                    for v in 0..NV {
-                        let out = at.wrapping_add(r * ldc + v * LANES);
-                        // SAFETY: the mask ends with the columns.
-                        unsafe { s.store_first(out, s.clamp(acc[r][v], lo, hi), masks[v]) };
-                    }
-                }
+        // In registers where all lanes are columns, and each case on its own: tests for each vector
+        // would take longer than all else that happens to it.
+        let column = tile.columns.start;
+        let at = at.wrapping_add(tile.first_row * ldc + epilogue.width(column));
+        let limit = |(lo, hi): (f32, f32)| (s.splat(lo), s.splat(hi));
+        let part = |(x, stride): (&[f32], usize)| {
+            (x.as_ptr().wrapping_add(tile.first_row * stride + column), stride)
+        };
+        // SAFETY: the matrices and the output have these rows and columns, by the promise of
+        // `multiply`.
+        match epilogue.usual().filter(|_| columns == NV * LANES) {
+            Some(Usual::Clamp(limits)) => {
+                let (lo, hi) = limit(limits);
+                each_vector!(R, NV, |r, v| unsafe {
+                    s.store(at.wrapping_add(r * ldc + v * LANES), s.clamp(acc[r][v], lo, hi));
+                });
+            }
+            Some(Usual::HardSwish) => {
+                each_vector!(R, NV, |r, v| unsafe {
+                    let y = Activation::HardSwish.apply(s, acc[r][v]);
+                    s.store(at.wrapping_add(r * ldc + v * LANES), y);
+                });
+            }
+            Some(Usual::Residual(matrix, limits)) => {
+                let ((lo, hi), (x, stride)) = (limit(limits), part(matrix));
+                each_vector!(R, NV, |r, v| unsafe {
+                    let y = s.add(acc[r][v], s.load(x.wrapping_add(r * stride + v * LANES)));
+                    s.store(at.wrapping_add(r * ldc + v * LANES), s.clamp(y, lo, hi));
+                });
+            }
+            Some(Usual::Interleave(matrix, limits)) => {
+                let ((lo, hi), (x, stride)) = (limit(limits), part(matrix));
+                each_vector!(R, NV, |r, v| unsafe {
+                    let x = s.load(x.wrapping_add(r * stride + v * LANES));
+                    let [low, high] = s.interleave(x, s.clamp(acc[r][v], lo, hi));
+                    let out = at.wrapping_add(r * ldc + 2 * v * LANES);
+                    s.store(out, low);
+                    s.store(out.wrapping_add(LANES), high);
+                });
             }
             None => {
-                let mut sums = [0.0; MOST_ROWS * 2 * LANES];
-                for r in 0..R {
-                    for v in 0..NV {
-                        let sum = sums[(r * NV + v) * LANES..][..LANES].as_mut_ptr();
-                        // SAFETY: a vector's worth of floats.
-                        unsafe { s.store(sum, acc[r][v]) };
-                    }
-                }
-                finish(s.isa(), &sums, R, tile);
+                let mut sums = MaybeUninit::<[f32; MOST_ROWS * 2 * LANES]>::uninit();
+                let first: *mut f32 = sums.as_mut_ptr().cast();
+                each_vector!(R, NV, |r, v| unsafe {
+                    s.store(first.wrapping_add((r * NV + v) * LANES), acc[r][v]);
+                });
+                // SAFETY: these have just been written.
+                let sums = unsafe { std::slice::from_raw_parts(first, R * NV * LANES) };
+                finish(s.isa(), sums, tile);
             }
         }
     }
 }
 
 simd_fn! {
-    /// The part of [`Rows`] that would be too long in a copy for each height: all that an
-    /// epilogue can do to the sums of `rows` rows.
+    /// The part of [`Rows`] that would be too long in a copy for each height: all that an epilogue
+    /// can do to sums, of which the last in a row may not be columns.
     #[inline(never)]
-    fn finish(s: Simd, sums: &[f32], rows: usize, tile: &Tile<'_>) {
+    fn finish(s: Simd, sums: &[f32], tile: &Tile<'_>) {
         let Out { at, ldc, epilogue, .. } = tile.out;
         let vectors = tile.columns.len().div_ceil(LANES);
         let width = if S::WIDE { tile.ldb / LANES } else { 1 };
-        for (r, sums) in sums.chunks_exact(width * LANES).take(rows).enumerate() {
-            let row = tile.first_row + r;
-            for (v, sums) in sums.chunks_exact(LANES).take(vectors).enumerate() {
-                let mask = s.first(tile.columns.len() - v * LANES);
-                let column = tile.columns.start + v * LANES;
-                // SAFETY: the mask ends with the columns; the rest is the promise of `multiply`.
-                unsafe {
-                    let sum = s.load(sums.as_ptr());
-                    epilogue.finish(s, sum, row, column, at.wrapping_add(row * ldc), mask);
+        let masks = [0, LANES].map(|before| s.first(tile.columns.len().saturating_sub(before)));
+        macro_rules! each {
+            (|$row:ident, $column:ident, $mask:ident, $y:ident| $body:expr) => {
+                for (r, sums) in sums.chunks_exact(width * LANES).enumerate() {
+                    let $row = tile.first_row + r;
+                    for (v, sums) in sums.chunks_exact(LANES).take(vectors).enumerate() {
+                        let ($column, $mask) = (tile.columns.start + v * LANES, masks[v]);
+                        // SAFETY: a vector of sums; the mask ends with the columns, and the rest is
+                        // the promise of `multiply`.
+                        unsafe {
+                            let $y = s.load(sums.as_ptr());
+                            $body
+                        }
+                    }
                 }
+            };
+        }
+        let limit = |(lo, hi): (f32, f32)| (s.splat(lo), s.splat(hi));
+        match epilogue.usual() {
+            Some(Usual::Clamp(limits)) => {
+                let (lo, hi) = limit(limits);
+                each!(|row, column, mask, y| {
+                    s.store_first(at.wrapping_add(row * ldc + column), s.clamp(y, lo, hi), mask);
+                });
             }
+            Some(Usual::Residual((x, stride), limits)) => {
+                let (lo, hi) = limit(limits);
+                each!(|row, column, mask, y| {
+                    let x = x.as_ptr().wrapping_add(row * stride + column);
+                    let y = s.clamp(s.add(y, s.load_first(x, mask)), lo, hi);
+                    s.store_first(at.wrapping_add(row * ldc + column), y, mask);
+                });
+            }
+            _ => each!(|row, column, mask, y| {
+                epilogue.finish(s, y, row, column, at.wrapping_add(row * ldc), mask);
+            }),
         }
     }
 }
