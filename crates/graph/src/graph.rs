@@ -138,6 +138,12 @@ impl Graph {
         id
     }
 
+    /// Lets go of the tensors of all constants. The graph keeps its structure and can no longer be
+    /// run or written.
+    pub fn forget_constants(&mut self) {
+        self.values.iter_mut().for_each(|value| value.constant = None);
+    }
+
     /// The tensor of a constant, or `None` for any other value.
     pub fn constant(&self, id: ValueId) -> Option<&Tensor> {
         self.value(id).constant.as_ref()

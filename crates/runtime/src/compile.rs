@@ -8,6 +8,7 @@ use edgecut_kernels::arena::Span;
 use crate::fuse::fuse;
 use crate::lower::{Lowered, lower};
 use crate::memory::{Life, assign};
+use crate::model::{check_shapes, inputs_of};
 use crate::plan::{Emitted, Place, Plan, Port, Slot};
 use crate::{MAX_ARENA_BYTES, Result, RuntimeError};
 
@@ -37,13 +38,24 @@ impl Default for CompileOptions {
 /// Where the graph is not valid, or the buffers would need more than [`MAX_ARENA_BYTES`].
 pub fn compile(graph: &Graph, options: &CompileOptions) -> Result<Plan> {
     let shapes = graph.inputs.iter().map(|&i| graph.value(i).shape.with_symbols(options.batch));
-    compile_fixed(specialise(graph, &shapes.collect::<Vec<_>>())?, options.isa)
+    let shapes: Vec<_> = shapes.collect();
+    compile_fixed(specialise(graph.clone(), &shapes)?, options.isa)
+}
+
+/// As [`compile()`] for `shapes`, one for each input in order. Takes the graph, so that its weights
+/// are let go one after the other as they are packed: nobody holds all of them twice.
+///
+/// # Errors
+/// As [`compile()`], and where the shapes do not fit the inputs.
+pub fn compile_for(graph: Graph, shapes: &[Vec<usize>], isa: Isa) -> Result<Plan> {
+    check_shapes(&inputs_of(&graph), shapes)?;
+    compile_fixed(specialise(graph, shapes)?, isa)
 }
 
 /// Compiles a graph whose shapes are all fixed.
 pub(crate) fn compile_fixed(mut graph: Graph, isa: Isa) -> Result<Plan> {
     rewrite(&mut graph)?;
-    let mut lowered = lower(&graph)?;
+    let mut lowered = lower(&mut graph)?;
     fuse(&mut lowered);
     let (places, arena_bytes) = place(&mut lowered)?;
     let ports = |values: &[ValueId], slots: &[Slot]| {
@@ -84,10 +96,9 @@ fn port(graph: &Graph, id: ValueId, slot: Slot) -> Port {
     Port { name: value.name.clone(), dtype: value.dtype, shape: value.shape.with_symbols(1), slot }
 }
 
-/// A copy whose inputs have these shapes, one each, and all other values those that follow.
-pub(crate) fn specialise(graph: &Graph, shapes: &[Vec<usize>]) -> Result<Graph> {
+/// The graph whose inputs have these shapes, one each, and all other values those that follow.
+pub(crate) fn specialise(mut graph: Graph, shapes: &[Vec<usize>]) -> Result<Graph> {
     graph.validate()?;
-    let mut graph = graph.clone();
     for (input, shape) in graph.inputs.clone().into_iter().zip(shapes) {
         checked_len(shape, &graph.value(input).name)?;
         graph.value_mut(input).shape = Shape::fixed(shape);

@@ -36,6 +36,7 @@ mod by_type;
 #[cfg(feature = "compile")]
 mod compile;
 mod error;
+#[cfg(feature = "compile")]
 mod fuse;
 mod layout;
 #[cfg(feature = "compile")]
@@ -55,7 +56,7 @@ mod share;
 mod step;
 
 #[cfg(feature = "compile")]
-pub use compile::{CompileOptions, compile};
+pub use compile::{CompileOptions, compile, compile_for};
 pub use error::{Result, RuntimeError};
 #[cfg(feature = "compile")]
 pub use model::{Input, MAX_PLANS, Model};

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
-use edgecut_graph::{DType, Dim, Graph, Shape, Tensor, onnx};
+use edgecut_graph::{DType, Dim, Graph, Shape, Tensor, ValueId, onnx};
 use edgecut_kernels::{Isa, Pool};
 
 use crate::compile::{compile_fixed, specialise};
@@ -65,11 +65,7 @@ impl Model {
     /// A model on the best instruction set of this machine. Symbols of the graph's inputs take
     /// their extents from the shapes that are asked for.
     pub fn new(graph: Graph, pool: Arc<Pool>) -> Model {
-        let inputs = graph.inputs.iter().map(|&id| {
-            let value = graph.value(id);
-            Input { name: value.name.clone(), dtype: value.dtype, shape: value.shape.clone() }
-        });
-        Model::from_fn(inputs.collect(), move |_| Ok(graph.clone()), pool)
+        Model::from_fn(inputs_of(&graph), move |_| Ok(graph.clone()), pool)
     }
 
     /// A model whose height, width or any other extent may be open: `template` gives a graph for
@@ -129,8 +125,8 @@ impl Model {
     /// Where the shapes do not fit the inputs: [`RuntimeError::Shape`] names the input and what it
     /// is declared as. And where an operator does not fit the shapes.
     pub fn graph(&self, shapes: &[Vec<usize>]) -> Result<Graph> {
-        self.check(shapes)?;
-        specialise(&(self.make)(shapes)?, shapes)
+        check_shapes(&self.inputs, shapes)?;
+        specialise((self.make)(shapes)?, shapes)
     }
 
     /// The plan for `shapes`, one for each input in order.
@@ -199,32 +195,42 @@ impl Model {
     }
 
     fn planned(&self, shapes: &[Vec<usize>]) -> Result<(Arc<Entry>, Arc<Plan>)> {
-        self.check(shapes)?;
+        check_shapes(&self.inputs, shapes)?;
         self.plans.planned(shapes, || {
             let mut plan = compile_fixed(self.graph(shapes)?, self.isa)?;
             plan.share_weights(&mut lock(&self.weights));
             Ok(plan)
         })
     }
+}
 
-    fn check(&self, shapes: &[Vec<usize>]) -> Result<()> {
-        if shapes.len() != self.inputs.len() {
-            let (found, expected) = (shapes.len(), self.inputs.len());
-            return Err(RuntimeError::InputCount { found, expected });
-        }
-        let mut symbols: BTreeMap<&str, usize> = BTreeMap::new();
-        for (input, given) in self.inputs.iter().zip(shapes) {
-            if !input.shape.admits(given, &mut symbols) {
-                return Err(RuntimeError::Shape {
-                    name: input.name.clone(),
-                    declared: input.shape.clone(),
-                    known: known(&input.shape, &symbols),
-                    given: given.clone(),
-                });
-            }
-        }
-        Ok(())
+/// What a graph declares of its inputs.
+pub(crate) fn inputs_of(graph: &Graph) -> Vec<Input> {
+    let input = |&id: &ValueId| {
+        let value = graph.value(id);
+        Input { name: value.name.clone(), dtype: value.dtype, shape: value.shape.clone() }
+    };
+    graph.inputs.iter().map(input).collect()
+}
+
+/// Whether `shapes` fit the inputs, one for each in order.
+pub(crate) fn check_shapes(inputs: &[Input], shapes: &[Vec<usize>]) -> Result<()> {
+    if shapes.len() != inputs.len() {
+        let (found, expected) = (shapes.len(), inputs.len());
+        return Err(RuntimeError::InputCount { found, expected });
     }
+    let mut symbols: BTreeMap<&str, usize> = BTreeMap::new();
+    for (input, given) in inputs.iter().zip(shapes) {
+        if !input.shape.admits(given, &mut symbols) {
+            return Err(RuntimeError::Shape {
+                name: input.name.clone(),
+                declared: input.shape.clone(),
+                known: known(&input.shape, &symbols),
+                given: given.clone(),
+            });
+        }
+    }
+    Ok(())
 }
 
 /// The symbols of `shape` that have numbers, as ` (h = 3, w = 4)`; nothing where there are none.

@@ -50,14 +50,17 @@ pub(crate) struct Lowered {
     pub outputs: Vec<Slot>,
 }
 
-/// Lowers a graph whose shapes are all fixed.
-pub(crate) fn lower(graph: &Graph) -> Result<Lowered> {
-    let mut lowering = Lowering::new(graph);
+/// Lowers a graph whose shapes are all fixed, and takes its constants.
+pub(crate) fn lower(graph: &mut Graph) -> Result<Lowered> {
+    let held = graph.values().iter().map(Held::new).collect();
+    graph.forget_constants();
+    let mut lowering = Lowering::new(graph, held);
     lowering.inputs();
     for index in 0..graph.nodes.len() {
         if !lowering.done[index] {
             lowering.node(index)?;
         }
+        lowering.release(index);
     }
     lowering.outputs()?;
     Ok(lowering.out)
@@ -101,7 +104,7 @@ impl Effects {
 }
 
 impl<'g> Lowering<'g> {
-    fn new(graph: &'g Graph) -> Lowering<'g> {
+    fn new(graph: &'g Graph, held: Vec<Held>) -> Lowering<'g> {
         let mut returned = vec![false; graph.values().len()];
         graph.outputs.iter().for_each(|o| returned[o.index()] = true);
         Lowering {
@@ -109,8 +112,24 @@ impl<'g> Lowering<'g> {
             returned,
             consumers: graph.consumers(),
             done: vec![false; graph.nodes.len()],
-            held: graph.values().iter().map(Held::new).collect(),
+            held,
             out: Lowered::default(),
+        }
+    }
+
+    /// Lets go of the weights of node `index` where no later product needs them: packed, they exist
+    /// once more. Other constants are small, and their readers look back at them.
+    fn release(&mut self, index: usize) {
+        let product = |&i: &usize| {
+            let op = &self.graph.nodes[i].op;
+            matches!(op, Op::Conv(_) | Op::ConvTranspose(_) | Op::Gemm(_) | Op::MatMul)
+        };
+        for value in self.graph.nodes[index].inputs.iter().flatten() {
+            let readers = &self.consumers[value.index()];
+            let packed = readers.iter().all(product) && readers.last() == Some(&index);
+            if packed && !self.returned[value.index()] {
+                self.held[value.index()].constant = None;
+            }
         }
     }
 

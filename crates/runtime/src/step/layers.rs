@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use edgecut_kernels::fused::{self, Chain, MAX_OUTERS, Op, Operand, Outer, Place};
 
 use crate::plan::Slot;
+#[cfg(feature = "compile")]
 use crate::share::SharedWeights;
 use crate::step::Env;
 use crate::step::check::{Check, Checked, ensure, valid};
@@ -73,6 +74,7 @@ impl Layers {
         self.chain.layers().iter().map(fused::Layer::weight_bytes).sum()
     }
 
+    #[cfg(feature = "compile")]
     pub fn share_weights(&mut self, known: &mut SharedWeights) {
         for layer in self.chain.layers_mut() {
             let bytes = layer.weight_bytes();
