@@ -3,6 +3,7 @@
 mod agreement;
 mod bench_peers;
 mod conformance;
+mod edge;
 mod fuzz;
 mod models;
 mod tidy;
@@ -25,6 +26,8 @@ Tasks:
                                 LiteRT; without names all of EDGECUT_DATA, the OCR package and the zoo
   bench-peers [OPTION...]       measure edgecut and other runtimes on the same models and inputs;
                                 `cargo xtask bench-peers --help` lists the options
+  edge                          build the program that runs packed models alone, stripped, and
+                                check that it stays within 2 MiB
   fuzz [TARGET...] [--seconds N] [--timeout N] [--sanitizer NAME]
                                 feed the readers (onnx, tflite, state_dict) and the executor
                                 (execute) with mutated files, N seconds each (default 60); needs
@@ -44,6 +47,7 @@ fn main() -> ExitCode {
         ["tidy"] => tidy::run(root),
         ["agreement", model, data, rest @ ..] => agreement::run(root, model, data, rest),
         ["conformance", rest @ ..] => conformance::run(root, rest),
+        ["edge"] => edge::run(root),
         ["fuzz", rest @ ..] => fuzz::run(root, rest),
         ["models", rest @ ..] => models::run(root, rest),
         ["bench-peers", rest @ ..] => return bench_peers::main(root, rest),

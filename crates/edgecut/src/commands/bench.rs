@@ -1,7 +1,10 @@
 //! `edgecut bench`: latency quantiles, throughput, memory, and where the time goes.
 
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Instant;
 
+use edgecut_runtime::Session;
 use serde::Serialize;
 
 use crate::cli::Global;
@@ -9,7 +12,7 @@ use crate::errors::Result;
 use crate::host::{self, Machine};
 use crate::report::OperatorTime;
 use crate::stats::Times;
-use crate::work::model::Model;
+use crate::work::loaded::Loaded;
 use crate::work::shapes::Shapes;
 use crate::work::time::{Subject, in_turn};
 use crate::{files, term};
@@ -20,10 +23,11 @@ use crate::{files, term};
 Examples:
   edgecut bench model.onnx
   edgecut bench int8.onnx --against model.onnx --threads 1
+  edgecut bench model.ecut
   edgecut bench detector.onnx --shape 1x3x640x640 --profile
   edgecut bench model.onnx --batch 8 --runs 50 --json")]
 pub struct Args {
-    /// The model
+    /// The model: ONNX, TFLite, or packed (.ecut)
     #[arg(value_name = "MODEL")]
     model: PathBuf,
     #[command(flatten)]
@@ -62,6 +66,9 @@ struct Figures {
     path: PathBuf,
     file_bytes: u64,
     batch: usize,
+    /// From opening the file to a session that can run: reading and compiling it, or mapping and
+    /// checking a packed one.
+    load_ms: f64,
     latency: Times,
     images_per_second: f64,
     activation_bytes: u64,
@@ -78,15 +85,18 @@ pub fn run(args: &Args, global: &Global) -> Result<()> {
     let mut models = Vec::new();
     let mut subjects = Vec::new();
     for path in paths {
-        let model = Model::load_with(path, &args.shapes)?;
-        subjects
-            .push(Subject::new(&model.graph, args.batch.into(), &pool).map_err(|e| e.at(path))?);
-        models.push((model.path, model.file_bytes));
+        let began = Instant::now();
+        let model = Loaded::open(path, &args.shapes, false)?;
+        let session = Session::new(model.plan(args.batch.into())?, Arc::clone(&pool));
+        let load_ms = began.elapsed().as_secs_f64() * 1e3;
+        subjects.push(Subject::of(session).map_err(|e| e.at(path))?);
+        models.push((path.clone(), model.file_bytes(), load_ms));
     }
     let mut all: Vec<&mut Subject> = subjects.iter_mut().collect();
     let times = in_turn(global, &mut all, args.warmup as usize, args.runs as usize)?;
     let mut figures = Vec::new();
-    for (((path, file_bytes), subject), latency) in models.into_iter().zip(&mut subjects).zip(times)
+    for (((path, file_bytes, load_ms), subject), latency) in
+        models.into_iter().zip(&mut subjects).zip(times)
     {
         let operators =
             if args.profile { subject.profile(args.runs.min(100) as usize)? } else { vec![] };
@@ -95,6 +105,7 @@ pub fn run(args: &Args, global: &Global) -> Result<()> {
             file_bytes,
             batch: subject.batch(),
             images_per_second: 1e3 * subject.batch() as f64 / latency.median_ms.max(1e-9),
+            load_ms,
             latency,
             activation_bytes: subject.activation_bytes(pool.threads()),
             weight_bytes: subject.weight_bytes(),
@@ -120,14 +131,25 @@ fn show(output: &Output, args: &Args) {
         let mut row = vec![f.path.display().to_string()];
         row.extend([t.min_ms, t.median_ms, t.p90_ms, t.p99_ms].map(term::milliseconds));
         row.push(term::count(f.images_per_second.round() as u64));
+        row.push(term::milliseconds(f.load_ms));
         row.extend([f.activation_bytes, f.weight_bytes, f.file_bytes].map(term::bytes));
         row
     };
     let all = || std::iter::once(&output.model).chain(&output.against);
-    let header =
-        ["model", "min", "median", "p90", "p99", "images/s", "activations", "weights", "file"];
+    let header = [
+        "model",
+        "min",
+        "median",
+        "p90",
+        "p99",
+        "images/s",
+        "load",
+        "activations",
+        "weights",
+        "file",
+    ];
     let rows: Vec<Vec<String>> = all().map(row).collect();
-    files::print(&term::table(&header, &[1, 2, 3, 4, 5, 6, 7, 8], &rows));
+    files::print(&term::table(&header, &[1, 2, 3, 4, 5, 6, 7, 8, 9], &rows));
     if let (Some(speedup), Some(other)) = (output.speedup, &output.against) {
         let (times, word) =
             if speedup >= 1.0 { (speedup, "faster") } else { (1.0 / speedup, "slower") };

@@ -1,13 +1,17 @@
 //! `edgecut convert`: between model formats, with fixed shapes and canonical operators on the way.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use edgecut_graph::{onnx, passes};
+use edgecut_runtime::Plan;
 use serde::Serialize;
 
 use crate::cli::Global;
 use crate::errors::{Failure, Result};
+use crate::inspect::summary::extents;
 use crate::work::model::{self, Model};
+use crate::work::pack::{Wanted, pack_file};
 use crate::work::shapes::Shapes;
 use crate::{files, term};
 
@@ -18,12 +22,15 @@ Examples:
   edgecut convert model.tflite model.onnx
   edgecut convert int8.onnx int8.tflite
   edgecut convert large.onnx split.onnx --external-data
+  edgecut convert model.onnx model.ecut
+  edgecut convert detector.onnx detector.ecut --shape 1x3x320x320 --shape 1x3x640x640
   edgecut convert detector.onnx fixed.onnx --shape 1x3x640x640 --canonical")]
 pub struct Args {
     /// The model: ONNX or TFLite
     #[arg(value_name = "FROM")]
     from: PathBuf,
-    /// Where to write it; the extension says the format: .onnx or .tflite
+    /// Where to write it; the extension says the format: .onnx, .tflite, or .ecut, which is
+    /// compiled for this kind of machine and starts at once
     #[arg(value_name = "TO")]
     to: PathBuf,
     #[command(flatten)]
@@ -36,6 +43,12 @@ pub struct Args {
     /// beyond 2 GB get one anyway. ONNX only
     #[arg(long)]
     external_data: bool,
+    /// Extents of a batch that the model leaves open, one plan each. .ecut only
+    #[arg(long, value_name = "N,..", value_delimiter = ',', value_parser = clap::value_parser!(u16).range(1..=1024))]
+    batch: Vec<u16>,
+    /// 8-bit inputs and outputs become the numbers that they stand for. .ecut only
+    #[arg(long)]
+    float_ports: bool,
 }
 
 #[derive(Serialize)]
@@ -46,11 +59,21 @@ struct Output {
     to_bytes: u64,
     nodes: usize,
     rewrites: usize,
+    /// Shapes of the inputs of each plan of a packed model.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    plans: Vec<Vec<Vec<usize>>>,
 }
 
 /// Converts.
 pub fn run(args: &Args, global: &Global) -> Result<()> {
     files::check_writable(&args.to)?;
+    if model::format(&args.to)? == model::Format::Ecut {
+        return pack(args, global);
+    }
+    if !args.batch.is_empty() || args.float_ports {
+        let option = if args.float_ports { "--float-ports" } else { "--batch" };
+        return Err(Failure::input(format!("{option}: only for packed models, .ecut")).at(&args.to));
+    }
     if args.external_data && model::format(&args.to)? != model::Format::Onnx {
         return Err(Failure::input("--external-data: only ONNX files have any").at(&args.to));
     }
@@ -72,6 +95,7 @@ pub fn run(args: &Args, global: &Global) -> Result<()> {
         to_bytes: size,
         nodes: model.graph.nodes.len(),
         rewrites: applied.iter().map(|a| a.rewrites).sum(),
+        plans: vec![],
     };
     if global.json {
         return files::print_json(&output);
@@ -86,6 +110,47 @@ pub fn run(args: &Args, global: &Global) -> Result<()> {
     ));
     for a in applied.iter().filter(|a| a.rewrites > 0) {
         files::print(&format!("  {} {}", a.pass, a.rewrites));
+    }
+    Ok(())
+}
+
+/// Compiles and packs. Operators are canonical in a plan anyway.
+fn pack(args: &Args, global: &Global) -> Result<()> {
+    if args.external_data {
+        return Err(Failure::input("--external-data: only ONNX files have any").at(&args.to));
+    }
+    let batches = if args.batch.is_empty() { &[1][..] } else { &args.batch };
+    let wanted = Wanted { shapes: &args.shapes, batches, float: args.float_ports };
+    let packing = pack_file(&args.from, &args.to, &wanted)?;
+    let shapes = |plan: &Arc<Plan>| plan.inputs().iter().map(|i| i.shape.clone()).collect();
+    let output = Output {
+        from: args.from.clone(),
+        to: args.to.clone(),
+        from_bytes: packing.file_bytes,
+        to_bytes: model::check(&args.to)?,
+        nodes: packing.nodes,
+        rewrites: 0,
+        plans: packing.plans.iter().map(shapes).collect(),
+    };
+    if global.json {
+        return files::print_json(&output);
+    }
+    files::print(&format!(
+        "{} ({}) to {} ({}), for {}",
+        args.from.display(),
+        term::bytes(output.from_bytes),
+        args.to.display(),
+        term::bytes(output.to_bytes),
+        packing.plans.first().map_or("", |plan| plan.isa().name()),
+    ));
+    for plan in &packing.plans {
+        let inputs: Vec<String> = plan.inputs().iter().map(|i| extents(&i.shape)).collect();
+        files::print(&format!(
+            "  {}: {} steps, {} of activations",
+            inputs.join(" and "),
+            plan.steps().len(),
+            term::bytes(plan.arena_bytes() as u64)
+        ));
     }
     Ok(())
 }

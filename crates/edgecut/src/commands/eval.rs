@@ -12,9 +12,10 @@ use crate::errors::{Failure, Result};
 use crate::report::ClassFigures;
 use crate::settings::DataSettings;
 use crate::stats::Share;
+use crate::work::card::Card;
 use crate::work::classify::{Answers, classify_with};
 use crate::work::data::{self, Part};
-use crate::work::model::{Model, class_count};
+use crate::work::loaded::Loaded;
 use crate::work::npy;
 use crate::work::preprocessing::Preprocessing;
 use crate::work::shapes::Shapes;
@@ -103,7 +104,10 @@ struct Class {
 
 /// Evaluates.
 pub fn run(args: &Args, global: &Global) -> Result<()> {
-    let load = |path: &Path| Model::load_float(path, &args.shapes);
+    let load = |path: &Path| {
+        let loaded = Loaded::open(path, &args.shapes, true)?;
+        Ok::<_, Failure>((loaded.card()?, loaded))
+    };
     let model = load(&args.model)?;
     let other = args.against.as_deref().map(load).transpose()?;
     let wanted = &args.data;
@@ -114,18 +118,20 @@ pub fn run(args: &Args, global: &Global) -> Result<()> {
         classes: None,
     };
     settings.validate().map_err(|w| Failure::input(format!("--{} {}", w.field, w.problem)))?;
-    let trained_here = model.preprocess()?.is_some();
+    let trained_here = model.0.preprocess()?.is_some();
     let (mut set, note) = data::part(&settings, wanted.part, trained_here)?;
     if let Some(limit) = wanted.limit.filter(|&l| l < set.len()) {
         set = Arc::new(Subset::sample(set, SPLIT_SEED, limit));
     }
     let pool = global.pool();
-    let answer = |m: &Model, name: &str, visit: &mut dyn FnMut(&[f32], &[f32])| {
-        let preprocess = args.preprocessing.choose(m)?;
-        let offset = label_offset(args, m)?;
-        classify_with(global, name, &m.graph, &pool, &set, &preprocess, offset, visit)
-            .map_err(|e| e.at(&m.path))
-    };
+    let answer =
+        |(card, loaded): &(Card, Loaded), name: &str, visit: &mut dyn FnMut(&[f32], &[f32])| {
+            let preprocess = args.preprocessing.choose(card)?;
+            let offset = label_offset(args, card)?;
+            let plan = loaded.plan(loaded.batch(&preprocess)?)?;
+            classify_with(global, name, (card, plan), &pool, &set, &preprocess, offset, visit)
+                .map_err(|e| e.at(&card.path))
+        };
     let mut dump = args.dump.as_ref().map(|_| Dump::default());
     let answers = answer(&model, "eval", &mut |inputs, scores| {
         if let Some(dump) = &mut dump {
@@ -133,7 +139,7 @@ pub fn run(args: &Args, global: &Global) -> Result<()> {
         }
     })?;
     if let (Some(folder), Some(dump)) = (&args.dump, dump) {
-        let [h, w, c] = args.preprocessing.choose(&model)?.shape();
+        let [h, w, c] = args.preprocessing.choose(&model.0)?.shape();
         dump.write(folder, set.len(), [c, h, w])?;
     }
     let others = other.as_ref().map(|m| answer(m, "against", &mut |_, _| ())).transpose()?;
@@ -143,9 +149,9 @@ pub fn run(args: &Args, global: &Global) -> Result<()> {
         part: format!("{:?}", wanted.part).to_lowercase(),
         images: set.len(),
         agreement: others.as_ref().map(|o| answers.agreement(o)),
-        model: figures(args, &model, &answers, set.classes())?,
+        model: figures(args, &model.0, &answers, set.classes())?,
         against: match other.as_ref().zip(others.as_ref()) {
-            Some((m, a)) => Some(figures(args, m, a, set.classes())?),
+            Some(((card, _), a)) => Some(figures(args, card, a, set.classes())?),
             None => None,
         },
     };
@@ -158,14 +164,14 @@ pub fn run(args: &Args, global: &Global) -> Result<()> {
 
 /// Position of the data's first class in the output: as asked for, else 1 where a background class
 /// stands in front. TensorFlow's ImageNet models have one, which makes 1001 outputs.
-fn label_offset(args: &Args, model: &Model) -> Result<usize> {
+fn label_offset(args: &Args, card: &Card) -> Result<usize> {
     if let Some(offset) = args.label_offset {
         return Ok(offset);
     }
-    let first = model.classes()?.into_iter().next();
+    let first = card.classes()?.into_iter().next();
     Ok(match first {
         Some(name) => name.eq_ignore_ascii_case("background").into(),
-        None => (class_count(&model.graph).map_err(|e| e.at(&model.path))? == 1001).into(),
+        None => (card.class_count()? == 1001).into(),
     })
 }
 
@@ -192,11 +198,11 @@ impl Dump {
     }
 }
 
-fn figures(args: &Args, model: &Model, answers: &Answers, names: &[String]) -> Result<Figures> {
+fn figures(args: &Args, card: &Card, answers: &Answers, names: &[String]) -> Result<Figures> {
     let classes = answers.per_class(names.len()).into_iter().zip(names);
     Ok(Figures {
-        path: model.path.clone(),
-        label_offset: label_offset(args, model)?,
+        path: card.path.clone(),
+        label_offset: label_offset(args, card)?,
         top1: answers.accuracy(),
         top5: answers.top5(),
         images_per_second: answers.labels.len() as f64 / answers.seconds.max(1e-9),

@@ -9,10 +9,11 @@ use crate::cli::Global;
 use crate::errors::{Failure, Result};
 use crate::files;
 use crate::inspect::diff::Diff;
+use crate::inspect::packed::Contents;
 use crate::inspect::passes::Rewrites;
 use crate::inspect::summary::Summary;
 use crate::inspect::{self, text};
-use crate::work::model::Model;
+use crate::work::model::{Model, is_packed};
 use crate::work::shapes::Shapes;
 
 /// Options of `inspect`.
@@ -23,9 +24,10 @@ Examples:
   edgecut inspect model.tflite --html model.html
   edgecut inspect detector.onnx --shape 1x3x640x640 --passes
   edgecut inspect --diff model.onnx int8.onnx
+  edgecut inspect model.ecut
   edgecut inspect model.onnx --nodes --json")]
 pub struct Args {
-    /// The model: ONNX or TFLite
+    /// The model: ONNX, TFLite, or packed (.ecut), which is also verified
     #[arg(value_name = "MODEL", required_unless_present = "diff")]
     model: Option<PathBuf>,
     #[command(flatten)]
@@ -80,6 +82,9 @@ pub fn run(args: &Args, global: &Global) -> Result<()> {
         files::check_writable(path)?;
     }
     let (path, other) = args.models()?;
+    if is_packed(path) {
+        return packed(args, path, global);
+    }
     let model = Model::load_with(path, &args.shapes)?;
     let cost = cost(&model.graph, args.batch.into()).map_err(|e| Failure::from(e).at(path))?;
     let summary = Summary::new(&model, &cost, args.nodes);
@@ -107,6 +112,21 @@ pub fn run(args: &Args, global: &Global) -> Result<()> {
     if let Some(path) = &args.html {
         files::print(&format!("{} written", path.display()));
     }
+    Ok(())
+}
+
+/// A packed model has no graph that could be drawn, rewritten or compared.
+fn packed(args: &Args, path: &Path, global: &Global) -> Result<()> {
+    if args.nodes || args.passes || args.html.is_some() || !args.diff.is_empty() {
+        return Err(Failure::input("is a packed model, which has no graph any more")
+            .at(path)
+            .hint("give these options with the model that it was converted from"));
+    }
+    let contents = Contents::read(path)?;
+    if global.json {
+        return files::print_json(&contents);
+    }
+    contents.show();
     Ok(())
 }
 

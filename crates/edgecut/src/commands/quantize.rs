@@ -58,7 +58,7 @@ pub fn run(args: &Args, global: &Global) -> Result<()> {
     files::check_writable(&args.out)?;
     model::format(&args.out)?;
     let model = Model::load_with(&args.model, &args.shapes)?;
-    let preprocess = args.preprocessing.choose(&model)?;
+    let preprocess = args.preprocessing.choose(&model.card())?;
     let data = data::open(&args.data, None)?;
     let pictures = Pictures { set: &data.train, preprocess: &preprocess, settings: &args.quantize };
     let quantised = to_int8(global, &model.graph, &pictures, &global.pool());

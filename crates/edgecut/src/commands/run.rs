@@ -11,7 +11,6 @@ use crate::errors::{Failure, Result};
 use crate::inspect::summary::extents;
 use crate::work::classify::probability;
 use crate::work::feed::{Ran, on_arrays, on_pictures};
-use crate::work::model::{class_count, ends_in_softmax};
 use crate::work::npy;
 use crate::work::preprocessing::Preprocessing;
 use crate::work::runner::Runner;
@@ -27,10 +26,11 @@ const MAX_LABEL_BYTES: u64 = 16 << 20;
 Examples:
   edgecut run model.onnx photo.jpg
   edgecut run mobilenet_v2.onnx *.jpg --preprocess torchvision --labels imagenet.txt --top 3
+  edgecut run model.ecut photo.jpg
   edgecut run detector.onnx street.jpg --preprocess torchvision --output boxes.npy
   edgecut run model.onnx ids.npy mask=mask.npy --output logits.npy")]
 pub struct Args {
-    /// The model
+    /// The model: ONNX, TFLite, or packed (.ecut)
     #[arg(value_name = "MODEL")]
     model: PathBuf,
     #[command(flatten)]
@@ -127,15 +127,15 @@ fn numbered(path: &Path, index: usize) -> PathBuf {
 fn answers(args: &Args, ran: &Ran, labels: Option<Vec<String>>) -> Result<Vec<Answer>> {
     let names = match labels {
         Some(labels) => labels,
-        None => ran.model.classes()?,
+        None => ran.card.classes()?,
     };
     let files: Vec<String> = args.files.iter().map(|f| f.display().to_string()).collect();
     let Some((scores, classes)) = scores(ran) else {
-        let outputs = ran.model.graph.outputs.iter().map(|&id| &ran.model.graph.value(id).name);
-        let outputs = outputs.zip(&ran.outputs).map(|(name, t)| Described::new(name, t)).collect();
+        let names = ran.card.outputs.iter().map(|output| &output.name);
+        let outputs = names.zip(&ran.outputs).map(|(name, t)| Described::new(name, t)).collect();
         return Ok(vec![Answer { input: files.join(", "), top: vec![], outputs }]);
     };
-    let softmax = ends_in_softmax(&ran.model.graph);
+    let softmax = ran.card.distribution;
     let guess = |row: &[f32], class: usize| Guess {
         class,
         name: names.get(class).cloned().unwrap_or_else(|| class.to_string()),
@@ -160,7 +160,7 @@ fn answers(args: &Args, ran: &Ran, labels: Option<Vec<String>>) -> Result<Vec<An
 /// `[n, classes]`, whatever extents of one follow.
 fn scores(ran: &Ran) -> Option<(&[f32], usize)> {
     let [output] = ran.outputs.as_slice() else { return None };
-    let classes = class_count(&ran.model.graph).ok()?;
+    let classes = ran.card.class_count().ok()?;
     let flat = output.rank() >= 2 && output.shape()[1] == classes && !output.is_empty();
     Some((output.f32s().ok().filter(|_| flat)?, classes))
 }

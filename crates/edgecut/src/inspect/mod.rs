@@ -9,6 +9,7 @@
 //! | `memory` | live activations over time |
 //! | `page` | one self-contained HTML file of all that |
 //! | `diff` | what differs between two models |
+//! | `packed` | what a packed model holds |
 //! | `passes` | what each canonical rewrite does to the model |
 
 mod details;
@@ -16,6 +17,7 @@ pub mod diff;
 mod drawing;
 mod layout;
 mod memory;
+pub mod packed;
 mod page;
 pub mod passes;
 mod picture;

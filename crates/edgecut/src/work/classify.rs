@@ -1,15 +1,16 @@
 //! Runs a classifier over a set and keeps what every figure is computed from.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
 use edgecut_graph::Graph;
 use edgecut_kernels::{Isa, Pool};
-use edgecut_runtime::{CompileOptions, Session, compile};
+use edgecut_runtime::{CompileOptions, Plan, Session, compile};
 use edgecut_train::data::{Batch, Dataset, Loader, LoaderOptions, Preprocess};
 use edgecut_train::metrics::{argmax, top_k};
 
-use super::model::{class_count, ends_in_softmax};
+use super::card::Card;
 use crate::cli::Global;
 use crate::errors::{Failure, Result};
 use crate::progress::Counter;
@@ -110,15 +111,19 @@ pub fn classify(
     preprocess: &Preprocess,
     offset: usize,
 ) -> Result<Answers> {
-    classify_with(global, name, graph, pool, set, preprocess, offset, &mut |_, _| ())
+    let batch = batch_for(graph, preprocess).size;
+    let plan = Arc::new(compile(graph, &CompileOptions { batch, isa: Isa::detect() })?);
+    let card = Card::of(Path::new(name), graph, None);
+    let visit = &mut |_: &[f32], _: &[f32]| ();
+    classify_with(global, name, (&card, plan), pool, set, preprocess, offset, visit)
 }
 
-/// [`classify`] that also shows each batch to `visit`: the input as fed `[n, c, h, w]` and the
+/// [`classify`] of a plan that also shows each batch to `visit`: the input as fed `[n, c, h, w]` and the
 /// scores `[n, outputs]`, both only of real pictures.
 pub fn classify_with(
     global: &Global,
     name: &str,
-    graph: &Graph,
+    (card, plan): (&Card, Arc<Plan>),
     pool: &Arc<Pool>,
     set: &Arc<dyn Dataset>,
     preprocess: &Preprocess,
@@ -126,17 +131,16 @@ pub fn classify_with(
     visit: &mut dyn FnMut(&[f32], &[f32]),
 ) -> Result<Answers> {
     let began = Instant::now();
-    let outputs = class_count(graph)?;
+    let outputs = card.class_count()?;
     let classes = outputs.checked_sub(offset).filter(|&c| c > 0).ok_or_else(|| {
         Failure::input(format!("--label-offset {offset} leaves no class of {outputs}"))
     })?;
-    let batch = batch_for(graph, preprocess).size;
-    let plan = Arc::new(compile(graph, &CompileOptions { batch, isa: Isa::detect() })?);
+    let batch = plan.batch();
     let mut session = Session::new(plan, pool.clone());
     let mut loader = Loader::new(set.clone(), preprocess, &LoaderOptions::evaluation(batch))?;
     let mut bar = Counter::new(global, name, set.len() as u64);
     let mut answers = Answers { classes, ..Answers::default() };
-    let softmax = ends_in_softmax(graph);
+    let softmax = card.distribution;
     while let Some(pictures) = loader.next_batch()? {
         check_labels(pictures, classes)?;
         to_nchw(pictures, preprocess.shape(), session.input_mut(0)?);

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use edgecut_graph::Tensor;
 use edgecut_train::data::{Image, Preprocess};
 
-use super::model::Model;
+use super::card::Card;
 use super::npy;
 use super::preprocessing::Preprocessing;
 use super::runner::Runner;
@@ -17,8 +17,8 @@ const USUAL_CHANNELS: usize = 3;
 
 /// What a run gave.
 pub struct Ran {
-    /// The model for the shapes it was last run at.
-    pub model: Model,
+    /// The model at the shapes it was last run at.
+    pub card: Card,
     /// Outputs in order; those of several pictures one after the other.
     pub outputs: Vec<Tensor>,
 }
@@ -30,17 +30,17 @@ pub fn on_pictures(
     runner: &Runner,
 ) -> Result<Ran> {
     let mut ran: Option<Ran> = None;
-    let mut known: Option<(Vec<usize>, Model, Preprocess)> = None;
+    let mut known: Option<(Vec<usize>, Card, Preprocess)> = None;
     for path in files {
         let image = Image::open(path)?;
         let shape = picture_shape(runner, &image)?;
-        let (model, preprocess) = match &known {
-            Some((at, model, preprocess)) if *at == shape => (model, preprocess),
+        let (card, preprocess) = match &known {
+            Some((at, card, preprocess)) if *at == shape => (card, preprocess),
             _ => {
-                let model = at_picture_size(runner, &shape)?;
-                let preprocess = preprocessing.choose(&model)?;
-                let (_, model, preprocess) = known.insert((shape.clone(), model, preprocess));
-                (&*model, &*preprocess)
+                let card = at_picture_size(runner, &shape)?;
+                let preprocess = preprocessing.choose(&card)?;
+                let (_, card, preprocess) = known.insert((shape.clone(), card, preprocess));
+                (&*card, &*preprocess)
             }
         };
         let [h, w, c] = preprocess.shape();
@@ -52,7 +52,7 @@ pub fn on_pictures(
         let outputs = runner.infer(&[input])?;
         let outputs = outputs.into_iter().map(|t| first_of(t, batch)).collect::<Result<_>>()?;
         ran = Some(match ran {
-            None => Ran { model: model.clone(), outputs },
+            None => Ran { card: card.clone(), outputs },
             Some(ran) => Ran { outputs: stack(ran.outputs, outputs, path)?, ..ran },
         });
     }
@@ -60,8 +60,8 @@ pub fn on_pictures(
 }
 
 /// The model where pictures give the shape: not every size of picture suits every model.
-fn at_picture_size(runner: &Runner, shape: &[usize]) -> Result<Model> {
-    runner.at(&[shape.to_vec()]).map_err(|failure| match runner.takes_any_shape() {
+fn at_picture_size(runner: &Runner, shape: &[usize]) -> Result<Card> {
+    runner.card(&[shape.to_vec()]).map_err(|failure| match runner.takes_any_shape() {
         true => failure.hint(format!(
             "the picture gives the input the shape {}; say another, such as --shape 1x3x640x640",
             extents(shape)
@@ -148,5 +148,5 @@ pub fn on_arrays(files: &[PathBuf], runner: &Runner) -> Result<Ran> {
     let inputs = paths.iter().map(|f| npy::read(f)).collect::<Result<Vec<Tensor>>>()?;
     let shapes: Vec<Vec<usize>> = inputs.iter().map(|t| t.shape().to_vec()).collect();
     let outputs = runner.infer(&inputs)?;
-    Ok(Ran { model: runner.at(&shapes)?, outputs })
+    Ok(Ran { card: runner.card(&shapes)?, outputs })
 }

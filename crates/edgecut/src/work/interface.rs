@@ -5,6 +5,7 @@
 //! `Quantize` of an exact code gives that code back, so nothing changes inside.
 
 use edgecut_graph::{DType, Graph, Node, Op, ValueId};
+use edgecut_kernels::quant::Affine;
 use edgecut_train::data::Preprocess;
 
 use crate::errors::{Failure, Result};
@@ -21,6 +22,11 @@ pub struct Codes {
 }
 
 impl Codes {
+    /// The codes of an input, int8 with 128 added like the bytes of a picture.
+    pub fn of(affine: Affine) -> Codes {
+        Codes { scale: affine.scale, zero_point: affine.zero_point.into(), lowest: 0.0 }
+    }
+
     /// The preset `base`, such that byte `p` of a picture becomes code `p + lowest`: pixels as they
     /// are, the way such models are usually fed.
     pub fn pixels(&self, base: Preprocess) -> Preprocess {

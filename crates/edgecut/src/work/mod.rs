@@ -2,12 +2,15 @@
 //! `deploy` and the single verbs cannot differ.
 
 pub mod calibrate;
+pub mod card;
 pub mod classify;
 pub mod data;
 pub mod feed;
 pub mod interface;
+pub mod loaded;
 pub mod model;
 pub mod npy;
+pub mod pack;
 pub mod preprocessing;
 pub mod runner;
 pub mod shapes;

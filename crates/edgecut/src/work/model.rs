@@ -2,19 +2,17 @@
 
 use std::path::{Path, PathBuf};
 
-use edgecut_graph::{DType, Dim, Graph, GraphError, Op, Shape, onnx, tflite};
+use edgecut_graph::{Dim, Graph, GraphError, Op, Shape, onnx, tflite};
+use edgecut_runtime::{Input, Packed};
 use edgecut_train::data::Preprocess;
 use edgecut_train::data::transform::METADATA_KEY;
-use edgecut_train::trainer::CLASSES_KEY;
 
+use super::card::{self, Card};
 use super::interface::{Codes, float_ports};
 use super::runner::is_open;
 use super::shapes::Shapes;
 use crate::errors::{Failure, Result};
 use crate::inspect::summary::extents;
-
-/// Most class names that are read from metadata.
-const MAX_CLASSES: usize = 1 << 20;
 
 /// A model file.
 #[derive(Clone)]
@@ -72,33 +70,20 @@ impl Model {
         Ok(self)
     }
 
+    /// What verbs need to know of it.
+    pub fn card(&self) -> Card {
+        Card::of(&self.path, &self.graph, self.codes)
+    }
+
     /// How pictures become its input, as the file says.
     pub fn preprocess(&self) -> Result<Option<Preprocess>> {
-        let Some(text) = self.graph.metadata.get(METADATA_KEY) else { return Ok(None) };
-        let bad =
-            |e: String| Failure::input(format!("metadata '{METADATA_KEY}': {e}")).at(&self.path);
-        let description: Preprocess = serde_json::from_str(text).map_err(|e| bad(e.to_string()))?;
-        description.validate().map_err(|e| bad(e.to_string()))?;
-        Ok(Some(description))
+        self.card().preprocess()
     }
+}
 
-    /// Names of its classes, as the file says; empty where it says nothing.
-    pub fn classes(&self) -> Result<Vec<String>> {
-        let Some(text) = self.graph.metadata.get(CLASSES_KEY) else { return Ok(vec![]) };
-        let bad =
-            |e: String| Failure::input(format!("metadata '{CLASSES_KEY}': {e}")).at(&self.path);
-        let names: Vec<String> = serde_json::from_str(text).map_err(|e| bad(e.to_string()))?;
-        if names.len() > MAX_CLASSES {
-            return Err(bad(format!("{} names, at most {MAX_CLASSES}", names.len())));
-        }
-        Ok(names)
-    }
-
-    /// What the codes of its input stand for, where that is 8-bit in the file and
-    /// [`Model::load_float`] read it.
-    pub fn codes(&self) -> Option<Codes> {
-        self.codes
-    }
+/// Whether the file at `path` is a packed model, or should be one by its name.
+pub fn is_packed(path: &Path) -> bool {
+    Packed::is_packed(path) || path.extension().is_some_and(|e| e.eq_ignore_ascii_case("ecut"))
 }
 
 /// Size of the file at `path`, which must not be a folder.
@@ -120,6 +105,10 @@ pub fn open_shape(path: &Path, name: &str, shape: &Shape) -> Failure {
 }
 
 fn read(path: &Path, shapes: &Shapes) -> Result<Graph> {
+    if is_packed(path) {
+        return Err(Failure::input("is a packed model, which has no graph any more")
+            .hint("give the model that it was converted from"));
+    }
     if edgecut_graph::model::is_tflite(path) {
         if !shapes.is_empty() {
             return Err(Failure::input("--shape: the shapes of a TFLite file are fixed"));
@@ -145,40 +134,13 @@ fn open_input(error: &GraphError) -> Option<(&str, &Shape)> {
 
 /// `[c, h, w]` of the only input of an image network.
 pub fn image_input(graph: &Graph) -> Result<[usize; 3]> {
-    let not_image = |problem: String| Failure::input(format!("is not an image network: {problem}"));
-    let &[input] = graph.inputs.as_slice() else {
-        return Err(not_image(format!("it has {} inputs", graph.inputs.len())));
-    };
-    let value = graph.value(input);
-    let dims = value.shape.dims();
-    let fixed: Vec<usize> = dims.iter().skip(1).filter_map(|d| d.fixed()).collect();
-    match (dims.len(), fixed.as_slice(), value.dtype) {
-        (4, &[c, h, w], DType::F32) if c * h * w > 0 => Ok([c, h, w]),
-        _ => Err(not_image(format!(
-            "input '{}' is {} {}, expected float32 [n, c, h, w]",
-            value.name, value.dtype, value.shape
-        ))),
-    }
+    let inputs: Vec<Input> = graph.inputs.iter().map(|&id| card::port(graph, id)).collect();
+    card::image_input(&inputs)
 }
 
 /// Number of classes of a classifier: the last extent of its first output.
 pub fn class_count(graph: &Graph) -> Result<usize> {
-    let output = graph.outputs.first().map(|&o| graph.value(o));
-    let classes = output.and_then(|o| {
-        o.shape
-            .dims()
-            .get(1..)
-            .unwrap_or_default()
-            .iter()
-            .map(|d| d.fixed())
-            .product::<Option<usize>>()
-    });
-    classes.filter(|&c| c > 0).ok_or_else(|| {
-        let shape = output.map_or("missing".into(), |o| o.shape.to_string());
-        Failure::input(format!(
-            "is not a classifier: its first output is {shape}, expected [n, classes]"
-        ))
-    })
+    card::class_count(graph.outputs.first().map(|&id| card::port(graph, id)).as_ref())
 }
 
 /// Whether the first output is already a distribution over classes.
@@ -210,6 +172,8 @@ pub enum Format {
     Onnx,
     /// TensorFlow Lite
     Tflite,
+    /// Compiled and packed, for this kind of machine
+    Ecut,
 }
 
 /// The format that a file's name says; ONNX where it has no extension.
@@ -217,9 +181,10 @@ pub fn format(path: &Path) -> Result<Format> {
     match path.extension().and_then(|e| e.to_str()).map(str::to_lowercase).as_deref() {
         Some("tflite") => Ok(Format::Tflite),
         Some("onnx") | None => Ok(Format::Onnx),
+        Some("ecut") => Ok(Format::Ecut),
         Some(other) => Err(Failure::input(format!("'.{other}' is no format that can be written"))
             .at(path)
-            .hint("name it .onnx or .tflite")),
+            .hint("name it .onnx, .tflite or .ecut")),
     }
 }
 
@@ -228,6 +193,9 @@ pub fn save(graph: &Graph, path: &Path) -> Result<()> {
     match format(path)? {
         Format::Tflite => Ok(tflite::export(graph, path)?),
         Format::Onnx => Ok(onnx::export(graph, path)?),
+        Format::Ecut => Err(Failure::input("this verb writes no packed models")
+            .at(path)
+            .hint("write .onnx, then edgecut convert MODEL.onnx MODEL.ecut")),
     }
 }
 

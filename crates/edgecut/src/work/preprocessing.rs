@@ -4,7 +4,7 @@ use std::path::Path;
 
 use edgecut_train::data::{Channels, Preprocess, Resize};
 
-use super::model::{Model, image_input};
+use super::card::Card;
 use crate::errors::{Failure, Result};
 
 /// Longest description that is read from a file.
@@ -35,15 +35,15 @@ pub enum Fit {
 }
 
 impl Preprocessing {
-    /// The preprocessing to use for `model`.
+    /// The preprocessing to use for the model of `card`.
     ///
     /// # Errors
     /// Where the model takes no pictures, where nothing says how they become its input, or where
     /// what is said does not fit it.
-    pub fn choose(&self, model: &Model) -> Result<Preprocess> {
-        let [c, h, w] = image_input(&model.graph).map_err(|e| e.at(&model.path))?;
-        let mut description = self.description(model, h.max(w))?;
-        if Preprocess::PRESETS.contains(&self.preprocess.as_str()) || self.is_bytes(model) {
+    pub fn choose(&self, card: &Card) -> Result<Preprocess> {
+        let [c, h, w] = card.image_input()?;
+        let mut description = self.description(card, h.max(w))?;
+        if Preprocess::PRESETS.contains(&self.preprocess.as_str()) || self.is_bytes(card) {
             fill(&mut description, [c, h, w]);
         }
         match self.fit {
@@ -61,28 +61,28 @@ impl Preprocessing {
                 "the input is {expected}, preprocessing '{}' makes {found}",
                 self.preprocess
             );
-            return Err(Failure::input(problem).at(&model.path));
+            return Err(Failure::input(problem).at(&card.path));
         }
         description.validate()?;
         Ok(description)
     }
 
     /// Whether the input takes a picture's bytes as its codes.
-    fn is_bytes(&self, model: &Model) -> bool {
-        let silent = || !matches!(model.preprocess(), Ok(Some(_)));
-        model.codes().is_some()
+    fn is_bytes(&self, card: &Card) -> bool {
+        let silent = || !matches!(card.preprocess(), Ok(Some(_)));
+        card.codes.is_some()
             && (self.preprocess == "pixels" || (self.preprocess == "auto" && silent()))
     }
 
-    fn description(&self, model: &Model, side: usize) -> Result<Preprocess> {
-        if let Some(codes) = model.codes().filter(|_| self.is_bytes(model)) {
+    fn description(&self, card: &Card, side: usize) -> Result<Preprocess> {
+        if let Some(codes) = card.codes.filter(|_| self.is_bytes(card)) {
             return Ok(codes.pixels(Preprocess::tf(side)));
         }
         let name = self.preprocess.as_str();
         if name == "auto" {
-            return model.preprocess()?.ok_or_else(|| {
+            return card.preprocess()?.ok_or_else(|| {
                 Failure::input("does not say how pictures become its input")
-                    .at(&model.path)
+                    .at(&card.path)
                     .hint("say it: --preprocess torchvision, caffe, tf, lite0, cifar, pixels or FILE.json")
             });
         }

@@ -1,48 +1,101 @@
 //! Models that run on inputs of any shape they admit.
 
+use std::cell::RefCell;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use edgecut_graph::{Graph, GraphError, Shape, Tensor, onnx};
-use edgecut_runtime::{Input, Model as Runnable};
+use edgecut_graph::{Dim, Graph, GraphError, Shape, Tensor, onnx};
+use edgecut_kernels::{Isa, Pool};
+use edgecut_runtime::{Input, Model as Runnable, Packed, Plan, Session, compile_for};
 
+use super::card::Card;
 use super::interface::float_ports;
 use super::model::{self, Model};
 use super::shapes::Shapes;
 use crate::cli::Global;
 use crate::errors::{Failure, Result};
 
-/// A model file, compiled for each set of shapes that it is run at.
+/// A model file, ready for each set of shapes that it is run at.
 pub struct Runner {
     path: PathBuf,
     source: Source,
-    model: Runnable,
+    inputs: Vec<Input>,
+    pool: Arc<Pool>,
+    /// The last one, for the next run at the same shapes.
+    session: RefCell<Option<Session>>,
 }
 
-/// Where graphs come from.
+/// Where plans come from.
 enum Source {
     /// All extents but the batch are known.
-    Known(Model),
+    Known(Known),
     /// The file leaves height, width or others open; graphs with numbers for 8-bit ports where
     /// `float` says so.
-    Open { template: Arc<onnx::Template>, float: bool, file_bytes: u64 },
+    Open { template: Arc<onnx::Template>, float: bool, model: Runnable },
+    /// Compiled before.
+    Packed(Packed),
+}
+
+/// A graph, until it is compiled: hardly a caller runs at several shapes, and then the file is read
+/// again, but all need the memory that its weights take.
+struct Known {
+    card: Card,
+    graph: RefCell<Option<Graph>>,
+    shapes: Shapes,
+    float: bool,
+}
+
+impl Known {
+    fn open(path: &Path, shapes: &Shapes, float: bool) -> Result<Known> {
+        let model = load(path, shapes, float)?;
+        let card = model.card();
+        Ok(Known { card, graph: RefCell::new(Some(model.graph)), shapes: shapes.clone(), float })
+    }
+
+    fn plan(&self, shapes: &[Vec<usize>]) -> Result<Arc<Plan>> {
+        let graph = match self.graph.take() {
+            Some(graph) => graph,
+            None => load(&self.card.path, &self.shapes, self.float)?.graph,
+        };
+        Ok(Arc::new(compile_for(graph, shapes, Isa::detect())?))
+    }
+}
+
+fn load(path: &Path, shapes: &Shapes, float: bool) -> Result<Model> {
+    if float { Model::load_float(path, shapes) } else { Model::load_with(path, shapes) }
 }
 
 impl Runner {
     /// Opens the file at `path`. With `float`, 8-bit inputs and outputs become the numbers that
-    /// they stand for.
+    /// they stand for; those of a packed model stay as they were packed.
     pub fn open(path: &Path, shapes: &Shapes, float: bool, global: &Global) -> Result<Runner> {
-        let file_bytes = model::check(path)?;
-        let source = match Runner::open_template(path, shapes).map_err(|e| e.at(path))? {
-            Some(template) => Source::Open { template: Arc::new(template), float, file_bytes },
-            None if float => Source::Known(Model::load_float(path, shapes)?),
-            None => Source::Known(Model::load_with(path, shapes)?),
+        model::check(path)?;
+        let pool = global.pool();
+        let source = if model::is_packed(path) {
+            if !shapes.is_empty() {
+                return Err(Failure::input(
+                    "--shape: a packed model has the shapes that it was packed for",
+                )
+                .at(path));
+            }
+            Source::Packed(Packed::open(path)?)
+        } else {
+            match Runner::open_template(path, shapes).map_err(|e| e.at(path))? {
+                Some(template) => {
+                    let template = Arc::new(template);
+                    let model = runnable(Arc::clone(&template), float, &pool);
+                    Source::Open { template, float, model }
+                }
+                None => Source::Known(Known::open(path, shapes, float)?),
+            }
         };
-        let model = match &source {
-            Source::Known(model) => Runnable::new(model.graph.clone(), global.pool()),
-            Source::Open { template, .. } => runnable(template.clone(), float, global),
+        let inputs = match &source {
+            Source::Known(known) => known.card.inputs.clone(),
+            Source::Open { model, .. } => model.inputs().to_vec(),
+            Source::Packed(packed) => packed_inputs(packed),
         };
-        Ok(Runner { path: path.to_path_buf(), source, model })
+        let session = RefCell::new(None);
+        Ok(Runner { path: path.to_path_buf(), source, inputs, pool, session })
     }
 
     /// The file as a template, where `shapes` leave more than the batch of an input open.
@@ -62,7 +115,7 @@ impl Runner {
 
     /// The inputs in order.
     pub fn inputs(&self) -> &[Input] {
-        self.model.inputs()
+        &self.inputs
     }
 
     /// Whether the shapes of its inputs follow from what it is given.
@@ -70,30 +123,70 @@ impl Runner {
         matches!(self.source, Source::Open { .. })
     }
 
-    /// The model for `shapes`, one for each input.
-    pub fn at(&self, shapes: &[Vec<usize>]) -> Result<Model> {
+    /// What is to be known of the model at `shapes`, one for each input.
+    pub fn card(&self, shapes: &[Vec<usize>]) -> Result<Card> {
         match &self.source {
-            Source::Known(model) => Ok(model.clone()),
-            Source::Open { template, float, file_bytes } => {
+            Source::Known(known) => Ok(known.card.clone()),
+            Source::Open { template, float, .. } => {
                 let graph = template.graph(&named(template, shapes));
                 let graph = graph.map_err(|e| Failure::from(e).at(&self.path))?;
-                let model = Model::of(&self.path, graph, *file_bytes);
-                if *float { model.with_float_ports() } else { Ok(model) }
+                let model = Model::of(&self.path, graph, 0);
+                Ok(if *float { model.with_float_ports()?.card() } else { model.card() })
+            }
+            Source::Packed(packed) => {
+                let plan = packed.plan_for(shapes).map_err(|e| Failure::from(e).at(&self.path))?;
+                Ok(Card::of_packed(&self.path, packed, &plan))
             }
         }
     }
 
     /// The outputs for `inputs`.
     pub fn infer(&self, inputs: &[Tensor]) -> Result<Vec<Tensor>> {
-        self.model.infer(inputs).map_err(|e| Failure::from(e).at(&self.path))
+        let shapes: Vec<Vec<usize>> = inputs.iter().map(|t| t.shape().to_vec()).collect();
+        let mut session = self.session.borrow_mut();
+        let fits = |s: &Session| s.plan().inputs().iter().map(|i| &i.shape).eq(&shapes);
+        let session = match session.take().filter(fits) {
+            Some(known) => session.insert(known),
+            None => {
+                let plan = self.plan(&shapes).map_err(|e| e.at(&self.path))?;
+                session.insert(Session::new(plan, Arc::clone(&self.pool)))
+            }
+        };
+        session.infer(inputs).map_err(|e| Failure::from(e).at(&self.path))
     }
+
+    fn plan(&self, shapes: &[Vec<usize>]) -> Result<Arc<Plan>> {
+        match &self.source {
+            Source::Known(known) => known.plan(shapes),
+            Source::Open { model, .. } => Ok(model.plan_for(shapes)?),
+            Source::Packed(packed) => Ok(packed.plan_for(shapes)?),
+        }
+    }
+}
+
+/// The inputs of a packed model: an extent that its plans do not share is open.
+fn packed_inputs(packed: &Packed) -> Vec<Input> {
+    let plans = packed.plans();
+    let input = |(index, port): (usize, &edgecut_runtime::Port)| {
+        let extents = |axis: usize| {
+            let of = |plan: &Arc<Plan>| plan.inputs().get(index)?.shape.get(axis).copied();
+            let all = plans.iter().map(of).collect::<Option<Vec<usize>>>();
+            all.filter(|all| all.iter().all(|n| *n == port.shape[axis]))
+        };
+        let dims = (0..port.shape.len()).map(|axis| match extents(axis) {
+            Some(_) => Dim::Fixed(port.shape[axis]),
+            None => Dim::from(format!("{}_dim{axis}", port.name).as_str()),
+        });
+        Input { name: port.name.clone(), dtype: port.dtype, shape: Shape::new(dims.collect()) }
+    };
+    plans[0].inputs().iter().enumerate().map(input).collect()
 }
 
 fn named<'a>(template: &'a onnx::Template, shapes: &[Vec<usize>]) -> Vec<(&'a str, Vec<usize>)> {
     template.inputs().iter().map(|i| i.name.as_str()).zip(shapes.iter().cloned()).collect()
 }
 
-fn runnable(template: Arc<onnx::Template>, float: bool, global: &Global) -> Runnable {
+fn runnable(template: Arc<onnx::Template>, float: bool, pool: &Arc<Pool>) -> Runnable {
     let input = |declared: &onnx::Declared| Input {
         name: declared.name.clone(),
         // An 8-bit input becomes the numbers that it stands for.
@@ -116,7 +209,7 @@ fn runnable(template: Arc<onnx::Template>, float: bool, global: &Global) -> Runn
         })?;
         Ok(graph)
     };
-    Runnable::from_fn(inputs, make, global.pool())
+    Runnable::from_fn(inputs, make, Arc::clone(pool))
 }
 
 /// Whether more than the batch is open.

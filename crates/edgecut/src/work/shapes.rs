@@ -16,6 +16,19 @@ impl Shapes {
         self.shapes.is_empty()
     }
 
+    /// The options apart, where inputs have several shapes each: the first of every input, the
+    /// second of every input, and so on; one set without any where none was given.
+    pub fn sets(&self) -> Vec<Shapes> {
+        let mut sets = vec![Shapes::default()];
+        let name = |option: &String| option.rsplit_once('=').map(|(name, _)| name.to_string());
+        for (i, option) in self.shapes.iter().enumerate() {
+            let before = self.shapes[..i].iter().filter(|o| name(o) == name(option)).count();
+            sets.resize_with(sets.len().max(before + 1), Shapes::default);
+            sets[before].shapes.push(option.clone());
+        }
+        sets
+    }
+
     /// Input and extents; an option without a name is about the only input. `inputs` are the
     /// model's.
     pub fn resolve<'a>(&self, inputs: &[&'a str]) -> Result<Vec<(&'a str, Vec<usize>)>> {
@@ -64,5 +77,9 @@ mod tests {
             assert!(failure.message.contains(wrong), "{failure}");
         }
         assert!(shapes(&["a=1", "a=2"]).resolve(&["a"]).is_err());
+        let sets = shapes(&["a=1", "b=2", "a=3"]).sets();
+        let sets: Vec<Vec<String>> = sets.into_iter().map(|s| s.shapes).collect();
+        assert_eq!(sets, [vec!["a=1", "b=2"], vec!["a=3"]]);
+        assert_eq!(shapes(&[]).sets().len(), 1);
     }
 }

@@ -25,7 +25,12 @@ impl Subject {
     /// any value of their type.
     pub fn new(graph: &Graph, batch: usize, pool: &Arc<Pool>) -> Result<Subject> {
         let plan = Arc::new(compile(graph, &CompileOptions { batch, isa: Isa::detect() })?);
-        let mut session = Session::new(plan.clone(), pool.clone());
+        Subject::of(Session::new(plan, pool.clone()))
+    }
+
+    /// As [`Subject::new`], of a session.
+    pub fn of(mut session: Session) -> Result<Subject> {
+        let plan = Arc::clone(session.plan());
         let mut rng = Rng::new(1);
         for (index, port) in plan.inputs().iter().enumerate() {
             session.set_input(index, &generated(port.dtype, &port.shape, &mut rng)?)?;
