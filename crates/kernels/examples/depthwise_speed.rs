@@ -6,7 +6,8 @@
 //! registers reach, on one thread and on two, and the bytes of input and output that pass. Every
 //! figure is the minimum over short bursts.
 
-use edgecut_kernels::depthwise::depthwise;
+use edgecut_kernels::Blob;
+use edgecut_kernels::depthwise::{DepthwiseWeights, depthwise};
 use edgecut_kernels::{Activation, ConvShape, Ctx, Epilogue, Pool};
 use std::time::Instant;
 
@@ -41,7 +42,7 @@ const LAYERS: [(usize, usize, usize, usize); 27] = [
     (7, 1024, 3, 1), // V1
 ];
 
-fn values(len: usize) -> Vec<f32> {
+fn values(len: usize) -> Blob<f32> {
     (0..len).map(|i| ((i * 7919) % 1013) as f32 / 1013.0 - 0.5).collect()
 }
 
@@ -68,9 +69,15 @@ fn peak() -> f64 {
             let x = _mm512_set1_ps(x);
             let mut sums = [x; 12];
             for _ in 0..ROUNDS {
-                sums = sums.map(|sum| _mm512_fmadd_ps(sum, x, x));
+                for sum in &mut sums {
+                    *sum = _mm512_fmadd_ps(*sum, x, x);
+                }
             }
-            _mm512_reduce_add_ps(sums.into_iter().fold(x, |a, b| _mm512_add_ps(a, b)))
+            let mut total = x;
+            for sum in sums {
+                total = _mm512_add_ps(total, sum);
+            }
+            _mm512_reduce_add_ps(total)
         }
         // SAFETY: the CPU has AVX-512 F.
         let seconds = best(|| _ = std::hint::black_box(unsafe { rounds(0.5) }));
@@ -94,12 +101,14 @@ fn main() {
         let shape = ConvShape::dilated(input, c, [kernel; 2], [stride; 2], [1; 2], pads, c)
             .expect("the kernel fits");
         let (x, w, bias) = (values(shape.in_len()), values(shape.weight_len()), values(c));
-        let mut y = vec![0.0; shape.out_len()];
+        let w = DepthwiseWeights::pack(&shape, &w);
+        let mut y = Blob::zeros(shape.out_len());
+        let y = y.to_mut();
         let epilogue = Epilogue::biased(Some(&bias), Activation::RELU6);
         let bytes = 4.0 * (shape.in_len() + shape.out_len()) as f64;
         print!("{name:<18}");
         for pool in &pools {
-            let seconds = best(|| depthwise(Ctx::new(pool), &shape, &x, &w, &mut y, &epilogue));
+            let seconds = best(|| depthwise(Ctx::new(pool), &shape, &x, &w, y, &epilogue));
             let rate = shape.macs() as f64 / seconds;
             print!(
                 "  {}T {:8.1} us {:6.1} GMAC/s {:4.0} % {:6.1} GB/s",

@@ -13,7 +13,7 @@ use edgecut_kernels::conv::{
     conv_backward_weight_scratch_len, conv_scratch_len,
 };
 use edgecut_kernels::depthwise::{
-    depthwise, depthwise_backward_input, depthwise_backward_weight,
+    DepthwiseWeights, depthwise, depthwise_backward_input, depthwise_backward_weight,
     depthwise_backward_weight_scratch_len,
 };
 use edgecut_kernels::gemm::{PackedB, gemm, gemm_at_b, gemm_at_b_scratch_len};
@@ -120,10 +120,13 @@ impl Bench {
             let flops = 2.0 * shape.macs() as f64;
             let bytes = 4.0 * (shape.in_len() + shape.out_len()) as f64;
             let (mut x, w) = (values(shape.in_len()), values(shape.weight_len()));
+            let packed = DepthwiseWeights::pack(&shape, &w);
+            let mut reversed = DepthwiseWeights::default();
+            reversed.repack_for_input_gradient(&shape, &w);
             let mut y = zeros(shape.out_len());
             let epilogue = Epilogue::default();
             self.line(&format!("dw fwd {name}"), flops, bytes, |ctx| {
-                depthwise(ctx, &shape, &x, &w, &mut y, &epilogue);
+                depthwise(ctx, &shape, &x, &packed, &mut y, &epilogue);
             });
             let mut dw = zeros(shape.weight_len());
             let mut scratch = zeros(depthwise_backward_weight_scratch_len(&shape));
@@ -131,7 +134,7 @@ impl Bench {
                 depthwise_backward_weight(ctx, &shape, &x, &y, &mut dw, &mut scratch, false);
             });
             self.line(&format!("dw bwd x {name}"), flops, bytes, |ctx| {
-                depthwise_backward_input(ctx, &shape, &y, &w, &mut x, false);
+                depthwise_backward_input(ctx, &shape, &y, &reversed, &mut x, false);
             });
         }
     }

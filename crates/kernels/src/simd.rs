@@ -35,6 +35,9 @@ pub(crate) trait Simd: Copy {
     const WIDE: bool;
     /// Most rows of a register tile of [`Simd::accumulate`].
     const HEIGHT: usize;
+    /// Vectors that fit into the registers, with one register to spare; 0 if there are no vector
+    /// registers to plan with.
+    const REGISTERS: usize;
 
     /// The instruction set, for a call of a function that is not part of the kernel's own body.
     fn isa(self) -> Isa;
@@ -161,6 +164,7 @@ impl Simd for Scalar {
     const TILE_ROWS: usize = 6;
     const WIDE: bool = false;
     const HEIGHT: usize = 6;
+    const REGISTERS: usize = 0;
 
     #[inline(always)]
     fn isa(self) -> Isa {
@@ -254,6 +258,26 @@ impl Simd for Scalar {
     fn doubled(self, m: usize) -> [usize; 2] {
         [(2 * m).min(LANES), (2 * m).saturating_sub(LANES)]
     }
+}
+
+/// `x`, in a way that the optimiser cannot look through.
+///
+/// A loop over a dozen rows at one common offset needs a register for each row and one for the
+/// offset. Left to itself, the optimiser keeps a running address for every row and unrolled step,
+/// more than there are registers.
+#[inline(always)]
+pub(crate) fn opaque(x: usize) -> usize {
+    #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+    {
+        let mut x = x;
+        // SAFETY: no instruction at all.
+        unsafe {
+            std::arch::asm!("/* {0} */", inout(reg) x, options(pure, nomem, nostack, preserves_flags))
+        };
+        x
+    }
+    #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
+    x
 }
 
 /// Asks for `data` to be brought into the cache, to be read or written soon.

@@ -1,49 +1,38 @@
 //! Depthwise convolution of whole tensors.
 
+use super::DepthwiseWeights;
 use super::rows::{Lines, Rows};
-use super::weights::View;
 use crate::pool::SharedMut;
 use crate::simd::LANES;
 use crate::{ConvShape, Ctx, Epilogue};
 use std::ops::Range;
 
-/// `out[n, oh, ow, c] = epilogue(sum over taps of x[n, h, w, c] * weights[kh, kw, c])`.
-///
-/// # Panics
-/// If the shape is not depthwise or a slice has another size than the shape says.
-pub fn depthwise(
-    ctx: Ctx,
-    shape: &ConvShape,
-    x: &[f32],
-    weights: &[f32],
-    out: &mut [f32],
-    epilogue: &Epilogue,
-) {
-    check(shape, x, weights, out);
-    convolve(ctx, shape, x, View::plain(weights, shape.cin), out, epilogue);
-}
-
-pub(super) fn check(shape: &ConvShape, x: &[f32], weights: &[f32], out: &[f32]) {
+pub(super) fn check(shape: &ConvShape, x: &[f32], out: &[f32]) {
     shape.check();
     assert!(shape.is_depthwise(), "not depthwise: {shape:?}");
     assert_eq!(x.len(), shape.in_len(), "input of {shape:?}");
-    assert_eq!(weights.len(), shape.weight_len(), "weights of {shape:?}");
     assert_eq!(out.len(), shape.out_len(), "output of {shape:?}");
 }
 
 /// Most rows of a task: few enough to share out, enough to read most rows of the input once.
 const TASK_ROWS: usize = 8;
 
-/// [`depthwise`] of operands that have been checked. Threads take bands of rows, or of channels
-/// where there are too few rows.
-pub(super) fn convolve(
+/// `out[n, oh, ow, c] = epilogue(sum over taps of x[n, h, w, c] * weights[kh, kw, c])`, with
+/// weights from [`DepthwiseWeights::pack`]. Threads take bands of rows, or of channels where there
+/// are too few rows.
+///
+/// # Panics
+/// If the shape is not depthwise or an operand has another size than it says.
+pub fn depthwise(
     ctx: Ctx,
     shape: &ConvShape,
     x: &[f32],
-    weights: View,
+    weights: &DepthwiseWeights,
     out: &mut [f32],
     epilogue: &Epilogue,
 ) {
+    check(shape, x, out);
+    weights.check(shape);
     epilogue.check(shape.out_pixels(), shape.cout);
     assert!(epilogue.interleave.is_none(), "a depthwise convolution does not interleave");
     if out.is_empty() {
@@ -79,7 +68,7 @@ impl Band {
         ctx: Ctx,
         shape: &ConvShape,
         x: &[f32],
-        weights: View,
+        weights: &DepthwiseWeights,
         out: &SharedMut<f32>,
         epilogue: &Epilogue,
     ) {

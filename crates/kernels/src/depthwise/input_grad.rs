@@ -1,25 +1,27 @@
 //! The gradient of the input of a depthwise convolution.
 
-use super::forward::{check, convolve};
-use super::weights::View;
+use super::forward::check;
+use super::{DepthwiseWeights, depthwise};
 use crate::conv::{ConvShape, Taps};
 use crate::simd::{LANES, Simd, simd_fn};
 use crate::{Ctx, Epilogue};
 
 /// The gradient of the input: `dx[n, h, w, c] = sum over the taps that read it of
-/// dy[n, oh, ow, c] * weights[kh, kw, c]`, added to the old content if `accumulate`.
+/// dy[n, oh, ow, c] * weights[kh, kw, c]`, with weights from
+/// [`DepthwiseWeights::repack_for_input_gradient`], added to the old content if `accumulate`.
 ///
 /// # Panics
-/// If the shape is not depthwise or a slice has another size than the shape says.
+/// If the shape is not depthwise or an operand has another size than it says.
 pub fn depthwise_backward_input(
     ctx: Ctx,
     shape: &ConvShape,
     dy: &[f32],
-    weights: &[f32],
+    weights: &DepthwiseWeights,
     dx: &mut [f32],
     accumulate: bool,
 ) {
-    check(shape, dx, weights, dy);
+    check(shape, dx, dy);
+    weights.check(shape);
     let epilogue = Epilogue { accumulate, ..Epilogue::default() };
     let (reach_h, reach_w) = ((shape.kh - 1) * shape.dh, (shape.kw - 1) * shape.dw);
     if shape.sh == 1 && shape.sw == 1 && shape.pt <= reach_h && shape.pl <= reach_w {
@@ -27,7 +29,7 @@ pub fn depthwise_backward_input(
         let mut swapped = *shape;
         (swapped.h, swapped.w, swapped.oh, swapped.ow) = (shape.oh, shape.ow, shape.h, shape.w);
         (swapped.pt, swapped.pl) = (reach_h - shape.pt, reach_w - shape.pl);
-        convolve(ctx, &swapped, dy, View::reversed(weights, shape.cin), dx, &epilogue);
+        depthwise(ctx, &swapped, dy, weights, dx, &epilogue);
         return;
     }
     let row_len = shape.w * shape.cin;
@@ -50,7 +52,7 @@ simd_fn! {
         s: Simd,
         shape: &ConvShape,
         dy: &[f32],
-        weights: &[f32],
+        weights: &DepthwiseWeights,
         first: usize,
         dx: &mut [f32],
         epilogue: &Epilogue<'_>,
@@ -85,7 +87,8 @@ struct Line<'a> {
     row_floats: usize,
     /// The output gradient of the image.
     x: &'a [f32],
-    weights: &'a [f32],
+    /// From the last tap to the first.
+    weights: &'a DepthwiseWeights,
     /// Vertical taps of this row.
     taps: Taps,
     /// Index of the row's first pixel in the whole gradient.
@@ -121,6 +124,8 @@ fn pixel_taps<S: Simd, const NY: usize, const NX: usize>(
     let out = &mut out[ox * channels..(ox + 1) * channels];
     for c in (0..channels).step_by(LANES) {
         let mask = s.first(channels - c);
+        let weights = line.weights.block(c);
+        let last = weights.len() / LANES - 1;
         // SAFETY: the mask ends with the channels.
         let mut acc = unsafe { line.epilogue.start(s, c, mask) };
         for i in 0..ny {
@@ -130,11 +135,12 @@ fn pixel_taps<S: Simd, const NY: usize, const NX: usize>(
                 let tap =
                     (rows.tap + i * rows.tap_step) * line.kw + columns.tap + j * columns.tap_step;
                 let x = &line.x[row * line.row_floats + column * channels..][..channels];
-                let w = &line.weights[tap * channels..][..channels];
-                // SAFETY: channels c.. of one pixel and one tap; the mask ends with them.
+                let w = &weights[(last - tap) * LANES..][..LANES];
+                // SAFETY: channels c.. of one pixel, where the mask ends with them, and the 16
+                // weights of one tap.
                 acc = unsafe {
                     let x = s.load_first(x.as_ptr().wrapping_add(c), mask);
-                    s.fma(x, s.load_first(w.as_ptr().wrapping_add(c), mask), acc)
+                    s.fma(x, s.load(w.as_ptr()), acc)
                 };
             }
         }

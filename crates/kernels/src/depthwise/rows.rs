@@ -2,8 +2,7 @@
 
 use super::DepthwiseWeights;
 use super::columns;
-use super::weights::View;
-use crate::simd::{LANES, simd_fn};
+use crate::simd::{LANES, Simd, simd_fn};
 use crate::{ConvShape, Epilogue, Isa};
 use std::ops::Range;
 
@@ -35,10 +34,7 @@ pub fn depthwise_rows(
     assert_eq!(epilogues.len(), outs.len(), "one epilogue per output row");
     assert!(outs.len() == 1 || shape.dh == 1, "two rows at once are not for dilation");
     assert_eq!(rows.len(), shape.kh + (outs.len() - 1) * shape.sh, "input rows of {shape:?}");
-    assert!(
-        (weights.taps(), weights.channels()) == (shape.kh * shape.kw, shape.cin),
-        "weights of another shape than {shape:?}"
-    );
+    weights.check(shape);
     assert!(out_stride >= shape.cout, "output pixels overlap");
     if shape.ow == 0 || shape.cout == 0 {
         return;
@@ -58,7 +54,7 @@ pub fn depthwise_rows(
         shape,
         rows: Rows::Slices(rows),
         x_stride,
-        weights: weights.view(),
+        weights,
         count: outs.len(),
         outs: [outs[0].as_mut_ptr(), outs[last].as_mut_ptr()],
         out_stride,
@@ -97,13 +93,13 @@ impl Rows<'_> {
 /// row among them, each with channels of its own.
 ///
 /// To be computed, each row of the input must hold `shape.w` pixels, each of the `count` rows of the
-/// output must be valid for writes of the channels in `channels` of `shape.ow` pixels, and the
-/// epilogues must have been checked against these.
+/// output must be valid for writes of the channels in `channels` of `shape.ow` pixels, and weights
+/// and epilogues must have been checked against the shape.
 pub(super) struct Lines<'a> {
     pub shape: &'a ConvShape,
     pub rows: Rows<'a>,
     pub x_stride: usize,
-    pub weights: View<'a>,
+    pub weights: &'a DepthwiseWeights,
     /// Output rows: 1 or 2.
     pub count: usize,
     /// The output rows at channel 0.
@@ -126,11 +122,9 @@ impl Lines<'_> {
             (true, 3, 1, 1) => rows_3x3_s1(isa, self),
             (true, 3, 1, 2) => pairs_3x3_s1(isa, self),
             (true, 3, 2, 1) => rows_3x3_s2(isa, self),
-            (true, 3, 2, 2) => pairs_3x3_s2(isa, self),
             (true, 5, 1, 1) => rows_5x5_s1(isa, self),
             (true, 5, 1, 2) => pairs_5x5_s1(isa, self),
             (true, 5, 2, 1) => rows_5x5_s2(isa, self),
-            (true, 5, 2, 2) => pairs_5x5_s2(isa, self),
             _ => any_rows(isa, self),
         }
     }
@@ -141,6 +135,9 @@ macro_rules! tiled {
     ($($name:ident: $k:literal, $stride:literal, $r:literal, $n:literal, $slots:literal;)*) => {$(
         simd_fn! {
             fn $name(s: Simd, lines: &Lines<'_>) {
+                if S::REGISTERS == 0 {
+                    return any::<S>(s, lines);
+                }
                 // SAFETY: `Lines::compute` has the contract and picks the kernel of the shape.
                 unsafe { columns::rows::<S, $k, $stride, $r, $n, $slots>(s, lines) };
             }
@@ -152,40 +149,44 @@ tiled! {
     rows_3x3_s1: 3, 1, 1, 3, 3;
     pairs_3x3_s1: 3, 1, 2, 4, 3;
     rows_3x3_s2: 3, 2, 1, 3, 2;
-    pairs_3x3_s2: 3, 2, 2, 5, 2;
     rows_5x5_s1: 5, 1, 1, 5, 5;
     pairs_5x5_s1: 5, 1, 2, 6, 5;
     rows_5x5_s2: 5, 2, 1, 5, 3;
-    pairs_5x5_s2: 5, 2, 2, 7, 3;
 }
 
 simd_fn! {
-    /// Any kernel, pixel by pixel, with the products in the order of [`columns`].
     fn any_rows(s: Simd, lines: &Lines<'_>) {
-        let shape = lines.shape;
-        for (o, ox) in (0..lines.count).flat_map(|o| (0..shape.ow).map(move |ox| (o, ox))) {
-            let columns = shape.columns_of(ox);
-            for channel in lines.channels.clone().step_by(LANES) {
-                let mask = s.first(lines.channels.end - channel);
-                // SAFETY: the mask ends with the channels.
-                let mut sum = unsafe { lines.epilogues[o].start(s, channel, mask) };
-                for (i, ky) in (0..columns.count).flat_map(|i| (0..shape.kh).map(move |ky| (i, ky)))
-                {
-                    let row = lines.rows.at(o * shape.sh + ky);
-                    if row.is_null() {
-                        continue;
-                    }
-                    let column = columns.at + i * shape.dw;
-                    let x = row.wrapping_add(column * lines.x_stride + channel);
-                    let w = lines.weights.at(ky * shape.kw + columns.tap + i, channel);
-                    // SAFETY: the row has this column; the mask ends with its channels, and with
-                    // those of the weights.
-                    sum = unsafe { s.fma(s.load_first(x, mask), s.load_first(w, mask), sum) };
+        any(s, lines);
+    }
+}
+
+/// Any kernel, pixel by pixel, with the products in the order of [`columns`]; the plain twin of
+/// those, too.
+#[inline(always)]
+fn any<S: Simd>(s: S, lines: &Lines) {
+    let shape = lines.shape;
+    for (o, ox) in (0..lines.count).flat_map(|o| (0..shape.ow).map(move |ox| (o, ox))) {
+        let columns = shape.columns_of(ox);
+        for channel in lines.channels.clone().step_by(LANES) {
+            let mask = s.first(lines.channels.end - channel);
+            let weights = lines.weights.block(channel);
+            // SAFETY: the mask ends with the channels.
+            let mut sum = unsafe { lines.epilogues[o].start(s, channel, mask) };
+            for (i, ky) in (0..columns.count).flat_map(|i| (0..shape.kh).map(move |ky| (i, ky))) {
+                let row = lines.rows.at(o * shape.sh + ky);
+                if row.is_null() {
+                    continue;
                 }
-                let out = lines.outs[o].wrapping_add(ox * lines.out_stride);
-                // SAFETY: the pixel exists, and the mask ends with its channels.
-                unsafe { lines.epilogues[o].finish(s, sum, ox, channel, out, mask) };
+                let column = columns.at + i * shape.dw;
+                let x = row.wrapping_add(column * lines.x_stride + channel);
+                let w = &weights[(ky * shape.kw + columns.tap + i) * LANES..][..LANES];
+                // SAFETY: the row has this column, and the mask ends with its channels; a tap
+                // has 16 weights.
+                sum = unsafe { s.fma(s.load_first(x, mask), s.load(w.as_ptr()), sum) };
             }
+            let out = lines.outs[o].wrapping_add(ox * lines.out_stride);
+            // SAFETY: the pixel exists, and the mask ends with its channels.
+            unsafe { lines.epilogues[o].finish(s, sum, ox, channel, out, mask) };
         }
     }
 }

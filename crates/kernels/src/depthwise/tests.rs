@@ -62,9 +62,10 @@ proptest! {
             activation: Activation::clamp(clamp.then_some((-0.4, 0.6))),
             ..Epilogue::default()
         };
+        let packed = DepthwiseWeights::pack(&shape, &w);
         let got = everywhere(|ctx| {
             let mut out = vec![f32::NAN; shape.out_len()];
-            depthwise(ctx, &shape, &x, &w, &mut out, &epilogue);
+            depthwise(ctx, &shape, &x, &packed, &mut out, &epilogue);
             out
         });
         let mut want: Vec<f64> = (0..shape.out_len())
@@ -81,6 +82,9 @@ proptest! {
     #[test]
     fn rows_agree_with_the_whole_tensor(
         shape in shapes(), seed: u64, residual: bool, gap in 0usize..20, stride in 0usize..20,
+        activation in prop::sample::select(vec![
+            Activation::None, Activation::Clamp(-0.3, 0.7), Activation::HardSwish, Activation::Silu,
+        ]),
     ) {
         let shape = ConvShape { n: 1, ..shape };
         let (x_stride, out_stride) = (shape.cin + gap, shape.cout + stride);
@@ -118,7 +122,7 @@ proptest! {
                         .map(|oy| Epilogue {
                             residual: residual
                                 .then_some((&skip[oy * shape.ow * out_stride..], out_stride)),
-                            ..Epilogue::biased(Some(&b), Activation::None)
+                            ..Epilogue::biased(Some(&b), activation)
                         })
                         .collect();
                     depthwise_rows(
@@ -135,11 +139,11 @@ proptest! {
             });
             let epilogue = Epilogue {
                 residual: residual.then_some((&skip[..], out_stride)),
-                ..Epilogue::biased(Some(&b), Activation::None)
+                ..Epilogue::biased(Some(&b), activation)
             };
             let want = everywhere(|ctx| {
                 let mut out = vec![f32::NAN; shape.out_len()];
-                depthwise(ctx, &shape, &x, &w, &mut out, &epilogue);
+                depthwise(ctx, &shape, &x, &packed, &mut out, &epilogue);
                 out
             });
             let bits = |x: &[f32]| x.iter().map(|x| x.to_bits()).collect::<Vec<_>>();
@@ -152,9 +156,11 @@ proptest! {
         let dy = random(shape.out_len(), seed);
         let w = random(shape.weight_len(), seed ^ 1);
         let old = random(shape.in_len(), seed ^ 2);
+        let mut packed = DepthwiseWeights::default();
+        packed.repack_for_input_gradient(&shape, &w);
         let got = everywhere(|ctx| {
             let mut dx = old.clone();
-            depthwise_backward_input(ctx, &shape, &dy, &w, &mut dx, accumulate);
+            depthwise_backward_input(ctx, &shape, &dy, &packed, &mut dx, accumulate);
             dx
         });
         let mut want: Vec<f64> =

@@ -37,7 +37,8 @@ pub fn depthwise_backward_weight(
     scratch: &mut [f32],
     accumulate: bool,
 ) {
-    check(shape, x, dw, dy);
+    check(shape, x, dy);
+    assert_eq!(dw.len(), shape.weight_len(), "weights of {shape:?}");
     let size = dw.len();
     if size == 0 {
         return;

@@ -43,7 +43,7 @@ fn layer(
 /// The layer on a whole tensor, by the kernels for whole tensors.
 fn whole(
     ctx: crate::Ctx,
-    (layer, weights): &(Layer, Vec<f32>),
+    (layer, _): &(Layer, Vec<f32>),
     x: &[f32],
     residual: Option<&[f32]>,
 ) -> Vec<f32> {
@@ -63,7 +63,9 @@ fn whole(
             let mut scratch = vec![0.0; conv::conv_scratch_len(shape, ctx.pool.threads())];
             conv::conv(ctx, shape, x, packed, &mut out, &mut scratch, &epilogue);
         }
-        Op::Depthwise(_) => depthwise::depthwise(ctx, shape, x, weights, &mut out, &epilogue),
+        Op::Depthwise(weights) => {
+            depthwise::depthwise(ctx, shape, x, weights, &mut out, &epilogue);
+        }
     }
     assert!(buffer[ol..].iter().all(|x| *x == 7.0), "whole overrun {shape:?} {:?}", ctx.isa);
     buffer.truncate(ol);

@@ -46,6 +46,7 @@ impl Simd for Avx2 {
     const TILE_ROWS: usize = 6;
     const WIDE: bool = false;
     const HEIGHT: usize = 6;
+    const REGISTERS: usize = 6;
 
     #[inline(always)]
     fn isa(self) -> Isa {
@@ -208,6 +209,7 @@ impl Simd for Avx512 {
     const TILE_ROWS: usize = 8;
     const WIDE: bool = true;
     const HEIGHT: usize = 14;
+    const REGISTERS: usize = 31;
 
     #[inline(always)]
     fn isa(self) -> Isa {

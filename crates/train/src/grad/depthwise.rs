@@ -2,7 +2,7 @@
 
 use edgecut_kernels::column_sums::{column_sums, column_sums_scratch_len};
 use edgecut_kernels::depthwise::{
-    depthwise, depthwise_backward_input, depthwise_backward_weight,
+    DepthwiseWeights, depthwise, depthwise_backward_input, depthwise_backward_weight,
     depthwise_backward_weight_scratch_len,
 };
 use edgecut_kernels::{Activation, ConvShape, Epilogue};
@@ -16,11 +16,15 @@ pub(crate) struct Depthwise {
     shape: ConvShape,
     weight: ParamId,
     bias: Option<ParamId>,
+    packed: DepthwiseWeights,
+    /// Packed for the gradient of the input.
+    reversed: DepthwiseWeights,
 }
 
 impl Depthwise {
     pub fn new(shape: ConvShape, weight: ParamId, bias: Option<ParamId>) -> Depthwise {
-        Depthwise { shape, weight, bias }
+        let (packed, reversed) = (DepthwiseWeights::default(), DepthwiseWeights::default());
+        Depthwise { shape, weight, bias, packed, reversed }
     }
 
     pub fn scratch_len(&self) -> usize {
@@ -28,11 +32,16 @@ impl Depthwise {
             .max(column_sums_scratch_len(self.shape.out_pixels(), self.shape.cout))
     }
 
+    pub fn prepare(&mut self, params: &Params) {
+        let weight = &params.values[params.range(self.weight)];
+        self.packed.repack(&self.shape, weight);
+        self.reversed.repack_for_input_gradient(&self.shape, weight);
+    }
+
     pub fn forward(&self, env: &Env, params: &Params, x: &[f32], z: &mut [f32]) {
         let shape = ConvShape { n: env.n, ..self.shape };
-        let weight = &params.values[params.range(self.weight)];
         let bias = self.bias.map(|b| &params.values[params.range(b)]);
-        depthwise(env.ctx, &shape, x, weight, z, &Epilogue::biased(bias, Activation::None));
+        depthwise(env.ctx, &shape, x, &self.packed, z, &Epilogue::biased(bias, Activation::None));
     }
 
     pub fn backward(
@@ -47,17 +56,15 @@ impl Depthwise {
         scratch: &mut [f32],
     ) {
         let shape = ConvShape { n: env.n, ..self.shape };
-        let range = params.range(self.weight);
-        let dw = &mut gradients[range.clone()];
+        let dw = &mut gradients[params.range(self.weight)];
         depthwise_backward_weight(env.ctx, &shape, x, dz, dw, scratch, false);
         if let Some(bias) = self.bias {
             let sums = &mut gradients[params.range(bias)];
             column_sums(env.ctx, dz, sums, scratch, false);
         }
         if to != Dx::Skip {
-            let weight = &params.values[range];
             let accumulate = to == Dx::Accumulate;
-            depthwise_backward_input(env.ctx, &shape, dz, weight, dx, accumulate);
+            depthwise_backward_input(env.ctx, &shape, dz, &self.reversed, dx, accumulate);
         }
     }
 }

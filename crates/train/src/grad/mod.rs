@@ -152,6 +152,7 @@ impl Layer {
     pub fn prepare(&mut self, params: &Params) {
         match self {
             Layer::Convolution(conv) => conv.prepare(params),
+            Layer::Depthwise(depthwise) => depthwise.prepare(params),
             Layer::Linear(linear) => linear.prepare(params),
             _ => {}
         }
