@@ -6,6 +6,7 @@
 //! | `recipe`, `settings` | what a user can set, in a file or as options |
 //! | `work` | the stages that verbs share: data, training, evaluation, timing |
 //! | `inspect` | what a model holds: summary, picture, rewrites, differences |
+//! | `profile` | time by step beside what the machine can do: table and page |
 //! | `report` | `report.json` and the page made of it |
 //! | `term`, `progress` | what a person reads in the terminal |
 //! | `errors`, `files`, `host`, `stats` | exit codes, safe writing, the machine, intervals |
@@ -20,6 +21,7 @@ mod files;
 mod host;
 mod inspect;
 mod interrupt;
+mod profile;
 mod progress;
 mod recipe;
 mod report;

@@ -54,10 +54,38 @@ fn bench_reports_quantiles() {
             o[side]["weight_bytes"].as_u64().unwrap() > 0
                 && o[side]["activation_bytes"].as_u64().unwrap() > 0
         );
-        assert!(!o[side]["operators"].as_array().unwrap().is_empty());
+        let steps = o[side]["profile"]["steps"].as_array().unwrap();
+        let figure = |step: &serde_json::Value, name: &str| step[name].as_f64().unwrap();
+        for step in steps {
+            let reached = 100.0 * figure(step, "roof_us") / figure(step, "median_us");
+            assert!((figure(step, "roofline") - reached).abs() < 1e-6 * reached, "{step}");
+            assert!(figure(step, "weight_bytes") <= figure(step, "bytes"), "{step}");
+        }
+        let conv = steps.iter().find(|s| s["macs"].as_u64() > Some(0)).unwrap();
+        assert!(figure(conv, "intensity") > 0.0 && figure(conv, "roof_us") > 0.0, "{conv}");
     }
+    assert!(o["roofs"]["f32_gmacs"].as_f64().unwrap() > 0.0);
     assert!(o["speedup"].as_f64().unwrap() > 0.0);
-    assert!(succeed(&["bench", text(model()), "--runs", "5", "--profile"]).contains("median"));
+    let shown = succeed(&["bench", text(model()), "--runs", "5", "--profile"]);
+    assert!(shown.contains("median") && shown.contains("GMAC/s"), "{shown}");
+}
+
+#[test]
+fn a_profile_is_one_page_that_asks_for_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("profile.html");
+    let shown = succeed(&["bench", text(model()), "--runs", "3", "--profile-html", text(&path)]);
+    assert!(shown.contains("profile.html written"), "{shown}");
+    let page = std::fs::read_to_string(&path).unwrap();
+    let o = json(&["bench", text(model()), "--runs", "3", "--profile"]);
+    for step in o["model"]["profile"]["steps"].as_array().unwrap() {
+        assert!(page.contains(step["name"].as_str().unwrap()), "{step}");
+    }
+    for request in ["http:", "https:", "src=", "href=", "url(", "@import"] {
+        assert!(!page.contains(request), "the page has {request}");
+    }
+    let missing = folder.path().join("no/such/profile.html");
+    refuse(&["bench", text(model()), "--profile-html", text(&missing)]);
 }
 
 #[test]

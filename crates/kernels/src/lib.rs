@@ -27,6 +27,7 @@ pub mod pool2d;
 pub mod quant;
 pub mod reduce;
 pub mod resample;
+pub mod roofline;
 pub mod softmax;
 
 mod ctx;

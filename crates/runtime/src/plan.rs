@@ -236,6 +236,11 @@ impl Plan {
         constants.sum::<usize>() + self.steps.iter().map(Step::weight_bytes).sum::<usize>()
     }
 
+    /// Of [`Plan::weight_bytes`], those that step `index` owns.
+    pub fn step_weight_bytes(&self, index: usize) -> usize {
+        self.steps.get(index).map_or(0, Step::weight_bytes)
+    }
+
     /// What each step does, in execution order.
     pub fn steps(&self) -> &[StepInfo] {
         &self.infos

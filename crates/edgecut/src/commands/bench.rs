@@ -1,16 +1,17 @@
 //! `edgecut bench`: latency quantiles, throughput, memory, and where the time goes.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
+use edgecut_kernels::roofline::Peaks;
 use edgecut_runtime::Session;
 use serde::Serialize;
 
 use crate::cli::Global;
 use crate::errors::Result;
 use crate::host::{self, Machine};
-use crate::report::OperatorTime;
+use crate::profile::{self, Profiled, Roofs};
 use crate::stats::Times;
 use crate::work::loaded::Loaded;
 use crate::work::shapes::Shapes;
@@ -25,6 +26,7 @@ Examples:
   edgecut bench int8.onnx --against model.onnx --threads 1
   edgecut bench model.ecut
   edgecut bench detector.onnx --shape 1x3x640x640 --profile
+  edgecut bench model.onnx --threads 1 --profile-html profile.html
   edgecut bench model.onnx --batch 8 --runs 50 --json")]
 pub struct Args {
     /// The model: ONNX, TFLite, or packed (.ecut)
@@ -44,10 +46,16 @@ pub struct Args {
     /// Runs before measuring
     #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u32).range(0..=1_000_000))]
     warmup: u32,
-    /// Also the time of every step
+    /// Also every step: its time, multiply-adds, bytes, and share of what this machine can do
     #[arg(long)]
     profile: bool,
+    /// Write the profile of MODEL as a page: time by names, and the roofline
+    #[arg(long, value_name = "FILE")]
+    profile_html: Option<PathBuf>,
 }
+
+/// Most runs that are profiled.
+const PROFILED: u32 = 100;
 
 /// What `--json` prints.
 #[derive(Serialize)]
@@ -59,6 +67,9 @@ struct Output {
     speedup: Option<f64>,
     /// Largest resident memory of this process, both models and their files included.
     peak_rss_bytes: Option<u64>,
+    /// What this machine can do at most, where a profile was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    roofs: Option<Roofs>,
 }
 
 #[derive(Serialize)]
@@ -71,14 +82,23 @@ struct Figures {
     load_ms: f64,
     latency: Times,
     images_per_second: f64,
+    /// Arena and scratch.
     activation_bytes: u64,
+    /// The block of inputs, outputs and everything in between.
+    arena_bytes: u64,
+    /// What all threads need beside it while they compute.
+    scratch_bytes: u64,
+    /// Packed.
     weight_bytes: u64,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    operators: Vec<OperatorTime>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    profile: Option<Profiled>,
 }
 
 /// Measures.
 pub fn run(args: &Args, global: &Global) -> Result<()> {
+    if let Some(path) = &args.profile_html {
+        files::check_writable(path)?;
+    }
     let pool = global.pool();
     let mut paths = vec![&args.model];
     paths.extend(&args.against);
@@ -94,12 +114,16 @@ pub fn run(args: &Args, global: &Global) -> Result<()> {
     }
     let mut all: Vec<&mut Subject> = subjects.iter_mut().collect();
     let times = in_turn(global, &mut all, args.warmup as usize, args.runs as usize)?;
+    // Before the roofs are measured, which takes memory of its own.
+    let peak_rss_bytes = host::peak_rss();
+    let profiling = args.profile || args.profile_html.is_some();
+    let roofs =
+        profiling.then(|| Roofs::of(&Peaks::measure(subjects[0].plan().isa(), pool.threads())));
     let mut figures = Vec::new();
     for (((path, file_bytes, load_ms), subject), latency) in
         models.into_iter().zip(&mut subjects).zip(times)
     {
-        let operators =
-            if args.profile { subject.profile(args.runs.min(100) as usize)? } else { vec![] };
+        let runs = args.runs.min(PROFILED) as usize;
         figures.push(Figures {
             path,
             file_bytes,
@@ -108,8 +132,10 @@ pub fn run(args: &Args, global: &Global) -> Result<()> {
             load_ms,
             latency,
             activation_bytes: subject.activation_bytes(pool.threads()),
+            arena_bytes: subject.arena_bytes(),
+            scratch_bytes: subject.scratch_bytes(pool.threads()),
             weight_bytes: subject.weight_bytes(),
-            operators,
+            profile: roofs.map(|roofs| subject.roofline(runs, &roofs)).transpose()?,
         });
     }
     let mut figures = figures.into_iter();
@@ -117,7 +143,10 @@ pub fn run(args: &Args, global: &Global) -> Result<()> {
     let against = figures.next();
     let speedup = against.as_ref().map(|a| a.latency.median_ms / model.latency.median_ms.max(1e-9));
     let machine = Machine::this(pool.threads());
-    let output = Output { machine, model, against, speedup, peak_rss_bytes: host::peak_rss() };
+    let output = Output { machine, model, against, speedup, peak_rss_bytes, roofs };
+    if let Some(path) = &args.profile_html {
+        write_page(path, &output)?;
+    }
     if global.json {
         return files::print_json(&output);
     }
@@ -125,68 +154,79 @@ pub fn run(args: &Args, global: &Global) -> Result<()> {
     Ok(())
 }
 
+fn write_page(path: &Path, output: &Output) -> Result<()> {
+    let model = &output.model;
+    let (Some(profiled), Some(roofs)) = (&model.profile, &output.roofs) else { return Ok(()) };
+    let head = profile::Head {
+        title: &file_name(&model.path),
+        latency: &model.latency,
+        memory: [model.arena_bytes, model.scratch_bytes, model.weight_bytes],
+        machine: &output.machine,
+    };
+    files::write(path, profile::page(&head, profiled, roofs).as_bytes())
+}
+
+fn file_name(path: &Path) -> String {
+    path.file_name().map_or_else(|| path.display().to_string(), |n| n.to_string_lossy().into())
+}
+
+/// What the table calls the models: a long path by its file name, unless both have the same.
+fn names(output: &Output) -> Vec<String> {
+    const LONG: usize = 32;
+    let paths: Vec<&Path> =
+        std::iter::once(&output.model).chain(&output.against).map(|f| f.path.as_path()).collect();
+    let ambiguous = paths.len() == 2 && file_name(paths[0]) == file_name(paths[1]);
+    let name = |path: &&Path| {
+        let whole = path.display().to_string();
+        if ambiguous || whole.chars().count() <= LONG { whole } else { file_name(path) }
+    };
+    paths.iter().map(name).collect()
+}
+
 fn show(output: &Output, args: &Args) {
-    let row = |f: &Figures| {
+    let names = names(output);
+    let row = |(f, name): (&Figures, &String)| {
         let t = &f.latency;
-        let mut row = vec![f.path.display().to_string()];
+        let mut row = vec![name.clone()];
         row.extend([t.min_ms, t.median_ms, t.p90_ms, t.p99_ms].map(term::milliseconds));
         row.push(term::count(f.images_per_second.round() as u64));
         row.push(term::milliseconds(f.load_ms));
-        row.extend([f.activation_bytes, f.weight_bytes, f.file_bytes].map(term::bytes));
+        let bytes = [f.arena_bytes, f.scratch_bytes, f.weight_bytes, f.file_bytes];
+        row.extend(bytes.map(term::bytes));
         row
     };
-    let all = || std::iter::once(&output.model).chain(&output.against);
-    let header = [
-        "model",
-        "min",
-        "median",
-        "p90",
-        "p99",
-        "images/s",
-        "load",
-        "activations",
-        "weights",
-        "file",
-    ];
+    let all = || std::iter::once(&output.model).chain(&output.against).zip(&names);
+    let header =
+        ["model", "min", "median", "p90", "p99", "images/s", "load", "arena", "scratch", "weights", "file"];
     let rows: Vec<Vec<String>> = all().map(row).collect();
-    files::print(&term::table(&header, &[1, 2, 3, 4, 5, 6, 7, 8, 9], &rows));
-    if let (Some(speedup), Some(other)) = (output.speedup, &output.against) {
+    files::print(&term::table(&header, &[1, 2, 3, 4, 5, 6, 7, 8, 9, 10], &rows));
+    if let (Some(speedup), [this, other]) = (output.speedup, names.as_slice()) {
         let (times, word) =
             if speedup >= 1.0 { (speedup, "faster") } else { (1.0 / speedup, "slower") };
-        let other = other.path.display();
         files::print(&format!(
-            "{} is {times:.2} times {word} than {other} (medians, run in turn)",
-            output.model.path.display()
+            "{this} is {times:.2} times {word} than {other} (medians, run in turn)"
         ));
     }
-    for f in all().filter(|f| !f.operators.is_empty()) {
-        files::print(&format!("\n{}", f.path.display()));
-        files::print(&operator_table(&f.operators));
+    for (f, name) in all().filter(|_| args.profile) {
+        if let (Some(profiled), Some(roofs)) = (&f.profile, &output.roofs) {
+            files::print(&format!("\n{name}"));
+            files::print(&profiled.table(roofs));
+        }
+    }
+    if let Some(path) = &args.profile_html {
+        files::print(&format!("{} written", path.display()));
     }
     let m = &output.machine;
     let rss = output
         .peak_rss_bytes
         .map_or(String::new(), |b| format!(", process peak {}", term::bytes(b)));
     files::print(&format!(
-        "batch {}, {} runs; {}, {} threads, {}{rss}",
-        output.model.batch, args.runs, m.cpu, m.threads, m.isa
+        "batch {}, {} runs; {}, {} thread{}, {}{rss}",
+        output.model.batch,
+        args.runs,
+        m.cpu,
+        m.threads,
+        if m.threads == 1 { "" } else { "s" },
+        m.isa
     ));
-}
-
-fn operator_table(operators: &[OperatorTime]) -> String {
-    let row = |o: &OperatorTime| {
-        let rate = o.macs as f64 / o.median_us.max(1e-9) / 1e3;
-        let rate = if o.macs == 0 { String::new() } else { format!("{rate:.1}") };
-        let macs = if o.macs == 0 { String::new() } else { term::short_count(o.macs) };
-        vec![
-            o.name.clone(),
-            o.kind.clone(),
-            format!("{:.1}", o.median_us),
-            format!("{:.1}", o.share),
-            macs,
-            rate,
-        ]
-    };
-    let rows: Vec<Vec<String>> = operators.iter().map(row).collect();
-    term::table(&["step", "kind", "µs", "%", "multiply-adds", "G/s"], &[2, 3, 4, 5], &rows)
 }

@@ -10,6 +10,7 @@ use edgecut_runtime::{CompileOptions, Plan, Session, compile};
 
 use crate::cli::Global;
 use crate::errors::{Failure, Result};
+use crate::profile::{Profiled, Roofs};
 use crate::progress::Counter;
 use crate::report::OperatorTime;
 use crate::stats::Times;
@@ -38,6 +39,11 @@ impl Subject {
         Ok(Subject { plan, session })
     }
 
+    /// What it runs.
+    pub fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
     /// Pictures per run.
     pub fn batch(&self) -> usize {
         self.plan.batch()
@@ -45,7 +51,17 @@ impl Subject {
 
     /// Bytes of activations: the arena, and the scratch of `threads` threads.
     pub fn activation_bytes(&self, threads: usize) -> u64 {
-        (self.plan.arena_bytes() + self.plan.scratch_bytes(threads)) as u64
+        self.arena_bytes() + self.scratch_bytes(threads)
+    }
+
+    /// Bytes of the block of activations.
+    pub fn arena_bytes(&self) -> u64 {
+        self.plan.arena_bytes() as u64
+    }
+
+    /// Bytes that `threads` threads need beside it while they compute.
+    pub fn scratch_bytes(&self, threads: usize) -> u64 {
+        self.plan.scratch_bytes(threads) as u64
     }
 
     /// Bytes of packed weights.
@@ -64,6 +80,12 @@ impl Subject {
             macs: step.info.macs,
         };
         Ok(profile.steps.into_iter().map(row).collect())
+    }
+
+    /// As [`Subject::profile`], beside what this machine can do at most.
+    pub fn roofline(&mut self, runs: usize, roofs: &Roofs) -> Result<Profiled> {
+        let profile = self.session.run_profiled(runs.max(1))?;
+        Ok(Profiled::new(&self.plan, profile, roofs))
     }
 }
 

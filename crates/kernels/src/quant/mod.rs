@@ -23,6 +23,7 @@ mod dot;
 mod elementwise;
 mod gemm;
 mod pack;
+mod peak;
 mod pool2d;
 mod requant;
 
@@ -32,6 +33,7 @@ pub use depthwise::{DepthwiseWeights, depthwise};
 pub use elementwise::{Meaning, Numbers, binary, lookup, lookup_table};
 pub use gemm::{Output, gemm};
 pub use pack::PackedWeights;
+pub(crate) use peak::multiply_add;
 pub use pool2d::{average_pool, global_average_pool, max_pool};
 pub use requant::{Dequant, Requant};
 
