@@ -5,15 +5,21 @@ use std::sync::Arc;
 
 use edgecut_graph::onnx;
 use edgecut_kernels::Pool;
-use edgecut_runtime::{CompileOptions, Session, compile};
+use edgecut_runtime::{CompileOptions, Facts, Packed, Plan, Session, compile, pack};
 
 use protocol::Job;
 
 #[path = "../../peers/rust/src/worker.rs"]
 mod protocol;
 
-/// Serves bursts of `MODEL INPUT SHAPE OUTPUT THREADS PRECISION`.
+/// `pack MODEL OUT`: writes the ONNX file MODEL as a packed model.
+/// Otherwise serves bursts of `MODEL INPUT SHAPE OUTPUT THREADS PRECISION`, MODEL an ONNX file or a
+/// packed model.
 pub fn serve(args: &[&str]) -> Result<(), String> {
+    if let ["pack", model, out] = args {
+        let plan = compiled(Path::new(model))?;
+        return pack(&[plan], &Facts::default(), Path::new(out)).map_err(|e| e.to_string());
+    }
     let Some(job) = Job::from_args(args.iter().map(|a| a.to_string())) else {
         return Err("usage: bench-worker MODEL INPUT SHAPE OUTPUT THREADS PRECISION".into());
     };
@@ -40,7 +46,18 @@ pub fn serve(args: &[&str]) -> Result<(), String> {
 }
 
 fn load(model: &Path, threads: usize) -> Result<Session, String> {
+    let plan = match Packed::is_packed(model) {
+        true => {
+            let packed = Packed::open(model).map_err(|e| e.to_string())?;
+            packed.plans().first().cloned().ok_or("the packed model has no plan")?
+        }
+        false => compiled(model)?,
+    };
+    Ok(Session::new(plan, Arc::new(Pool::new(threads))))
+}
+
+fn compiled(model: &Path) -> Result<Arc<Plan>, String> {
     let graph = onnx::import(model).map_err(|e| e.to_string())?;
     let plan = compile(&graph, &CompileOptions::default()).map_err(|e| e.to_string())?;
-    Ok(Session::new(Arc::new(plan), Arc::new(Pool::new(threads))))
+    Ok(Arc::new(plan))
 }

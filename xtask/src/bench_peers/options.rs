@@ -32,7 +32,8 @@ Options:
   --precision A,B     f32, bf16, int8 (default f32)
   --threads N,M       (default 1)
   --rounds N          bursts of each runtime (default 20)
-  --runtimes A,B      edgecut, onnxruntime, openvino, litert, ncnn, mnn, tract, rten (default all)
+  --runtimes A,B      edgecut, edgecut-packed (the same from an .ecut file), onnxruntime, openvino,
+                      litert, ncnn, mnn, tract, rten (default all)
   --out FILE          also write the table there
   --json              print the list of rows instead
   --table FILE...     measure nothing, print the table of earlier lists of rows

@@ -11,6 +11,8 @@ use super::subject::Subject;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Runtime {
     Edgecut,
+    /// The same from a packed model, which takes less to load.
+    EdgecutPacked,
     Ort,
     OpenVino,
     LiteRt,
@@ -21,8 +23,9 @@ pub enum Runtime {
 }
 
 impl Runtime {
-    pub const ALL: [Runtime; 8] = [
+    pub const ALL: [Runtime; 9] = [
         Runtime::Edgecut,
+        Runtime::EdgecutPacked,
         Runtime::Ort,
         Runtime::OpenVino,
         Runtime::LiteRt,
@@ -35,6 +38,7 @@ impl Runtime {
     pub fn name(self) -> &'static str {
         match self {
             Runtime::Edgecut => "edgecut",
+            Runtime::EdgecutPacked => "edgecut-packed",
             Runtime::Ort => "onnxruntime",
             Runtime::OpenVino => "openvino",
             Runtime::LiteRt => "litert",
@@ -43,6 +47,11 @@ impl Runtime {
             Runtime::Tract => "tract",
             Runtime::Rten => "rten",
         }
+    }
+
+    /// Whether it is edgecut, and no peer of it.
+    pub fn is_edgecut(self) -> bool {
+        matches!(self, Runtime::Edgecut | Runtime::EdgecutPacked)
     }
 
     /// The runtimes whose worker is a program of `xtask/peers/rust`.
@@ -81,7 +90,7 @@ impl Tools {
     /// Builds what `runtimes` need and asks Python what it has.
     pub fn find(root: &Path, runtimes: &[Runtime]) -> Result<Tools, String> {
         let not_asked = || Err("skipped: was not built".to_string());
-        let edgecut = match runtimes.contains(&Runtime::Edgecut) {
+        let edgecut = match runtimes.iter().any(|r| r.is_edgecut()) {
             true => release_build(root),
             false => not_asked(),
         };
@@ -111,7 +120,7 @@ impl Tools {
     /// The version that a row names.
     pub fn version(&self, runtime: Runtime) -> Option<&str> {
         match runtime {
-            Runtime::Edgecut => Some(env!("CARGO_PKG_VERSION")),
+            Runtime::Edgecut | Runtime::EdgecutPacked => Some(env!("CARGO_PKG_VERSION")),
             Runtime::Tract => self.locked.get("tract-onnx").map(String::as_str),
             Runtime::Rten => self.locked.get("rten").map(String::as_str),
             _ => self.package(runtime.name()).ok(),
@@ -131,9 +140,11 @@ impl Tools {
         let output = subject.output(runtime.name());
         match runtime {
             Runtime::Edgecut => {
-                let mut command = Command::new(self.edgecut.as_ref().map_err(Clone::clone)?);
-                command.arg("bench-worker");
-                Ok(with_job(command, &subject.onnx(), subject, &output, threads))
+                Ok(with_job(self.worker()?, &subject.onnx(), subject, &output, threads))
+            }
+            Runtime::EdgecutPacked => {
+                let packed = subject.packed(self.worker()?)?;
+                Ok(with_job(self.worker()?, &packed, subject, &output, threads))
             }
             Runtime::Tract | Runtime::Rten => {
                 let folder = self.rust_peers.as_ref().map_err(Clone::clone)?;
@@ -155,6 +166,13 @@ impl Tools {
         let mut command = Command::new(&self.python);
         command.arg(self.root.join("xtask/peers").join(script));
         command
+    }
+
+    /// edgecut's worker without its arguments.
+    fn worker(&self) -> Result<Command, String> {
+        let mut command = Command::new(self.edgecut.as_ref().map_err(Clone::clone)?);
+        command.arg("bench-worker");
+        Ok(command)
     }
 
     fn python_worker(

@@ -109,13 +109,17 @@ impl Subject {
         if !written.exists() {
             let mut command: Command = tools.python("bench_convert.py");
             command.arg(kind).arg(self.onnx()).arg(self.extents()).arg(&target);
-            let done = command.output().map_err(|e| e.to_string())?;
-            if !done.status.success() {
-                let error = String::from_utf8_lossy(&done.stderr);
-                let last = error.lines().rev().find(|l| !l.trim().is_empty());
-                return Err(format!("failed: conversion: {}", last.unwrap_or("it said nothing")));
-            }
+            convert(command)?;
         }
+        Ok(target)
+    }
+
+    /// The packed model that edgecut's `worker` makes of the ONNX file, made anew each time: what
+    /// is in it depends on the build.
+    pub fn packed(&self, mut worker: Command) -> Result<PathBuf, String> {
+        let target = self.folder.join("model.ecut");
+        worker.arg("pack").arg(self.onnx()).arg(&target);
+        convert(worker)?;
         Ok(target)
     }
 
@@ -132,6 +136,17 @@ impl Subject {
         let bytes = std::fs::read(&path).map_err(|e| format!("{}: {e}", path.display()))?;
         Ok(Some(floats(&bytes)))
     }
+}
+
+/// Runs a converter; its last words are the error.
+fn convert(mut command: Command) -> Result<(), String> {
+    let done = command.output().map_err(|e| e.to_string())?;
+    if done.status.success() {
+        return Ok(());
+    }
+    let error = String::from_utf8_lossy(&done.stderr);
+    let last = error.lines().rev().find(|l| !l.trim().is_empty());
+    Err(format!("failed: conversion: {}", last.unwrap_or("it said nothing")))
 }
 
 /// The model with its open extents fixed: as given, or 1.

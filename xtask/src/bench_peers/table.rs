@@ -3,6 +3,7 @@
 use std::fmt::Write;
 
 use super::row::Row;
+use super::runtime::Runtime;
 
 /// For each precision and number of threads: minima with ratios, then every row.
 pub fn render(rows: &[Row]) -> String {
@@ -27,7 +28,9 @@ pub fn render(rows: &[Row]) -> String {
 
 /// Models by runtimes, with what the best peer and the better Rust peer take relative to edgecut.
 fn minima(all: &[Row], part: &[&Row], threads: usize) -> String {
-    let runtimes = distinct(part.iter().map(|r| r.runtime.as_str()));
+    // Packed or not, edgecut computes alike: the difference is in the details.
+    let mut runtimes = distinct(part.iter().map(|r| r.runtime.as_str()));
+    runtimes.retain(|&r| r != Runtime::EdgecutPacked.name());
     let mut header: Vec<String> = vec!["model".into()];
     header.extend(runtimes.iter().map(|r| r.to_string()));
     header.extend(["best peer / edgecut".into(), "Rust peers / edgecut".into()]);
@@ -156,7 +159,6 @@ fn geometric_mean(ratios: &[f64]) -> Option<f64> {
 mod tests {
     use super::*;
     use crate::bench_peers::Precision;
-    use crate::bench_peers::runtime::Runtime;
 
     fn row(model: &str, runtime: Runtime, threads: usize, min: Option<f64>, counted: bool) -> Row {
         let mut row = Row::new(model, runtime, Some("1.0"), Precision::F32, threads);
@@ -168,6 +170,7 @@ mod tests {
     fn ratios_are_of_the_best_peer_that_counts() {
         let rows = [
             row("a", Runtime::Edgecut, 1, Some(2.0), true),
+            row("a", Runtime::EdgecutPacked, 1, Some(0.5), true),
             row("a", Runtime::OpenVino, 1, Some(3.0), true),
             row("a", Runtime::Mnn, 1, Some(1.0), false),
             row("a", Runtime::Rten, 1, Some(8.0), true),

@@ -196,8 +196,10 @@ fn show(output: &Output, args: &Args) {
         row
     };
     let all = || std::iter::once(&output.model).chain(&output.against).zip(&names);
-    let header =
-        ["model", "min", "median", "p90", "p99", "images/s", "load", "arena", "scratch", "weights", "file"];
+    let header = [
+        "model", "min", "median", "p90", "p99", "images/s", "load", "arena", "scratch", "weights",
+        "file",
+    ];
     let rows: Vec<Vec<String>> = all().map(row).collect();
     files::print(&term::table(&header, &[1, 2, 3, 4, 5, 6, 7, 8, 9, 10], &rows));
     if let (Some(speedup), [this, other]) = (output.speedup, names.as_slice()) {
