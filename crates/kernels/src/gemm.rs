@@ -60,10 +60,11 @@ pub fn gemm(
     let split = Split::new(ctx.pool.threads(), m, b.k(), b.n());
     let c = SharedMut::new(c);
     ctx.pool.for_each(split.tasks, &|task| {
-        let (rows, panels) = split.part(task);
         let out = Out { at: c.at(0), ldc, far: split.far, epilogue };
-        // SAFETY: the operands have been checked, and no other task has these rows and panels.
-        unsafe { pass(ctx.isa, rows, split.block, panels, a, lda, b, out) };
+        for (rows, panels) in split.parts(task) {
+            // SAFETY: the operands have been checked, and no other task has these rows and panels.
+            unsafe { pass(ctx.isa, rows, split.block, panels, a, lda, b, out) };
+        }
     });
 }
 
@@ -126,9 +127,9 @@ unsafe fn pass(
     }
 }
 
-/// How a product is cut into tasks, one per thread: by columns where there are more of them than
-/// rows, so that each thread reads its own weights only, else by rows, so that the next product
-/// finds its rows in the same thread's cache.
+/// How a product is cut into tasks, one per thread: by rows, so that the next layer finds its rows
+/// in the same thread's cache, but by columns where the weights outweigh what they multiply, so that
+/// each thread streams its own weights only.
 struct Split {
     tasks: usize,
     by_columns: bool,
@@ -143,21 +144,38 @@ struct Split {
 impl Split {
     fn new(threads: usize, m: usize, k: usize, n: usize) -> Split {
         let panels = PackedB::panels_of(n);
-        let by_columns = n > m;
-        let most = if by_columns { panels } else { m };
+        let by_columns = outweighs(m, k, n);
+        let most = if by_columns { panels * m } else { m };
         let tasks = threads.min(most).min((m * k * n / TASK).max(1));
         let block = if k * n <= RESIDENT { 14 } else { (BLOCK / (k + n)).max(14) };
         Split { tasks, by_columns, m, panels, block, far: m * n > FAR }
     }
 
-    fn part(&self, task: usize) -> (Range<usize>, Range<usize>) {
-        let share = |all: usize| tile::part(all, task, self.tasks);
-        if self.by_columns {
-            (0..self.m, share(self.panels))
+    /// Rows and panels of a task. By columns that is an even share of all rows of all panels, one
+    /// panel after the other: rows of its first panel, whole panels, rows of its last one.
+    fn parts(&self, task: usize) -> impl Iterator<Item = (Range<usize>, Range<usize>)> {
+        let (m, panels) = (self.m, self.panels);
+        let parts = if self.by_columns {
+            let share = tile::part(panels * m, task, self.tasks);
+            let (first, from) = (share.start / m, share.start % m);
+            let (last, to) = (share.end / m, share.end % m);
+            if first == last {
+                [(from..to, first..first + 1), (0..0, 0..0), (0..0, 0..0)]
+            } else {
+                let whole = first + usize::from(from > 0)..last;
+                [(from..m, first..whole.start), (0..m, whole), (0..to, last..last + 1)]
+            }
         } else {
-            (share(self.m), 0..self.panels)
-        }
+            [(tile::part(m, task, self.tasks), 0..panels), (0..0, 0..0), (0..0, 0..0)]
+        };
+        parts.into_iter().filter(|(rows, panels)| !rows.is_empty() && !panels.is_empty())
     }
+}
+
+/// Whether a product of `[m, k]` and `[k, n]` is shared out by columns: the weights are more than
+/// twice the floats that they are multiplied with and make.
+pub(crate) fn outweighs(m: usize, k: usize, n: usize) -> bool {
+    k * n > 2 * m * (k + n)
 }
 
 #[cfg(test)]

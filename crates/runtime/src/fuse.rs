@@ -14,7 +14,7 @@ use crate::plan::{Emitted, Slot, StepInfo};
 use crate::step::{Layers, Pixels, Step};
 
 /// A tensor smaller than this stays in the second-level cache from one step to the next anyway.
-const WORTHWHILE_BYTES: usize = 128 * 1024;
+const WORTHWHILE_BYTES: usize = 512 * 1024;
 
 /// Lower maps than this are not cut into bands: the rows that two threads both compute, and the
 /// weights that both read, would cost more than is saved.

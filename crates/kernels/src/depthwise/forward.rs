@@ -2,6 +2,7 @@
 
 use super::DepthwiseWeights;
 use super::rows::{Lines, Rows};
+use crate::gemm::{outweighs, part};
 use crate::pool::SharedMut;
 use crate::simd::LANES;
 use crate::{ConvShape, Ctx, Epilogue};
@@ -40,16 +41,20 @@ pub fn depthwise(
     }
     let (rows, blocks, threads) =
         (shape.n * shape.oh, shape.cin.div_ceil(LANES), ctx.pool.threads());
-    let parts = if rows < 2 * threads { threads.min(blocks) } else { 1 };
-    let channels = blocks.div_ceil(parts) * LANES;
-    let per_task = (rows.div_ceil(threads)).next_multiple_of(2).min(TASK_ROWS);
+    // As the expansion before it, from about a sixth of the channels, so that a thread finds its
+    // own results in its cache.
+    let as_columns = outweighs(shape.n * shape.h * shape.w, shape.cin / 6, shape.cin);
+    let (bands, parts) = if rows < threads || as_columns {
+        (1, threads.min(blocks))
+    } else {
+        (rows.div_ceil(TASK_ROWS).next_multiple_of(threads).min(rows), 1)
+    };
     let out = SharedMut::new(out);
-    ctx.pool.for_each(rows.div_ceil(per_task) * parts, &|task| {
-        let (band, part) = (task / parts, task % parts);
-        let first = (part * channels).min(shape.cin);
+    ctx.pool.for_each(bands * parts, &|task| {
+        let blocks = part(blocks, task % parts, parts);
         let band = Band {
-            rows: band * per_task..((band + 1) * per_task).min(rows),
-            channels: first..(first + channels).min(shape.cin),
+            rows: part(rows, task / parts, bands),
+            channels: blocks.start * LANES..(blocks.end * LANES).min(shape.cin),
         };
         band.compute(ctx, shape, x, weights, &out, epilogue);
     });

@@ -3,8 +3,8 @@
 use super::demand::{demand, nothing};
 use super::{Chain, Layer, MAX_ROWS, Op, Operand, Place};
 use crate::conv::ConvWeights;
-use crate::depthwise::{DepthwiseWeights, depthwise_rows};
-use crate::gemm::{PackedB, gemm, gemm_rows};
+use crate::depthwise::{DepthwiseWeights, depthwise, depthwise_rows};
+use crate::gemm::{gemm, gemm_rows};
 use crate::pool::SharedMut;
 use crate::{Ctx, Epilogue, Isa};
 use std::ops::Range;
@@ -44,14 +44,12 @@ pub fn run(ctx: Ctx, chain: &Chain, outers: &mut [Outer], scratch: &mut [f32]) {
     if images == 0 || rows == 0 {
         return;
     }
-    if let [layer] = &chain.layers[..]
-        && layer.shape.is_pointwise()
-        && let Op::Conv(weights) = &layer.op
-        && let [weights] = weights.groups()
-    {
-        let rings = SharedMut::new(scratch);
-        product(ctx, &Memory { chain, image: 0, outers: &shared, rings, first: 0 }, layer, weights);
-        return;
+    if let [layer] = &chain.layers[..] {
+        let rings = SharedMut::new(&mut []);
+        let memory = Memory { chain, image: 0, outers: &shared, rings, first: 0 };
+        if alone(ctx, &memory, layer) {
+            return;
+        }
     }
     let bands = if images >= threads { 1 } else { threads.div_ceil(images).min(rows) };
     let rings_len = chain.rings_len();
@@ -179,14 +177,29 @@ fn compute(isa: Isa, memory: &Memory, band: Range<usize>) {
     }
 }
 
-/// A pointwise convolution on its own: one product over the pixels of all images, which has more
-/// ways to be shared out than rows.
-fn product(ctx: Ctx, memory: &Memory, layer: &Layer, weights: &PackedB) {
-    let (s, rows) = (&layer.shape, layer.shape.n * layer.shape.oh);
-    let (x, x_stride) = memory.read(layer.x, 0, rows, [rows, s.w, s.cin]);
+/// A layer on its own, where its kernel for whole tensors has more ways to be shared out than rows
+/// and takes these operands; returns whether it does.
+fn alone(ctx: Ctx, memory: &Memory, layer: &Layer) -> bool {
+    let s = &layer.shape;
+    let (in_rows, rows) = (s.n * s.h, s.n * s.oh);
+    let (x, x_stride) = memory.read(layer.x, 0, in_rows, [in_rows, s.w, s.cin]);
     let (out, out_stride) = memory.write(layer.y, 0, rows, [rows, s.ow, layer.written()]);
     let epilogue = memory.epilogue(layer, 0, rows);
-    gemm(ctx, rows * s.ow, x, x_stride, weights, out, out_stride, &epilogue);
+    let dense = (x_stride, out_stride) == (s.cin, s.cout) && epilogue.interleave.is_none();
+    match &layer.op {
+        Op::Conv(weights) if s.is_pointwise() => match weights.groups() {
+            [weights] => {
+                gemm(ctx, rows * s.ow, x, x_stride, weights, out, out_stride, &epilogue);
+                true
+            }
+            _ => false,
+        },
+        Op::Depthwise(weights) if dense => {
+            depthwise(ctx, s, x, weights, out, &epilogue);
+            true
+        }
+        _ => false,
+    }
 }
 
 /// Rows of one layer.
@@ -195,7 +208,7 @@ fn produce(isa: Isa, memory: &Memory, layer: &Layer, rows: Range<usize>) {
     while y < rows.end {
         y += match &layer.op {
             Op::Conv(weights) => pointwise(isa, memory, layer, weights, y, rows.end),
-            Op::Depthwise(weights) => depthwise(isa, memory, layer, weights, y, rows.end),
+            Op::Depthwise(weights) => filters(isa, memory, layer, weights, y, rows.end),
         };
     }
 }
@@ -225,7 +238,7 @@ fn pointwise(
 }
 
 /// One or more rows of a depthwise convolution; returns how many.
-fn depthwise(
+fn filters(
     isa: Isa,
     memory: &Memory,
     layer: &Layer,
@@ -234,7 +247,7 @@ fn depthwise(
     end: usize,
 ) -> usize {
     let s = &layer.shape;
-    let rows = if s.dh == 1 { (end - y).min(2) } else { 1 };
+    let rows = if s.sh == 1 && s.dh == 1 { (end - y).min(2) } else { 1 };
     let mut slices = [&[][..]; MAX_ROWS];
     let count = s.kh + (rows - 1) * s.sh;
     let x_stride = gather(memory, layer, y, &mut slices[..count]);

@@ -126,9 +126,10 @@ fn every_task_part_is_covered_once() {
             let panels = n.div_ceil(32);
             let mut seen = vec![0; m * panels];
             for task in 0..split.tasks {
-                let (rows, panel_range) = split.part(task);
-                for row in rows {
-                    panel_range.clone().for_each(|p| seen[row * panels + p] += 1);
+                for (rows, panel_range) in split.parts(task) {
+                    for row in rows {
+                        panel_range.clone().for_each(|p| seen[row * panels + p] += 1);
+                    }
                 }
             }
             assert!(seen.iter().all(|&count| count == 1));
