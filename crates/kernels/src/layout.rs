@@ -57,8 +57,36 @@ fn swap_axes<T: Copy + Send + Sync>(ctx: Ctx, rows: usize, columns: usize, x: &[
     });
 }
 
-/// Output rows from `first` on, in square blocks so that both sides stay in cache.
+/// Output rows from `first` on.
 fn swap_block<T: Copy>(rows: usize, columns: usize, first: usize, x: &[T], out: &mut [T]) {
+    match (rows, columns) {
+        // Images of a few channels: a loop without conditions in it.
+        (2, _) => interleave::<T, 2>(columns, first, x, out),
+        (3, _) => interleave::<T, 3>(columns, first, x, out),
+        (4, _) => interleave::<T, 4>(columns, first, x, out),
+        (_, 1..=4) => {
+            for (j, line) in out.chunks_exact_mut(rows).enumerate() {
+                let column = x[first + j..].iter().step_by(columns);
+                line.iter_mut().zip(column).for_each(|(y, x)| *y = *x);
+            }
+        }
+        _ => swap_squares(rows, columns, first, x, out),
+    }
+}
+
+/// Output rows from `first` on, of `N` elements each.
+fn interleave<T: Copy, const N: usize>(columns: usize, first: usize, x: &[T], out: &mut [T]) {
+    let (out, _) = out.as_chunks_mut::<N>();
+    let lines: [&[T]; N] = std::array::from_fn(|i| &x[i * columns + first..][..out.len()]);
+    for (j, y) in out.iter_mut().enumerate() {
+        for i in 0..N {
+            y[i] = lines[i][j];
+        }
+    }
+}
+
+/// Output rows from `first` on, in square blocks so that both sides stay in cache.
+fn swap_squares<T: Copy>(rows: usize, columns: usize, first: usize, x: &[T], out: &mut [T]) {
     const SIDE: usize = 16;
     let count = out.len() / rows;
     for column in (0..count).step_by(SIDE) {

@@ -33,6 +33,7 @@ pub mod softmax;
 mod ctx;
 mod epilogue;
 mod exp;
+mod input_rows;
 mod isa;
 mod pool;
 mod simd;

@@ -1,9 +1,12 @@
 //! A small thread pool for kernels: fixed tasks, no allocation per call, no spinning while idle.
 //!
-//! A network runs hundreds of short parallel loops per second, each a few tens of microseconds
-//! long. Work stealing would spend its time on bookkeeping, so a loop here is one atomic counter:
-//! whoever is free takes the next task index. Which thread runs a task is left open, what a task
-//! computes never depends on it, so results are the same for any number of threads.
+//! A network runs thousands of short parallel loops per second, each a few tens of microseconds
+//! long. Work stealing would spend its time on bookkeeping, so a loop here is one atomic counter per
+//! thread: each thread takes the tasks of its own share in order, and then what is left of the
+//! others'. So task i of n usually runs on the same thread in every loop of n tasks, and a band of
+//! rows stays in the cache of one core from layer to layer; a thread that comes late loses its tasks
+//! to those that wait. What a task computes never depends on the thread that runs it, so results are
+//! the same for any number of threads.
 //!
 //! Workers join a loop only while it is open. A caller that finishes all tasks closes the loop and
 //! waits for the workers inside it, never for one that is still asleep. After a loop a worker spins
@@ -13,14 +16,18 @@
 use std::any::Any;
 use std::cell::{Cell, UnsafeCell};
 use std::marker::PhantomData;
+use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering::SeqCst};
+use std::sync::atomic::{
+    AtomicBool, AtomicU32, AtomicU64, AtomicUsize,
+    Ordering::{Relaxed, SeqCst},
+};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 /// How long a thread polls for the next loop (or for the end of this one) before it sleeps.
-const SPIN: Duration = Duration::from_micros(30);
+const SPIN: Duration = Duration::from_micros(50);
 
 /// More threads than this help no kernel; larger requests are cut to it.
 const MAX_THREADS: usize = 256;
@@ -46,12 +53,17 @@ struct Job {
     tasks: usize,
 }
 
+/// A value with cache lines of its own: two, because processors fetch lines in pairs.
+#[repr(align(128))]
+struct Alone<T>(T);
+
 struct Shared {
     /// `epoch << 32 | OPEN | threads inside the loop`.
-    gate: AtomicU64,
+    gate: Alone<AtomicU64>,
     /// Written only while the gate is shut and empty, read only by threads inside it.
     job: UnsafeCell<Option<Job>>,
-    next: AtomicUsize,
+    /// The next task of each thread's share.
+    next: Vec<Alone<AtomicUsize>>,
     panic: Mutex<Option<Box<dyn Any + Send>>>,
     /// Guards every sleep: it is held from the last check until the wait.
     sleep: Mutex<()>,
@@ -81,10 +93,11 @@ impl Pool {
     /// A pool of `threads` threads, the caller included; 0 counts as 1. If the system refuses to
     /// start some, the pool is smaller and [`Pool::threads`] says so.
     pub fn new(threads: usize) -> Pool {
+        let threads = threads.clamp(1, MAX_THREADS);
         let shared = Arc::new(Shared {
-            gate: AtomicU64::new(0),
+            gate: Alone(AtomicU64::new(0)),
             job: UnsafeCell::new(None),
-            next: AtomicUsize::new(0),
+            next: (0..threads).map(|_| Alone(AtomicUsize::new(0))).collect(),
             panic: Mutex::new(None),
             sleep: Mutex::new(()),
             wake: Condvar::new(),
@@ -94,7 +107,7 @@ impl Pool {
             shutdown: AtomicBool::new(false),
             started: AtomicUsize::new(0),
         });
-        let workers: Vec<_> = (1..threads.clamp(1, MAX_THREADS))
+        let workers: Vec<_> = (1..threads)
             .map_while(|worker| {
                 let shared = shared.clone();
                 std::thread::Builder::new()
@@ -120,8 +133,8 @@ impl Pool {
         self.workers.len() + 1
     }
 
-    /// Runs `body(task)` once for every task in `0..tasks`, in any order, on any threads, and
-    /// returns when all have ended. A panic in a task is passed on to the caller; tasks that had
+    /// Runs `body(task)` once for every task in `0..tasks`, in any order, on any threads (usually
+    /// thread t of n those from `tasks * t / n` on), and returns when all have ended. A panic in a task is passed on to the caller; tasks that had
     /// not started by then may be left out.
     pub fn for_each(&self, tasks: usize, body: &(dyn Fn(usize) + Sync)) {
         self.for_each_worker(tasks, &|_, task| body(task));
@@ -218,17 +231,19 @@ impl std::fmt::Debug for Pool {
 impl Shared {
     /// The caller's side of a loop.
     fn run(&self, job: Job) {
-        self.next.store(0, SeqCst);
+        for (worker, next) in self.next.iter().enumerate() {
+            next.0.store(self.share(worker, job.tasks).start, Relaxed);
+        }
         // SAFETY: the gate is shut and empty between loops, and `submit` admits one caller.
         unsafe { *self.job.get() = Some(job) };
-        let epoch = (self.gate.load(SeqCst) >> 32).wrapping_add(1) & 0xffff_ffff;
-        self.gate.store(epoch << 32 | OPEN, SeqCst);
+        let epoch = (self.gate.0.load(SeqCst) >> 32).wrapping_add(1) & 0xffff_ffff;
+        self.gate.0.store(epoch << 32 | OPEN, SeqCst);
         if self.sleepers.load(SeqCst) > 0 {
             let _guard = lock(&self.sleep);
             self.wake.notify_all();
         }
         self.take_tasks(0, job);
-        self.gate.fetch_and(!OPEN, SeqCst);
+        self.gate.0.fetch_and(!OPEN, SeqCst);
         self.wait_until_empty();
         // SAFETY: the gate is shut and empty again.
         unsafe { *self.job.get() = None };
@@ -239,7 +254,7 @@ impl Shared {
     }
 
     fn wait_until_empty(&self) {
-        let empty = || self.gate.load(SeqCst) & INSIDE == 0;
+        let empty = || self.gate.0.load(SeqCst) & INSIDE == 0;
         if spin_until(empty) {
             return;
         }
@@ -264,7 +279,7 @@ impl Shared {
             if let Some(job) = unsafe { *self.job.get() } {
                 self.take_tasks(worker, job);
             }
-            let gate = self.gate.fetch_sub(1, SeqCst) - 1;
+            let gate = self.gate.0.fetch_sub(1, SeqCst) - 1;
             if gate & (OPEN | INSIDE) == 0 && self.caller_waits.load(SeqCst) {
                 let _guard = lock(&self.sleep);
                 self.left.notify_all();
@@ -275,7 +290,7 @@ impl Shared {
     /// The epoch of an open loop other than `seen`; `None` at shutdown.
     fn wait_for_loop(&self, seen: u64) -> Option<u64> {
         let unseen = || {
-            let gate = self.gate.load(SeqCst);
+            let gate = self.gate.0.load(SeqCst);
             gate & OPEN != 0 && gate >> 32 != seen
         };
         let ready = || unseen() || self.shutdown.load(SeqCst);
@@ -287,32 +302,49 @@ impl Shared {
             }
             self.sleepers.fetch_sub(1, SeqCst);
         }
-        (!self.shutdown.load(SeqCst)).then(|| self.gate.load(SeqCst) >> 32)
+        (!self.shutdown.load(SeqCst)).then(|| self.gate.0.load(SeqCst) >> 32)
     }
 
     /// Joins the loop `epoch` if it is still open.
     fn enter(&self, epoch: u64) -> bool {
         self.gate
+            .0
             .fetch_update(SeqCst, SeqCst, |gate| {
                 (gate >> 32 == epoch && gate & OPEN != 0).then_some(gate + 1)
             })
             .is_ok()
     }
 
+    /// The tasks that `worker` takes first.
+    fn share(&self, worker: usize, tasks: usize) -> Range<usize> {
+        let share = |worker| {
+            // No overflow, whatever the number of tasks.
+            let (each, rest) = (tasks / self.next.len(), tasks % self.next.len());
+            each * worker + rest * worker / self.next.len()
+        };
+        share(worker)..share(worker + 1)
+    }
+
     fn take_tasks(&self, worker: usize, job: Job) {
         IN_TASK.set(true);
         let outcome = catch_unwind(AssertUnwindSafe(|| {
-            loop {
-                let task = self.next.fetch_add(1, SeqCst);
-                if task >= job.tasks {
-                    break;
+            let shares = self.next.len();
+            for share in (worker..shares).chain(0..worker) {
+                let (next, end) = (&self.next[share].0, self.share(share, job.tasks).end);
+                // Who looks first does not write to a line that its owner works with. What tasks
+                // read and write is ordered by the gate.
+                while next.load(Relaxed) < end {
+                    let task = next.fetch_add(1, Relaxed);
+                    if task >= end {
+                        break;
+                    }
+                    (job.body)(worker, task);
                 }
-                (job.body)(worker, task);
             }
         }));
         IN_TASK.set(false);
         if let Err(payload) = outcome {
-            self.next.store(job.tasks, SeqCst);
+            self.next.iter().for_each(|next| next.0.store(job.tasks, Relaxed));
             lock(&self.panic).get_or_insert(payload);
         }
     }

@@ -6,9 +6,16 @@
 
 use serde::{Deserialize, Serialize};
 
+mod global;
+mod rows;
+
 use crate::conv::Taps;
+use crate::input_rows::Rows;
 use crate::simd::simd_fn;
 use crate::{ConvShape, Ctx};
+
+pub use global::global_average_pool;
+pub use rows::{average_pool_row, max_pool_row};
 
 /// What an average divides by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -57,11 +64,12 @@ pub fn max_pool(
         Some(argmax) => {
             assert_eq!(argmax.len(), out.len(), "one index per output");
             ctx.pool.for_each_chunk2_mut(out, row, argmax, row, |i, out, argmax| {
-                max_row(ctx.isa, shape, x, i, out, Some(argmax));
+                max_row(ctx.isa, shape, x, i, out, argmax);
             });
         }
         None => ctx.pool.for_each_chunk_mut(out, row, |i, out| {
-            max_row(ctx.isa, shape, x, i, out, None);
+            let line = rows::Line { shape, rows: image_rows(shape, x, i), x_stride: shape.cin };
+            rows::max(ctx.isa, &line, out, shape.cout);
         }),
     }
 }
@@ -106,7 +114,8 @@ pub fn average_pool(ctx: Ctx, shape: &ConvShape, divisor: Divisor, x: &[f32], ou
         return;
     }
     ctx.pool.for_each_chunk_mut(out, shape.ow * shape.cout, |i, out| {
-        average_row(ctx.isa, shape, divisor, x, i, out);
+        let line = rows::Line { shape, rows: image_rows(shape, x, i), x_stride: shape.cin };
+        rows::average(ctx.isa, &line, divisor, i % shape.oh, out, shape.cout);
     });
 }
 
@@ -133,18 +142,6 @@ pub fn average_pool_backward(
     });
 }
 
-/// `out[n, c] = mean over the pixels of x[n, pixels, c]`.
-///
-/// # Panics
-/// If the sizes do not match.
-pub fn global_average_pool(ctx: Ctx, channels: usize, pixels: usize, x: &[f32], out: &mut [f32]) {
-    assert_eq!(x.len(), out.len() * pixels, "{pixels} pixels per output");
-    assert!(channels == 0 || out.len().is_multiple_of(channels));
-    ctx.pool.for_each_chunk_mut(out, channels, |image, out| {
-        mean_of_rows(ctx.isa, &x[image * pixels * channels..][..pixels * channels], out);
-    });
-}
-
 /// The gradient of [`global_average_pool`], added to the old content if `accumulate`.
 ///
 /// # Panics
@@ -163,6 +160,18 @@ pub fn global_average_pool_backward(
         let dy = &dy[image * channels..(image + 1) * channels];
         spread(ctx.isa, dy, 1.0 / pixels as f32, dx, accumulate);
     });
+}
+
+/// The input rows of output row `row`, counted over all images.
+fn image_rows<'a>(shape: &ConvShape, x: &'a [f32], row: usize) -> Rows<'a> {
+    let (image, oy) = (row / shape.oh, row % shape.oh);
+    let (row_floats, image_len) = (shape.w * shape.cin, shape.h * shape.w * shape.cin);
+    Rows::Image {
+        x: &x[image * image_len..(image + 1) * image_len],
+        row_floats,
+        first: (oy * shape.sh) as isize - shape.pt as isize,
+        step: shape.dh,
+    }
 }
 
 fn image_lens(shape: &ConvShape) -> (usize, usize) {
@@ -194,76 +203,36 @@ fn weight(shape: &ConvShape, divisor: Divisor, oy: usize, ox: usize) -> f32 {
 }
 
 simd_fn! {
-    /// Output row `row`, counted over all images.
+    /// Output row `row`, counted over all images, and where its maxima are.
     fn max_row(
         _s: Simd,
         shape: &ConvShape,
         x: &[f32],
         row: usize,
         out: &mut [f32],
-        argmax: Option<&mut [u32]>,
+        argmax: &mut [u32],
     ) {
-        let mut argmax = argmax;
         let c = shape.cin;
         let (image, oy) = (row / shape.oh, row % shape.oh);
         let x = &x[image * shape.h * shape.w * c..(image + 1) * shape.h * shape.w * c];
         let ty = shape.rows_of(oy);
-        for (ox, out) in out.chunks_exact_mut(c).enumerate() {
+        for (ox, (out, places)) in out.chunks_exact_mut(c).zip(argmax.chunks_exact_mut(c)).enumerate() {
             let mut pixels = window(shape, ty, shape.columns_of(ox));
-            let mut places = argmax.as_mut().map(|all| &mut all[ox * c..(ox + 1) * c]);
             let Some(first) = pixels.next() else {
                 out.fill(f32::NEG_INFINITY);
-                if let Some(places) = places {
-                    places.fill(NOWHERE);
-                }
+                places.fill(NOWHERE);
                 continue;
             };
             out.copy_from_slice(&x[first * c..(first + 1) * c]);
-            if let Some(places) = &mut places {
-                places.fill(first as u32);
-            }
+            places.fill(first as u32);
             for pixel in pixels {
                 let x = &x[pixel * c..(pixel + 1) * c];
-                match &mut places {
-                    Some(places) => {
-                        for ((max, place), &x) in out.iter_mut().zip(places.iter_mut()).zip(x) {
-                            let larger = x > *max;
-                            *max = if larger { x } else { *max };
-                            *place = if larger { pixel as u32 } else { *place };
-                        }
-                    }
-                    None => {
-                        for (max, &x) in out.iter_mut().zip(x) {
-                            *max = if x > *max { x } else { *max };
-                        }
-                    }
+                for ((max, place), &x) in out.iter_mut().zip(places.iter_mut()).zip(x) {
+                    let larger = x > *max;
+                    *max = if larger { x } else { *max };
+                    *place = if larger { pixel as u32 } else { *place };
                 }
             }
-        }
-    }
-}
-
-simd_fn! {
-    fn average_row(
-        _s: Simd,
-        shape: &ConvShape,
-        divisor: Divisor,
-        x: &[f32],
-        row: usize,
-        out: &mut [f32],
-    ) {
-        let c = shape.cin;
-        let (image, oy) = (row / shape.oh, row % shape.oh);
-        let x = &x[image * shape.h * shape.w * c..(image + 1) * shape.h * shape.w * c];
-        let ty = shape.rows_of(oy);
-        for (ox, out) in out.chunks_exact_mut(c).enumerate() {
-            out.fill(0.0);
-            for pixel in window(shape, ty, shape.columns_of(ox)) {
-                let x = &x[pixel * c..(pixel + 1) * c];
-                out.iter_mut().zip(x).for_each(|(sum, x)| *sum += *x);
-            }
-            let weight = weight(shape, divisor, oy, ox);
-            out.iter_mut().for_each(|x| *x *= weight);
         }
     }
 }
@@ -285,19 +254,6 @@ simd_fn! {
                 dx.iter_mut().zip(dy).for_each(|(x, g)| *x += *g * weight);
             }
         }
-    }
-}
-
-simd_fn! {
-    fn mean_of_rows(_s: Simd, x: &[f32], out: &mut [f32]) {
-        out.fill(0.0);
-        let mut rows = 0;
-        for row in x.chunks_exact(out.len()) {
-            out.iter_mut().zip(row).for_each(|(sum, x)| *sum += *x);
-            rows += 1;
-        }
-        let scale = 1.0 / rows as f32;
-        out.iter_mut().for_each(|x| *x *= scale);
     }
 }
 

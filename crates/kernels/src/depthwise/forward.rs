@@ -1,8 +1,9 @@
 //! Depthwise convolution of whole tensors.
 
 use super::DepthwiseWeights;
-use super::rows::{Lines, Rows};
+use super::rows::Lines;
 use crate::gemm::{outweighs, part};
+use crate::input_rows::Rows;
 use crate::pool::SharedMut;
 use crate::simd::LANES;
 use crate::{ConvShape, Ctx, Epilogue};

@@ -2,6 +2,7 @@
 
 use super::DepthwiseWeights;
 use super::columns;
+use crate::input_rows::{Rows, holds};
 use crate::simd::{LANES, Simd, simd_fn};
 use crate::{ConvShape, Epilogue, Isa};
 use std::ops::Range;
@@ -39,13 +40,11 @@ pub fn depthwise_rows(
     if shape.ow == 0 || shape.cout == 0 {
         return;
     }
-    let enough = |len: usize, pixels: usize, stride: usize| {
-        pixels == 0 || len >= (pixels - 1) * stride + shape.cin
-    };
-    let fits = |row: &&[f32]| row.is_empty() || enough(row.len(), shape.w, x_stride);
+    let c = shape.cin;
+    let fits = |row: &&[f32]| row.is_empty() || holds(row.len(), shape.w, x_stride, c);
     assert!(rows.iter().all(fits), "an input row is shorter than {shape:?} says");
     for (out, epilogue) in outs.iter().zip(epilogues) {
-        assert!(enough(out.len(), shape.ow, out_stride), "an output row is too short");
+        assert!(holds(out.len(), shape.ow, out_stride, c), "an output row is too short");
         epilogue.check(shape.ow, shape.cout);
         assert!(epilogue.interleave.is_none(), "a depthwise convolution does not interleave");
     }
@@ -63,30 +62,6 @@ pub fn depthwise_rows(
     };
     // SAFETY: all sizes have been checked.
     unsafe { lines.compute(isa) };
-}
-
-/// Where the input rows of a call are.
-#[derive(Clone, Copy)]
-pub(super) enum Rows<'a> {
-    /// As [`depthwise_rows`] takes them.
-    Slices(&'a [&'a [f32]]),
-    /// Rows `first`, `first + step`, ... of an image of rows of `row_floats`.
-    Image { x: &'a [f32], row_floats: usize, first: isize, step: usize },
-}
-
-impl Rows<'_> {
-    /// Row `i` at its first channel; null where it lies in the padding.
-    #[inline(always)]
-    pub fn at(&self, i: usize) -> *const f32 {
-        let row = match *self {
-            Rows::Slices(rows) => rows[i],
-            Rows::Image { x, row_floats, first, step } => {
-                let start = (first + (i * step) as isize) as usize;
-                x.chunks_exact(row_floats.max(1)).nth(start).unwrap_or_default()
-            }
-        };
-        if row.is_empty() { std::ptr::null() } else { row.as_ptr() }
-    }
 }
 
 /// What a call reads and writes. Outputs are pointers, because threads may share the pixels of a

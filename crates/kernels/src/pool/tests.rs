@@ -1,5 +1,4 @@
 use super::*;
-use std::sync::atomic::Ordering::Relaxed;
 
 fn counts(pool: &Pool, tasks: usize) -> Vec<u32> {
     let counts: Vec<AtomicU32> = (0..tasks).map(|_| AtomicU32::new(0)).collect();
@@ -96,5 +95,46 @@ fn chunks_are_disjoint_and_complete() {
             }
         });
         assert!(pairs.chunks(2).zip(&data).all(|(pair, x)| pair == [*x, *x]));
+    }
+}
+
+#[test]
+fn threads_that_are_there_take_their_own_share() {
+    let pool = Pool::new(3);
+    let arrived = AtomicU32::new(0);
+    for tasks in [3, 6, 7] {
+        // Every thread waits for the others in its first task, so that none comes late.
+        arrived.store(0, Relaxed);
+        let owners: Vec<AtomicU32> = (0..tasks).map(|_| AtomicU32::new(9)).collect();
+        pool.for_each_worker(tasks, &|worker, task| {
+            if task == pool.shared.share(worker, tasks).start {
+                arrived.fetch_add(1, Relaxed);
+                let begin = Instant::now();
+                while arrived.load(Relaxed) < 3 && begin.elapsed() < Duration::from_secs(5) {
+                    std::thread::yield_now();
+                }
+            }
+            owners[task].store(worker as u32, Relaxed);
+        });
+        for worker in 0..3 {
+            let first = pool.shared.share(worker, tasks).start;
+            assert_eq!(owners[first].load(Relaxed), worker as u32);
+        }
+    }
+}
+
+#[test]
+fn shares_are_disjoint_and_complete() {
+    for threads in 1..6 {
+        let pool = Pool::new(threads);
+        for tasks in [0, 1, 2, 5, 64, usize::MAX / 2] {
+            let mut end = 0;
+            for worker in 0..threads {
+                let share = pool.shared.share(worker, tasks);
+                assert_eq!(share.start, end);
+                end = share.end;
+            }
+            assert_eq!(end, tasks);
+        }
     }
 }
