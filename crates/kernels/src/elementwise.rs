@@ -10,7 +10,7 @@ mod walk;
 
 pub use binary::{Binary, Operand, add, add_to, binary};
 pub(crate) use binary::{Row, apply_row};
-pub use walk::{Walk, broadcast};
+pub use walk::{Walk, broadcast, broadcast_in_place};
 
 use serde::{Deserialize, Serialize};
 

@@ -342,5 +342,22 @@ proptest! {
             if clamp { y.clamp(0.5, 2.0) } else { y }
         }).collect();
         assert_close(&got, &want, 1e-6);
+        // In place, with a first operand of the result's order.
+        let mut rows: Vec<usize> = extents.iter().rev().scan(1, |step, extent| {
+            *step *= extent;
+            Some(*step / extent)
+        }).collect();
+        rows.reverse();
+        let walk = Walk::new(&extents, &rows, &steps[1]);
+        assert!(walk.is_along_first());
+        everywhere(|ctx| {
+            let mut want = vec![f32::NAN; len];
+            broadcast(ctx, op, &walk, &data[0], &data[1], limits, &mut want);
+            let mut got = data[0].clone();
+            broadcast_in_place(ctx, op, &walk, &data[1], limits, &mut got);
+            let same = got.iter().zip(&want).all(|(x, y)| x.to_bits() == y.to_bits());
+            assert!(same, "{op:?}");
+            got
+        });
     }
 }

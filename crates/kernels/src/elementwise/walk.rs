@@ -60,6 +60,16 @@ impl Walk {
         Some((len, [reach(0)?, reach(1)?]))
     }
 
+    /// Whether the first operand has the order of the result and is not broadcast.
+    pub fn is_along_first(&self) -> bool {
+        let mut expected = 1;
+        (0..self.rank).rev().all(|i| {
+            let fits = self.dims[i] == 1 || self.strides[i][0] == expected;
+            expected *= self.dims[i];
+            fits
+        })
+    }
+
     /// Length of the innermost dimension, and the steps of both operands along it.
     fn inner(&self) -> (usize, [usize; 2]) {
         (self.dims[self.rank - 1], self.strides[self.rank - 1])
@@ -146,6 +156,51 @@ simd_fn! {
             }
             let [a, b] = &copies;
             apply_row(op, Row::Values(a), Row::Values(b), limits, out);
+        }
+    }
+}
+
+/// `out = clamp(out op b)`, for a walk whose first operand has the order of the result: the gate of
+/// squeeze-and-excitation, for one.
+///
+/// # Panics
+/// If `out` is not as long as the walk, or b is shorter than its strides reach.
+pub fn broadcast_in_place(
+    ctx: Ctx,
+    op: Binary,
+    walk: &Walk,
+    b: &[f32],
+    clamp: Option<(f32, f32)>,
+    out: &mut [f32],
+) {
+    walk.run(ctx, out, |[_, b0], [_, sb], out| {
+        row_in_place(ctx.isa, op, (&b[b0..], sb), clamp, out);
+    });
+}
+
+simd_fn! {
+    fn row_in_place(
+        _s: Simd,
+        op: Binary,
+        b: (&[f32], usize),
+        limits: Option<(f32, f32)>,
+        out: &mut [f32],
+    ) {
+        let (x, step) = b;
+        let mut copies = [[0.0; GATHERED]; 2];
+        for (i, out) in out.chunks_mut(GATHERED).enumerate() {
+            let [a, gathered] = &mut copies;
+            a[..out.len()].copy_from_slice(out);
+            let b = match step {
+                0 => Row::Value(x[0]),
+                1 => Row::Values(&x[i * GATHERED..][..out.len()]),
+                _ => {
+                    let from = x[i * GATHERED * step..].iter().step_by(step);
+                    gathered[..out.len()].iter_mut().zip(from).for_each(|(y, x)| *y = *x);
+                    Row::Values(gathered)
+                }
+            };
+            apply_row(op, Row::Values(a), b, limits, out);
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use edgecut_graph::{Binary, Node, Tensor, Unary, ValueId, interpret};
-use edgecut_kernels::elementwise::Walk;
+use edgecut_kernels::elementwise::{self, Walk};
 
 use super::order::{self, Found};
 use super::state::View;
@@ -61,9 +61,14 @@ impl Lowering<'_> {
     pub(super) fn binary(&mut self, index: usize, op: Binary) -> Result<bool> {
         let node = &self.graph.nodes[index];
         let Some(op) = step::binary(op) else { return Ok(false) };
-        let (a, b) = (node.input(0)?, node.input(1)?);
+        let (mut a, mut b) = (node.input(0)?, node.input(1)?);
         let ahead = self.clamp_ahead(node.output());
         let shape = self.shape(node.output());
+        let commutes = matches!(op, elementwise::Binary::Add | elementwise::Binary::Mul);
+        if commutes && self.shape(a) != shape && self.shape(b) == shape {
+            // The first operand may be overwritten.
+            (a, b) = (b, a);
+        }
         let order = self.common_order(&[a, b], &shape);
         let dims: Vec<usize> =
             order::order(shape.len(), order).into_iter().map(|axis| shape[axis]).collect();
@@ -74,7 +79,12 @@ impl Lowering<'_> {
         self.take(&ahead.taken);
         let y = self.produce_as(ahead.out, order);
         let step = Step::Broadcast(Broadcast { op, a, b, y, clamp: ahead.clamp, walk });
-        self.emit(node, step, Effects::new("elementwise", &[a, b], &[y]));
+        let effects = Effects::new("elementwise", &[a, b], &[y]);
+        let effects = match a != b && walk.is_along_first() {
+            true => effects.in_place(a, y),
+            false => effects,
+        };
+        self.emit(node, step, effects);
         Ok(true)
     }
 

@@ -112,14 +112,23 @@ impl Broadcast {
         let (a, b) = (c.len::<f32>(self.a)?, c.len::<f32>(self.b)?);
         let walk = self.walk.reach().filter(|&(_, reach)| reach[0] <= a && reach[1] <= b);
         let (len, _) = walk.ok_or_else(|| "walks out of its operands".to_string())?;
-        c.read::<f32>(self.a, a)?;
         c.read::<f32>(self.b, b)?;
+        if self.walk.is_along_first() {
+            return c.map::<f32>(self.a, self.y).map(drop);
+        }
+        c.read::<f32>(self.a, a)?;
         c.write::<f32>(self.y, len)
     }
 
     pub fn run(&self, env: &mut Env) {
-        let (a, b, y) = (env.read(self.a), env.read(self.b), env.write(self.y));
-        elementwise::broadcast(env.ctx, self.op, &self.walk, a, b, self.clamp, y);
+        let (ctx, op, walk, clamp) = (env.ctx, self.op, &self.walk, self.clamp);
+        if env.same(self.a, self.y) {
+            let (b, y) = (env.read(self.b), env.write(self.y));
+            elementwise::broadcast_in_place(ctx, op, walk, b, clamp, y);
+        } else {
+            let (a, b, y) = (env.read(self.a), env.read(self.b), env.write(self.y));
+            elementwise::broadcast(ctx, op, walk, a, b, clamp, y);
+        }
     }
 }
 
