@@ -1,6 +1,6 @@
 //! Matrix products with constant weights in float32.
 
-use edgecut_graph::{Gemm, Node, Op, Tensor, ValueId};
+use edgecut_graph::{Binary, Gemm, Node, Op, Tensor, ValueId};
 use edgecut_kernels::gemm::PackedB;
 
 use super::weights::transposed;
@@ -72,8 +72,16 @@ impl Lowering<'_> {
         let node = &self.graph.nodes[index];
         let Some(product) = self.product(node)? else { return Ok(false) };
         let Some(addend) = self.optional_constant(node, 2)? else { return Ok(false) };
+        let mut out = node.output();
         let bias = match addend {
-            None => None,
+            None => match self.bias_behind(out, product.n)? {
+                None => None,
+                Some((add, bias)) => {
+                    self.take(&[add]);
+                    out = self.graph.nodes[add].output();
+                    Some(bias)
+                }
+            },
             Some(addend) => match row_bias(&addend, product.n)? {
                 None => return Ok(false),
                 Some(bias) => Some(bias.iter().map(|b| b * product.beta).collect()),
@@ -84,7 +92,7 @@ impl Lowering<'_> {
         let weights = PackedB::pack(product.k, product.n, &product.matrix(&scaled)).into();
         let x = self.stored_row_major(product.x)?;
         // A residual has the physical order.
-        let ahead = self.ahead(node.output(), product.dense);
+        let ahead = self.ahead(out, product.dense);
         let (tail, mut reads) = self.tail(bias, ahead.residual, ahead.activation)?;
         reads.push(x);
         self.take(&ahead.taken);
@@ -94,6 +102,23 @@ impl Lowering<'_> {
         let effects = Effects::new("linear", &reads, &[y]).macs(macs);
         self.emit(node, Step::Linear(Box::new(step)), effects);
         Ok(true)
+    }
+
+    /// The Add behind a product that gives each of `n` columns its bias. In a quantised graph it
+    /// stays apart: a sum that is rounded once less could tip an integer over.
+    fn bias_behind(&mut self, value: ValueId, n: usize) -> Result<Option<(usize, Vec<f32>)>> {
+        let converts = |op: &Op| matches!(op, Op::Quantize { .. } | Op::Dequantize { .. });
+        let Some(index) = self.sole_reader(value) else { return Ok(None) };
+        let node = &self.graph.nodes[index];
+        if node.op != Op::Binary(Binary::Add)
+            || self.shape(node.output()) != self.shape(value)
+            || self.graph.nodes.iter().any(|node| converts(&node.op))
+        {
+            return Ok(None);
+        }
+        let (a, b) = (node.input(0)?, node.input(1)?);
+        let Some(addend) = self.constant(if a == value { b } else { a })? else { return Ok(None) };
+        Ok(row_bias(&addend, n)?.map(|bias| (index, bias)))
     }
 }
 
