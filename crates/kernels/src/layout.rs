@@ -35,6 +35,39 @@ pub fn nhwc_to_nchw<T: Copy + Send + Sync>(
     swap_axes(ctx, pixels, channels, x, out);
 }
 
+/// Channels of pixels in another order, `out[p, i, g] = x[p, g, i]`: the channel shuffle of
+/// ShuffleNet (Zhang et al. 2017, arXiv:1707.01083).
+///
+/// # Panics
+/// If the sizes do not match.
+pub fn channel_shuffle<T: Copy + Send + Sync>(
+    ctx: Ctx,
+    groups: usize,
+    channels: usize,
+    x: &[T],
+    out: &mut [T],
+) {
+    assert_eq!(x.len(), out.len());
+    assert!(channels.is_multiple_of(groups) && x.len().is_multiple_of(channels));
+    let (pixels, members) = ((TASK / channels).max(1), channels / groups);
+    ctx.pool.for_each_chunk_mut(out, pixels * channels, |task, out| {
+        let x = &x[task * pixels * channels..][..out.len()];
+        for (x, out) in x.chunks_exact(channels).zip(out.chunks_exact_mut(channels)) {
+            if groups == 2 {
+                // The usual number, which compiles to vector instructions.
+                let (a, b) = x.split_at(members);
+                for (out, (a, b)) in out.chunks_exact_mut(2).zip(a.iter().zip(b)) {
+                    (out[0], out[1]) = (*a, *b);
+                }
+                continue;
+            }
+            for (g, x) in x.chunks_exact(members).enumerate() {
+                out[g..].iter_mut().step_by(groups).zip(x).for_each(|(out, x)| *out = *x);
+            }
+        }
+    });
+}
+
 /// `out[n, columns, rows] = x[n, rows, columns]`.
 fn swap_axes<T: Copy + Send + Sync>(ctx: Ctx, rows: usize, columns: usize, x: &[T], out: &mut [T]) {
     assert_eq!(x.len(), out.len());

@@ -118,6 +118,12 @@ pub(crate) fn specialise(mut graph: Graph, shapes: &[Vec<usize>]) -> Result<Grap
 fn place(lowered: &mut Lowered) -> Result<(Vec<Place>, usize)> {
     let mut shared: Vec<usize> = (0..lowered.buffers.len()).collect();
     let mut lives = lives(lowered);
+    for (buffer, life) in lowered.buffers.iter_mut().zip(&mut lives) {
+        // What became rows inside a chain needs no memory of its own.
+        if life.first > life.last {
+            (buffer.bytes, life.bytes) = (0, 0);
+        }
+    }
     for (index, emitted) in lowered.steps.iter().enumerate() {
         if let Some((x, y)) = in_place(lowered, &lives, &shared, index, emitted) {
             lives[x].last = lives[y].last;

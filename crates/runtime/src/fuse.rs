@@ -25,7 +25,7 @@ const STEP_PIXELS: usize = 56;
 
 /// Joins the steps of `lowered` where that saves memory traffic.
 pub(crate) fn fuse(lowered: &mut Lowered) {
-    let readers = readers(lowered);
+    let uses = uses(lowered);
     let steps = std::mem::take(&mut lowered.steps);
     let mut pending: Vec<Emitted> = vec![];
     let mut fused = vec![];
@@ -42,7 +42,7 @@ pub(crate) fn fuse(lowered: &mut Lowered) {
         while !pending.is_empty() {
             let (count, group) = (1..=pending.len())
                 .rev()
-                .find_map(|count| Some((count, Group::new(lowered, &readers, &pending[..count])?)))
+                .find_map(|count| Some((count, Group::new(lowered, &uses, &pending[..count])?)))
                 .unwrap_or((1, Group::default()));
             let run: Vec<Emitted> = pending.drain(..count).collect();
             fused.extend(if count == 1 { run } else { vec![group.join(run)] });
@@ -51,17 +51,19 @@ pub(crate) fn fuse(lowered: &mut Lowered) {
     lowered.steps = fused;
 }
 
-/// For each slot the number of steps that read it.
-fn readers(lowered: &Lowered) -> HashMap<Slot, usize> {
-    let mut readers = HashMap::new();
+/// How many steps read and write each slot.
+fn uses(lowered: &Lowered) -> HashMap<Slot, [usize; 2]> {
+    let mut uses = HashMap::new();
     for step in &lowered.steps {
-        for (i, &slot) in step.reads.iter().enumerate() {
-            if !step.reads[..i].contains(&slot) {
-                *readers.entry(slot).or_insert(0) += 1;
+        for (kind, slots) in [&step.reads, &step.writes].into_iter().enumerate() {
+            for (i, &slot) in slots.iter().enumerate() {
+                if !slots[..i].contains(&slot) {
+                    uses.entry(slot).or_insert([0; 2])[kind] += 1;
+                }
             }
         }
     }
-    readers
+    uses
 }
 
 fn layers(step: &Emitted) -> Option<&Layers> {
@@ -98,15 +100,16 @@ struct Group {
 
 impl Group {
     /// `None` where the steps do not make a chain.
-    fn new(lowered: &Lowered, readers: &HashMap<Slot, usize>, run: &[Emitted]) -> Option<Group> {
+    fn new(lowered: &Lowered, uses: &HashMap<Slot, [usize; 2]>, run: &[Emitted]) -> Option<Group> {
         let mut group = Group::default();
         let last = layers(run.last()?)?.chain.layers().last()?.shape;
         group.step = (STEP_PIXELS.div_ceil(last.ow.max(1))).max(2);
         for step in run {
             for &slot in &step.writes {
                 let inside = run.iter().filter(|s| s.reads.contains(&slot)).count();
-                let all = readers.get(&slot).copied().unwrap_or(0);
-                let kept = lowered.buffers[slot.index()].pinned || all > inside;
+                let written = run.iter().filter(|s| s.writes.contains(&slot)).count();
+                let all = uses.get(&slot).copied().unwrap_or_default();
+                let kept = lowered.buffers[slot.index()].pinned || all != [inside, written];
                 if kept && inside > 0 {
                     return None;
                 }

@@ -63,7 +63,7 @@ mod tests {
         let weights = plan.steps.iter().filter_map(|step| match step {
             Step::Conv(step) => Some(Arc::as_ptr(&step.weights) as usize),
             Step::Layers(step) => match &step.chain.layers()[0].op {
-                Op::Conv(weights) => Some(Arc::as_ptr(weights) as usize),
+                Op::Conv(weights) | Op::PlanarConv(weights) => Some(Arc::as_ptr(weights) as usize),
                 Op::Depthwise(weights) => Some(Arc::as_ptr(weights) as usize),
             },
             Step::Linear(step) => Some(Arc::as_ptr(&step.weights) as usize),

@@ -113,9 +113,12 @@ impl ConvWeights {
         self.groups.iter().map(PackedB::bytes).sum()
     }
 
-    /// The matrix of each group.
-    pub(crate) fn groups(&self) -> &[PackedB] {
-        &self.groups
+    /// The matrix, where one multiplies all channels in their order.
+    pub(crate) fn plain(&self) -> Option<&PackedB> {
+        match &self.groups[..] {
+            [matrix] if self.shuffle() == 1 => Some(matrix),
+            _ => None,
+        }
     }
 
     pub(super) fn shuffle(&self) -> usize {

@@ -34,8 +34,10 @@ pub const MAX_ROWS: usize = 32;
 /// What a layer computes.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum Op {
-    /// Pointwise convolution.
+    /// Convolution of pixels.
     Conv(Arc<ConvWeights>),
+    /// Convolution of the planes of an NCHW image, which a network's first layer may read.
+    PlanarConv(Arc<ConvWeights>),
     /// One filter per channel.
     Depthwise(Arc<DepthwiseWeights>),
 }
@@ -96,7 +98,7 @@ impl Layer {
     /// Bytes of weights and bias.
     pub fn weight_bytes(&self) -> usize {
         let weights = match &self.op {
-            Op::Conv(weights) => weights.bytes(),
+            Op::Conv(weights) | Op::PlanarConv(weights) => weights.bytes(),
             Op::Depthwise(weights) => weights.bytes(),
         };
         weights + self.bias.as_ref().map_or(0, Blob::bytes)
@@ -208,9 +210,16 @@ impl Chain {
     fn check_layer(&self, index: usize, layer: &Layer) -> Result<(), String> {
         let s = &layer.shape;
         ensure(s.is_valid() && s.n == self.images(), || format!("{s:?}"))?;
-        ensure(s.kh + s.sh <= MAX_ROWS, || format!("a window that is too high: {s:?}"))?;
+        let planes = if matches!(layer.op, Op::PlanarConv(_)) { s.cin } else { 1 };
+        let high = (s.kh.checked_add(s.sh)).and_then(|rows| rows.checked_mul(planes));
+        ensure(high.is_some_and(|rows| rows <= MAX_ROWS), || {
+            format!("a window that is too high: {s:?}")
+        })?;
         let of_shape = match &layer.op {
-            Op::Conv(weights) => s.is_pointwise() && weights.fit(s),
+            Op::Conv(weights) => weights.fit(s),
+            Op::PlanarConv(weights) => {
+                s.groups == 1 && weights.fit(s) && matches!(layer.x.place, Place::Outer(_))
+            }
             Op::Depthwise(weights) => s.is_depthwise() && weights.fit(s),
         };
         ensure(of_shape, || format!("weights of another shape than {s:?}"))?;

@@ -2,11 +2,11 @@
 
 use super::demand::{demand, nothing};
 use super::{Chain, Layer, MAX_ROWS, Op, Operand, Place};
-use crate::conv::ConvWeights;
+use crate::conv::{ConvWeights, conv_row, planar_conv_row};
 use crate::depthwise::{DepthwiseWeights, depthwise, depthwise_rows};
 use crate::gemm::{gemm, gemm_rows};
 use crate::pool::SharedMut;
-use crate::{Ctx, Epilogue, Isa};
+use crate::{ConvShape, Ctx, Epilogue, Isa};
 use std::ops::Range;
 
 /// A tensor outside of the chain: pixels of NHWC images, or planes of NCHW images where a layer
@@ -187,12 +187,12 @@ fn alone(ctx: Ctx, memory: &Memory, layer: &Layer) -> bool {
     let epilogue = memory.epilogue(layer, 0, rows);
     let dense = (x_stride, out_stride) == (s.cin, s.cout) && epilogue.interleave.is_none();
     match &layer.op {
-        Op::Conv(weights) if s.is_pointwise() => match weights.groups() {
-            [weights] => {
+        Op::Conv(weights) if s.is_pointwise() => match weights.plain() {
+            Some(weights) => {
                 gemm(ctx, rows * s.ow, x, x_stride, weights, out, out_stride, &epilogue);
                 true
             }
-            _ => false,
+            None => false,
         },
         Op::Depthwise(weights) if dense => {
             depthwise(ctx, s, x, weights, out, &epilogue);
@@ -207,7 +207,10 @@ fn produce(isa: Isa, memory: &Memory, layer: &Layer, rows: Range<usize>) {
     let mut y = rows.start;
     while y < rows.end {
         y += match &layer.op {
-            Op::Conv(weights) => pointwise(isa, memory, layer, weights, y, rows.end),
+            Op::Conv(weights) if layer.shape.is_pointwise() => {
+                pointwise(isa, memory, layer, weights, y, rows.end)
+            }
+            Op::Conv(weights) | Op::PlanarConv(weights) => window(isa, memory, layer, weights, y),
             Op::Depthwise(weights) => filters(isa, memory, layer, weights, y, rows.end),
         };
     }
@@ -228,13 +231,31 @@ fn pointwise(
     let (x, x_stride) = memory.read(layer.x, y, rows, [s.h, s.w, s.cin]);
     let (out, out_stride) = memory.write(layer.y, y, rows, [s.oh, s.ow, layer.written()]);
     let epilogue = memory.epilogue(layer, y, rows);
-    for (group, weights) in weights.groups().iter().enumerate() {
-        let (x, column) = (&x[group * s.cin_per_group()..], group * s.cout_per_group());
-        let epilogue = epilogue.columns_from(column);
-        let out = &mut out[epilogue.width(column)..];
+    if let Some(weights) = weights.plain() {
         gemm_rows(isa, rows * s.ow, x, x_stride, weights, out, out_stride, &epilogue);
+        return rows;
     }
+    let row = ConvShape { n: 1, h: 1, oh: 1, w: rows * s.w, ow: rows * s.ow, ..*s };
+    conv_row(isa, &row, &[x], x_stride, weights, out, out_stride, &epilogue);
     rows
+}
+
+/// One row of a convolution with any window; returns 1.
+fn window(isa: Isa, memory: &Memory, layer: &Layer, weights: &ConvWeights, y: usize) -> usize {
+    let s = &layer.shape;
+    let (out, out_stride) = memory.write(layer.y, y, 1, [s.oh, s.ow, layer.written()]);
+    let epilogue = memory.epilogue(layer, y, 1);
+    let mut slices = [&[][..]; MAX_ROWS];
+    if matches!(layer.op, Op::PlanarConv(_)) {
+        let slices = &mut slices[..s.cin * s.kh];
+        planes(memory, layer, y, slices);
+        planar_conv_row(isa, s, slices, weights, out, out_stride, &epilogue);
+    } else {
+        let slices = &mut slices[..s.kh];
+        let x_stride = gather(memory, layer, y, slices);
+        conv_row(isa, s, slices, x_stride, weights, out, out_stride, &epilogue);
+    }
+    1
 }
 
 /// One or more rows of a depthwise convolution; returns how many.
@@ -276,4 +297,16 @@ fn gather<'a>(memory: &Memory<'a>, layer: &Layer, y: usize, slices: &mut [&'a [f
         }
     }
     stride
+}
+
+/// As [`gather`], of the planes of an NCHW tensor: `[c][ky]`.
+fn planes<'a>(memory: &Memory<'a>, layer: &Layer, y: usize, slices: &mut [&'a [f32]]) {
+    let s = &layer.shape;
+    for (c, slices) in slices.chunks_exact_mut(s.kh).enumerate() {
+        for (ky, slice) in slices.iter_mut().enumerate() {
+            let row = (y * s.sh + ky * s.dh).checked_sub(s.pt).filter(|&row| row < s.h);
+            let read = |row| memory.read(layer.x, c * s.h + row, 1, [s.cin * s.h, s.w, 1]).0;
+            *slice = row.map_or(&[], read);
+        }
+    }
 }

@@ -16,7 +16,8 @@ fn layer(
         1 => ([1, 1], [0; 4], cin, 1 + cin % 2),
         2 => ([3, 3], [1; 4], cin, cin),
         3 => ([5, 5], [2; 4], cin, cin),
-        _ => ([3, 2], [0, 0, 1, 1], cin, cin),
+        4 => ([3, 2], [0, 0, 1, 1], cin, cin),
+        _ => ([3, 3], [1; 4], cout, 1),
     };
     let groups = if cin % groups == 0 { groups } else { 1 };
     let stride = if op < 2 { 1 } else { stride };
@@ -24,7 +25,7 @@ fn layer(
     let shape = ConvShape::dilated(size, cout, kernel, [stride; 2], [1, 1], pads, groups)?;
     let weights = random(shape.weight_len(), seed);
     let op = match op {
-        0 | 1 => Op::Conv(ConvWeights::pack(&shape, &weights).into()),
+        0 | 1 | 5 => Op::Conv(ConvWeights::pack(&shape, &weights).into()),
         _ => Op::Depthwise(DepthwiseWeights::pack(&shape, &weights).into()),
     };
     let layer = Layer {
@@ -63,6 +64,7 @@ fn whole(
             let mut scratch = vec![0.0; conv::conv_scratch_len(shape, ctx.pool.threads())];
             conv::conv(ctx, shape, x, packed, &mut out, &mut scratch, &epilogue);
         }
+        Op::PlanarConv(_) => unreachable!("not generated"),
         Op::Depthwise(weights) => {
             depthwise::depthwise(ctx, shape, x, weights, &mut out, &epilogue);
         }
@@ -79,7 +81,7 @@ proptest! {
     #[test]
     fn a_chain_is_its_layers(
         size in (1usize..3, 1usize..20, 1usize..24, 1usize..24),
-        ops in prop::collection::vec((0usize..5, 1usize..40, 1usize..3), 1..6),
+        ops in prop::collection::vec((0usize..6, 1usize..40, 1usize..3), 1..6),
         step in 1usize..5,
         residual: bool,
         seed: u64,

@@ -28,6 +28,24 @@ proptest! {
     }
 
     #[test]
+    fn shuffles_swap_groups_and_members(
+        (groups, members) in (1usize..6, 1usize..40),
+        pixels in 1usize..700,
+    ) {
+        let channels = groups * members;
+        let x = count_up(pixels * channels);
+        let out = everywhere(|ctx| {
+            let mut out = vec![0.0; x.len()];
+            channel_shuffle(ctx, groups, channels, &x, &mut out);
+            out
+        });
+        for (i, &value) in out.iter().enumerate() {
+            let (pixel, c) = (i / channels, i % channels);
+            prop_assert_eq!(value, x[pixel * channels + c % groups * members + c / groups]);
+        }
+    }
+
+    #[test]
     fn transposition_agrees_with_indices(
         (shape, perm) in prop::collection::vec(1usize..6, 0..5).prop_flat_map(|shape| {
             let axes: Vec<usize> = (0..shape.len()).collect();

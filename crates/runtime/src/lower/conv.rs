@@ -5,79 +5,174 @@ use std::sync::Arc;
 use edgecut_graph::{Conv, Node, ValueId};
 use edgecut_kernels::conv::ConvWeights;
 use edgecut_kernels::depthwise::DepthwiseWeights;
-use edgecut_kernels::fused::{Chain, Layer, MAX_ROWS, Op, Operand};
+use edgecut_kernels::fused::Op;
 use edgecut_kernels::{Activation, Blob, ConvShape};
 
+use super::channels::{Channels, Shuffled};
+use super::layer::{Layer, fits_chain, fits_planar_chain};
+use super::tail::Ahead;
 use super::weights::{conv_matrix, conv_shape};
 use super::{Effects, Lowering};
 use crate::Result;
 use crate::plan::Slot;
-use crate::step::{self, Layers, Pixels, Step, Tail};
+use crate::step::{self, Step, Tail};
+
+/// Most channels that a convolution reads as planes: those of a picture, and one.
+const MOST_PLANES: usize = 4;
+
+/// How the input of a convolution is there.
+#[derive(Clone, Copy)]
+enum Source {
+    /// As the caller's planes.
+    Planes(Slot),
+    /// Before a shuffle that the weights absorb.
+    Shuffled(Shuffled),
+    /// As pixels, or it can be had so.
+    Pixels,
+}
+
+/// A convolution's weights, `[kh * kw * cin / groups, cout]`, and its bias.
+struct Filters {
+    shape: ConvShape,
+    matrix: Vec<f32>,
+    bias: Option<Vec<f32>>,
+}
 
 impl Lowering<'_> {
-    /// A convolution with constant weights, with bias, residual add and activation. Returns whether
-    /// the node was lowered.
+    /// A convolution with constant weights, with bias, residual add, activation, and the
+    /// concatenation and shuffle of a ShuffleNet unit. Returns whether the node was lowered.
     pub(super) fn conv(&mut self, index: usize, conv: &Conv) -> Result<bool> {
         let node = &self.graph.nodes[index];
         let Some(weights) = self.constant(node.input(1)?)? else { return Ok(false) };
         let Some(bias) = self.optional_constant(node, 2)? else { return Ok(false) };
-        let bias = bias.map(|b| b.f32s().map(<[f32]>::to_vec)).transpose()?;
         let shape = conv_shape(conv, &self.shape(node.input(0)?), &self.shape(node.output()));
-        let x = self.stored(node.input(0)?)?;
-        let ahead = self.ahead(node.output(), true);
-        let (tail, mut reads) = self.tail(bias, ahead.residual, ahead.activation)?;
-        self.take(&ahead.taken);
-        let y = self.produce(ahead.out);
-        // For a depthwise convolution the matrix is `[kh * kw, c]`.
-        let weights = conv_matrix(&shape, weights.f32s()?);
-        let (op, kind) = if shape.is_depthwise() && shape.groups > 1 && fits_chain(&shape) {
-            (Op::Depthwise(DepthwiseWeights::pack(&shape, &weights).into()), "depthwise")
-        } else {
-            let weights = Arc::new(ConvWeights::pack(&shape, &weights));
-            if !shape.is_pointwise() {
-                reads.push(x);
-                let step = Step::Conv(Box::new(step::Conv { x, y, shape, weights, tail }));
-                self.emit(node, step, Effects::new("conv", &reads, &[y]).macs(shape.macs()));
-                return Ok(true);
-            }
-            (Op::Conv(weights), "pointwise")
+        let filters = Filters {
+            shape,
+            matrix: conv_matrix(&shape, weights.f32s()?),
+            bias: bias.map(|b| b.f32s().map(<[f32]>::to_vec)).transpose()?,
         };
-        self.layer(node, shape, op, kind, tail, (x, y));
+        let source = self.source(node.input(0)?, &shape);
+        // The result of a depthwise convolution has the order of its input, a residual has not.
+        let reordered = shape.is_depthwise() && matches!(source, Source::Shuffled(_));
+        let mut ahead = self.ahead(node.output(), !reordered);
+        if ahead.taken.is_empty()
+            && let Some(activation) = self.activation_behind_join(ahead.out)
+        {
+            ahead.activation = activation;
+        }
+        self.take(&ahead.taken);
+        match fits_chain(&shape) {
+            true => self.conv_layer(node, source, filters, ahead)?,
+            false => self.whole_conv(node, source, filters, ahead)?,
+        }
         Ok(true)
     }
 
-    /// A step of one layer, which may become part of a chain later.
-    pub(super) fn layer(
+    /// How a convolution finds its input.
+    fn source(&self, input: ValueId, shape: &ConvShape) -> Source {
+        let held = &self.held[input.index()];
+        let few = shape.groups == 1 && shape.cin <= MOST_PLANES && !shape.is_pointwise();
+        let absorbs = !shape.is_depthwise() || fits_chain(shape);
+        match (held.shuffled, held.row_major) {
+            _ if held.slot.is_some() => Source::Pixels,
+            (Some(shuffled), _) if absorbs => Source::Shuffled(shuffled),
+            (_, Some(slot)) if few && fits_planar_chain(shape) => Source::Planes(slot),
+            _ => Source::Pixels,
+        }
+    }
+
+    /// A step of its own, for windows that are high and weights that are large.
+    fn whole_conv(
         &mut self,
         node: &Node,
+        source: Source,
+        filters: Filters,
+        ahead: Ahead,
+    ) -> Result<()> {
+        let weights = filters.pack(source).into();
+        let Filters { shape, bias, .. } = filters;
+        let x = match source {
+            Source::Shuffled(shuffled) => shuffled.slot,
+            _ => self.stored(node.input(0)?)?,
+        };
+        let (tail, mut reads) = self.tail(bias, ahead.residual, ahead.activation)?;
+        reads.push(x);
+        let y = self.produce(ahead.out);
+        let step = Step::Conv(Box::new(step::Conv { x, y, shape, weights, tail }));
+        self.emit(node, step, Effects::new("conv", &reads, &[y]).macs(shape.macs()));
+        Ok(())
+    }
+
+    /// A layer that may become part of a chain.
+    fn conv_layer(
+        &mut self,
+        node: &Node,
+        source: Source,
+        filters: Filters,
+        mut ahead: Ahead,
+    ) -> Result<()> {
+        let shape = filters.shape;
+        let x = match source {
+            Source::Planes(slot) => Channels { slot, first: 0, stride: 1 },
+            Source::Shuffled(shuffled) => Channels::all(shuffled.slot, shape.cin),
+            Source::Pixels => self.channels(node.input(0)?)?,
+        };
+        if shape.is_depthwise() {
+            return self.depthwise_layer(node, source, filters, ahead, x);
+        }
+        let weights = Arc::new(filters.pack(source));
+        let op = match source {
+            Source::Planes(_) => Op::PlanarConv(weights),
+            _ => Op::Conv(weights),
+        };
+        let mut layer = self.layer_with(shape, op, x, filters.bias, &ahead)?;
+        if let Some(halves) = self.interleaving_behind(ahead.out) {
+            layer.interleave = Some(self.channels(halves.other)?);
+            ahead.out = halves.out;
+            self.take(&halves.taken);
+        }
+        let y = self.destination(ahead.out, &layer.reads());
+        self.layer(node, layer, y);
+        Ok(())
+    }
+
+    fn depthwise_layer(
+        &mut self,
+        node: &Node,
+        source: Source,
+        mut filters: Filters,
+        ahead: Ahead,
+        x: Channels,
+    ) -> Result<()> {
+        let shape = filters.shape;
+        if let Source::Shuffled(shuffled) = source {
+            filters.reorder(&shuffled.places(shape.cin));
+        }
+        let op = Op::Depthwise(DepthwiseWeights::pack(&shape, &filters.matrix).into());
+        let layer = self.layer_with(shape, op, x, filters.bias, &ahead)?;
+        let y = match source {
+            Source::Shuffled(Shuffled { groups, .. }) => {
+                let slot = self.buffer(self.dtype(ahead.out), shape.out_len());
+                self.held[ahead.out.index()].shuffled = Some(Shuffled { slot, groups });
+                Channels::all(slot, shape.cout)
+            }
+            _ => self.destination(ahead.out, &layer.reads()),
+        };
+        self.layer(node, layer, y);
+        Ok(())
+    }
+
+    fn layer_with(
+        &mut self,
         shape: ConvShape,
         op: Op,
-        kind: &'static str,
-        tail: Tail,
-        (x, y): (Slot, Slot),
-    ) {
-        let mut outers = vec![
-            Pixels { slot: x, stride: shape.cin, written: false },
-            Pixels { slot: y, stride: shape.cout, written: true },
-        ];
-        let mut reads = vec![x];
-        if let Some(slot) = tail.residual {
-            reads.push(slot);
-            outers.push(Pixels { slot, stride: shape.cout, written: false });
-        }
-        let layer = Layer {
-            shape,
-            op,
-            bias: tail.bias,
-            residual: tail.residual.map(|_| Operand::outer(2)),
-            activation: tail.activation,
-            interleave: None,
-            x: Operand::outer(0),
-            y: Operand::outer(1),
-        };
-        let step = Layers { chain: Chain::new(vec![layer], &[], shape.oh.max(1)), outers };
-        let effects = Effects::new(kind, &reads, &[y]).macs(shape.macs());
-        self.emit(node, Step::Layers(Box::new(step)), effects);
+        x: Channels,
+        bias: Option<Vec<f32>>,
+        ahead: &Ahead,
+    ) -> Result<Layer> {
+        let residual = ahead.residual.map(|value| self.channels(value)).transpose()?;
+        let (bias, activation) = (bias.map(Blob::from), ahead.activation);
+        Ok(Layer { bias, residual, activation, ..Layer::new(shape, op, x) })
     }
 
     /// The tail of a float step, and what it reads.
@@ -93,7 +188,24 @@ impl Lowering<'_> {
     }
 }
 
-/// Whether the layer can be part of a chain: the kernels for single rows know its window.
-fn fits_chain(shape: &ConvShape) -> bool {
-    shape.is_pointwise() || shape.is_depthwise() && shape.kh + shape.sh <= MAX_ROWS
+impl Filters {
+    /// For an input that is there like this.
+    fn pack(&self, source: Source) -> ConvWeights {
+        let (shape, matrix) = (&self.shape, &self.matrix);
+        match source {
+            Source::Planes(_) => ConvWeights::pack_planar(shape, matrix),
+            Source::Shuffled(s) => ConvWeights::pack_shuffled(shape, matrix, s.groups),
+            Source::Pixels => ConvWeights::pack(shape, matrix),
+        }
+    }
+
+    /// Depthwise: for an input, and with a result, whose channel c is at `places[c]`.
+    fn reorder(&mut self, places: &[usize]) {
+        let move_row = |row: &mut [f32]| {
+            let from = row.to_vec();
+            from.iter().zip(places).for_each(|(x, &place)| row[place] = *x);
+        };
+        self.matrix.chunks_exact_mut(places.len()).for_each(move_row);
+        self.bias.iter_mut().for_each(|bias| move_row(bias));
+    }
 }

@@ -9,15 +9,19 @@
 //! | --- | --- |
 //! | `state` | what is known of each value: constant, buffer, or view of 8-bit data |
 //! | `tail` | the nodes that a convolution takes along |
+//! | `channels` | some channels of wider tensors: slices, concatenations, shuffles for free |
+//! | `layer` | steps of one layer, for convolutions and pooling |
 //! | `conv`, `linear` | convolutions and matrix products in float |
 //! | `order` | values in channels-last or row-major order |
 //! | `elementwise`, `pool`, `rows`, `window` | the other float operators |
 //! | `shape`, `take` | operators that move elements |
 //! | `quantised` | integer steps out of Dequantize - operator - Quantize |
 
+mod channels;
 mod conv;
 mod elementwise;
 mod fold;
+mod layer;
 mod linear;
 mod order;
 mod pool;
@@ -30,11 +34,14 @@ mod take;
 mod weights;
 mod window;
 
+use std::collections::HashMap;
+
 use edgecut_graph::{DType, Graph, Node, Op, Reduction, ValueId};
 
 use crate::plan::{Buffer, Emitted, Slot, StepInfo};
 use crate::step::{Operand, Reference, Source, Step};
 use crate::{Result, layout};
+use channels::Join;
 use state::Held;
 
 /// Everything that lowering produces, before memory is planned.
@@ -75,6 +82,10 @@ struct Lowering<'g> {
     /// Nodes that an earlier step has taken along.
     done: Vec<bool>,
     held: Vec<Held>,
+    /// The node that computes each value.
+    producers: Vec<Option<usize>>,
+    /// Concatenations, by their nodes, whose inputs are written in place.
+    joins: HashMap<usize, Join>,
     out: Lowered,
 }
 
@@ -113,6 +124,8 @@ impl<'g> Lowering<'g> {
             consumers: graph.consumers(),
             done: vec![false; graph.nodes.len()],
             held,
+            producers: graph.producers(),
+            joins: HashMap::new(),
             out: Lowered::default(),
         }
     }

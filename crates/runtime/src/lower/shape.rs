@@ -8,7 +8,7 @@ use super::order::Found;
 use super::state::{View, codes};
 use super::{Effects, Lowering, count};
 use crate::plan::Slot;
-use crate::step::{Concat, Lookup, Step};
+use crate::step::{Concat, Lookup, Part, Step};
 use crate::{Result, layout};
 
 impl Lowering<'_> {
@@ -40,6 +40,11 @@ impl Lowering<'_> {
     }
 
     pub(super) fn slice(&mut self, node: &Node, cuts: &[Cut]) -> Result<bool> {
+        if let &[Cut { axis: 1, start, step: 1, .. }] = cuts
+            && self.slice_of_channels(node, start)?
+        {
+            return Ok(true);
+        }
         self.gather(node, |steps| {
             // A cut of one element may state any step: it does not matter then.
             let start = cuts.iter().map(|cut| cut.start * steps[cut.axis]).sum();
@@ -62,6 +67,9 @@ impl Lowering<'_> {
     /// Values side by side. 8-bit data stays 8-bit where all of it means the same, or where the
     /// result is quantised again.
     pub(super) fn concat(&mut self, index: usize, axis: usize) -> Result<bool> {
+        if self.concat_channels(index)? {
+            return Ok(true);
+        }
         let node = &self.graph.nodes[index];
         let values = (0..node.inputs.len()).map(|i| node.input(i));
         let values = values.collect::<Result<Vec<_>, _>>()?;
@@ -99,13 +107,15 @@ impl Lowering<'_> {
         y: Slot,
         dtype: DType,
     ) -> Result<()> {
-        let mut parts = vec![];
+        let (mut parts, mut row) = (vec![], 0);
         for (i, &slot) in slots.iter().enumerate() {
             let shape = layout::physical(&self.shape(node.input(i)?));
-            parts.push((slot, count(&shape[layout::axis(shape.len(), axis)..])));
+            let len = count(&shape[layout::axis(shape.len(), axis)..]);
+            parts.push(Part::new(slot, [0, len], len, row));
+            row += len;
         }
         let kind = if dtype.is_quantised() { "concat.int8" } else { "concat" };
-        let step = Step::Concat(Concat { parts, y, dtype });
+        let step = Step::Concat(Concat { parts, y, row, dtype });
         self.emit(node, step, Effects::new(kind, slots, &[y]));
         Ok(())
     }

@@ -6,6 +6,7 @@ use edgecut_graph::{DType, Data, Tensor, Value, ValueId};
 
 use edgecut_kernels::quant::Affine;
 
+use super::channels::{Channels, Shuffled};
 use super::{Effects, Lowering, count};
 use crate::plan::{Buffer, Constant, Slot};
 use crate::step::{Convert, Lookup, Meaning, Step};
@@ -25,6 +26,10 @@ pub(super) struct Held {
     pub row_major: Option<Slot>,
     /// 8-bit data that this float value is a function of.
     pub view: Option<View>,
+    /// Channels of a wider buffer.
+    pub part: Option<Channels>,
+    /// A buffer with the channels in another order.
+    pub shuffled: Option<Shuffled>,
 }
 
 impl Held {
@@ -46,6 +51,8 @@ impl Held {
             || self.slot.is_some()
             || self.row_major.is_some()
             || self.view.is_some()
+            || self.part.is_some()
+            || self.shuffled.is_some()
     }
 }
 
@@ -137,6 +144,10 @@ impl Lowering<'_> {
             self.channels_last(&name, row_major, dtype, &shape)
         } else if let Some(view) = held.view.clone() {
             self.materialise(&name, &view, &shape)
+        } else if let Some(part) = held.part {
+            self.copied(&name, part, &shape)
+        } else if let Some(shuffled) = held.shuffled {
+            self.shuffled(&name, shuffled, dtype, &shape)
         } else if let Some(tensor) = self.constant(value)? {
             self.constant_slot(Constant::physical(&tensor))
         } else {

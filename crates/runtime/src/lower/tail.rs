@@ -155,7 +155,7 @@ fn limits(op: &Op) -> Option<(f32, f32)> {
 }
 
 /// The activation that a node is, where an epilogue has it.
-fn activation(op: &Op) -> Option<Activation> {
+pub(super) fn activation(op: &Op) -> Option<Activation> {
     Some(match *op {
         Op::Unary(Unary::HardSwish) => Activation::HardSwish,
         Op::Unary(Unary::HardSigmoid { alpha, beta }) => Activation::HardSigmoid { alpha, beta },

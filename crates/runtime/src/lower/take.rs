@@ -4,6 +4,7 @@
 use edgecut_graph::interpret::nearest;
 use edgecut_graph::{Coordinates, DType, DepthOrder, Node, PadMode, Resize, ResizeMode};
 
+use super::channels::Shuffled;
 use super::order::{Found, order, strides};
 use super::state::View;
 use super::{Effects, Lowering, count};
@@ -110,12 +111,26 @@ impl Lowering<'_> {
 
     /// Channel `g * (c / groups) + i` moves to `i * groups + g`.
     pub(super) fn channel_shuffle(&mut self, node: &Node, groups: usize) -> Result<bool> {
+        if !self.is_row_major_only(node.input(0)?) {
+            return self.shuffle_pixels(node, groups);
+        }
         if !self.may_tabulate(node)? {
             return Ok(false);
         }
         let members = self.shape(node.output())[1] / groups;
         let table = (0..members * groups).map(|j| j % groups * members + j / groups).collect();
         self.take_by(node, "shuffle", vec![None, Some(table), None, None], 0.0)
+    }
+
+    /// A shuffle of channels that are neighbours in memory.
+    fn shuffle_pixels(&mut self, node: &Node, groups: usize) -> Result<bool> {
+        if self.shuffle_of_channels(node, groups)? {
+            return Ok(true);
+        }
+        let shape = self.shape(node.output());
+        self.rearrange(node, false, |lowering, slot, dtype, _| {
+            Ok(lowering.shuffled(&node.name, Shuffled { slot, groups }, dtype, &shape))
+        })
     }
 
     /// Slices at constant positions: one position, whose dimension goes, or a list of them.

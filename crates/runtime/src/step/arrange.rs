@@ -188,26 +188,56 @@ impl Convert {
     }
 }
 
-/// Dense tensors side by side: row r of the result is row r of each input in turn.
+/// Rows of tensors side by side, in rows of a result that may hold more already.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct Concat {
-    /// Inputs and the elements that each adds to a row.
-    pub parts: Vec<(Slot, usize)>,
+    pub parts: Vec<Part>,
     pub y: Slot,
+    /// Elements of a row of the result.
+    pub row: usize,
     pub dtype: DType,
+}
+
+/// Elements of every row of a tensor, and where in the rows of a result they go.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct Part {
+    x: Slot,
+    /// The first element, and the elements from row to row.
+    first: usize,
+    stride: usize,
+    len: usize,
+    column: usize,
+}
+
+impl Part {
+    /// `len` elements, from element `first` on, of every row of `stride` elements.
+    pub fn new(x: Slot, [first, stride]: [usize; 2], len: usize, column: usize) -> Part {
+        Part { x, first, stride, len, column }
+    }
+
+    /// For `rows` rows of `row` elements.
+    fn check<T: Element>(&self, c: &mut Check, [rows, row]: [usize; 2]) -> Checked {
+        let end = self.column.checked_add(self.len).filter(|&end| end <= row);
+        let fits = end.is_some() && (1..=self.stride).contains(&self.len);
+        ensure(fits, || format!("{} elements of {} in a row of {row}", self.len, self.stride))?;
+        let source = c.len::<T>(self.x)?;
+        let last = rows.saturating_sub(1).checked_mul(self.stride);
+        let reach = last.and_then(|at| at.checked_add(self.first)?.checked_add(self.len));
+        ensure(reach.is_some_and(|reach| reach <= source), || {
+            format!("reads {rows} rows of {} from {source} elements", self.stride)
+        })?;
+        c.peek::<T>(self.x, source)
+    }
 }
 
 impl Concat {
     pub fn check(&self, c: &mut Check) -> Checked {
-        let lens = self.parts.iter().map(|&(_, len)| len);
-        let row = lens.clone().try_fold(0usize, usize::checked_add);
-        let row = row.filter(|&row| row > 0 && lens.clone().all(|len| len > 0));
-        let row = row.ok_or_else(|| "parts without elements".to_string())?;
         by_type!(self.dtype, T => {
-            let len = c.len::<T>(self.y)?;
-            ensure(len.is_multiple_of(row), || format!("no whole rows of {row} in {len}"))?;
+            let (len, row) = (c.len::<T>(self.y)?, self.row);
+            let whole = row > 0 && len.is_multiple_of(row);
+            ensure(whole, || format!("no whole rows of {row} in {len}"))?;
             c.write::<T>(self.y, len)?;
-            self.parts.iter().try_for_each(|&(x, part)| c.peek::<T>(x, len / row * part))
+            self.parts.iter().try_for_each(|part| part.check::<T>(c, [len / row, row]))
         })
     }
 
@@ -216,19 +246,51 @@ impl Concat {
     }
 
     fn typed<T: Element + Send + Sync>(&self, env: &mut Env) {
-        let row: usize = self.parts.iter().map(|&(_, len)| len).sum();
-        let rows = (CHUNK / row).max(1);
+        let rows = (CHUNK / self.row).max(1);
         let (y, pool) = (env.write::<T>(self.y), env.ctx.pool);
-        let mut column = 0;
-        for &(x, len) in &self.parts {
-            let x = env.peek::<T>(x);
-            pool.for_each_chunk_mut(y, rows * row, |task, y| {
-                let x = &x[task * rows * len..];
-                for (y, x) in y.chunks_exact_mut(row).zip(x.chunks_exact(len)) {
-                    y[column..column + len].copy_from_slice(x);
+        for part in &self.parts {
+            let x = &env.peek::<T>(part.x)[part.first..];
+            pool.for_each_chunk_mut(y, rows * self.row, |task, y| {
+                let x = &x[task * rows * part.stride..];
+                for (y, x) in y.chunks_exact_mut(self.row).zip(x.chunks(part.stride)) {
+                    y[part.column..][..part.len].copy_from_slice(&x[..part.len]);
                 }
             });
-            column += len;
         }
+    }
+}
+
+/// Channels of channels-last images in another order: channel `g * (c / groups) + i` moves to
+/// `i * groups + g`.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct Shuffle {
+    pub x: Slot,
+    pub y: Slot,
+    pub dtype: DType,
+    pub channels: usize,
+    pub groups: usize,
+}
+
+impl Shuffle {
+    pub fn check(&self, c: &mut Check) -> Checked {
+        by_type!(self.dtype, T => {
+            let (len, channels) = (c.len::<T>(self.x)?, self.channels);
+            let whole = channels > 0 && len.is_multiple_of(channels);
+            let groups = self.groups > 0 && channels.is_multiple_of(self.groups);
+            ensure(whole && groups, || {
+                format!("no {} groups of channels in {len} elements", self.groups)
+            })?;
+            c.read::<T>(self.x, len)?;
+            c.write::<T>(self.y, len)
+        })
+    }
+
+    pub fn run(&self, env: &mut Env) {
+        by_type!(self.dtype, T => self.typed::<T>(env));
+    }
+
+    fn typed<T: Element + Send + Sync>(&self, env: &mut Env) {
+        let (x, y) = (env.read::<T>(self.x), env.write::<T>(self.y));
+        layout::channel_shuffle(env.ctx, self.groups, self.channels, x, y);
     }
 }

@@ -40,7 +40,11 @@ impl Layers {
         for layer in self.chain.layers() {
             let s = &layer.shape;
             valid(s)?;
-            self.check_operand(c, layer.x, false, s.in_pixels(), s.cin)?;
+            let (count, channels) = match layer.op {
+                Op::PlanarConv(_) => (s.in_len(), 1),
+                _ => (s.in_pixels(), s.cin),
+            };
+            self.check_operand(c, layer.x, false, count, channels)?;
             self.check_operand(c, layer.y, true, s.out_pixels(), layer.written())?;
             for &other in layer.residual.iter().chain(&layer.interleave) {
                 self.check_operand(c, other, false, s.out_pixels(), s.cout)?;
@@ -79,7 +83,9 @@ impl Layers {
         for layer in self.chain.layers_mut() {
             let bytes = layer.weight_bytes();
             match &mut layer.op {
-                Op::Conv(weights) => known.convolutions.share(bytes, weights),
+                Op::Conv(weights) | Op::PlanarConv(weights) => {
+                    known.convolutions.share(bytes, weights)
+                }
                 Op::Depthwise(weights) => known.depthwise.share(bytes, weights),
             }
         }

@@ -24,7 +24,7 @@ use serde::{Deserialize, Serialize};
 use edgecut_kernels::Ctx;
 use edgecut_kernels::arena::{Span, Views};
 
-pub(crate) use arrange::{Concat, Convert, Move};
+pub(crate) use arrange::{Concat, Convert, Move, Part, Shuffle};
 pub(crate) use check::{Check, Checked};
 pub(crate) use conv::{Conv, Linear, MatMul, Tail};
 pub(crate) use elementwise::{Broadcast, ChannelAffine, Elementwise, binary, unary};
@@ -62,6 +62,7 @@ pub(crate) enum Step {
     Move(Move),
     Convert(Convert),
     Concat(Concat),
+    Shuffle(Shuffle),
     Take(Box<Take>),
     ConvTranspose(Box<ConvTranspose>),
     MatMul(Box<MatMul>),
@@ -95,6 +96,7 @@ impl Step {
             Step::Move(step) => step.check(c),
             Step::Convert(step) => step.check(c),
             Step::Concat(step) => step.check(c),
+            Step::Shuffle(step) => step.check(c),
             Step::Take(step) => step.check(c),
             Step::ConvTranspose(step) => step.check(c),
             Step::MatMul(step) => step.check(c),
@@ -128,6 +130,7 @@ impl Step {
             Step::Move(step) => step.run(env),
             Step::Convert(step) => step.run(env),
             Step::Concat(step) => step.run(env),
+            Step::Shuffle(step) => step.run(env),
             Step::Take(step) => step.run(env),
             Step::ConvTranspose(step) => step.run(env),
             Step::MatMul(step) => step.run(env),
