@@ -19,7 +19,7 @@ pub(crate) mod tile;
 pub(crate) use at_b::sum_partials;
 pub use at_b::{gemm_at_b, gemm_at_b_scratch_len};
 pub use pack::PackedB;
-pub(crate) use tile::{Ahead, Left, Out, Run, multiply, part};
+pub(crate) use tile::{Ahead, Left, Out, Run, heights, multiply, part};
 
 use crate::pool::SharedMut;
 use crate::{Ctx, Epilogue, Isa};
@@ -115,7 +115,7 @@ unsafe fn pass(
     b: &PackedB,
     out: Out,
 ) {
-    for block in tile::heights(rows.len(), block) {
+    for block in heights(rows.len(), block) {
         let first = rows.start + block.start;
         let run = Run { at: a[first * lda..].as_ptr(), len: b.k(), skip: 0 };
         let runs = &[run, Run::END][usize::from(b.k() == 0)..];

@@ -41,8 +41,7 @@ pub fn conv(
     shape.check();
     assert_eq!(x.len(), shape.in_len(), "input of {shape:?}");
     assert_eq!(out.len(), epilogue.width(shape.out_len()), "output of {shape:?}");
-    weights.check(shape.groups, shape.k(), shape.cout_per_group());
-    assert!(shape.cin.is_multiple_of(weights.shuffle()), "shuffled channels of {shape:?}");
+    assert!(weights.fit(shape), "weights were packed for another use than {shape:?}");
     epilogue.check(shape.out_pixels(), shape.cout);
     if out.is_empty() {
         return;

@@ -39,8 +39,7 @@ pub fn conv_row(
     epilogue: &Epilogue,
 ) {
     shape.check();
-    weights.check(shape.groups, shape.k(), shape.cout_per_group());
-    assert!(shape.cin.is_multiple_of(weights.shuffle()), "shuffled channels of {shape:?}");
+    assert!(weights.fit(shape), "weights were packed for another use than {shape:?}");
     assert_eq!(rows.len(), shape.kh, "input rows of {shape:?}");
     assert!(out_stride >= epilogue.width(shape.cout), "output pixels overlap");
     if shape.ow == 0 || shape.cout == 0 {

@@ -94,9 +94,17 @@ impl ConvWeights {
         });
     }
 
-    /// Whether these are the weights of a [`conv`](super::conv) of this shape, which must be valid.
+    /// Whether these are the weights of a [`conv`](super::conv) or of
+    /// [`conv_row`](super::conv_row)s of this shape, which must be valid.
     pub fn fit(&self, shape: &ConvShape) -> bool {
-        self.are(shape.groups, shape.k(), shape.cout_per_group())
+        shape.cin.is_multiple_of(self.shuffle())
+            && self.are(shape.groups, shape.k(), shape.cout_per_group())
+    }
+
+    /// Whether these are the weights of [`planar_conv_row`](super::planar_conv_row)s of this shape,
+    /// which must be valid.
+    pub fn fit_planar(&self, shape: &ConvShape) -> bool {
+        shape.groups == 1 && self.fit(&planar(shape))
     }
 
     /// Whether these are the weights of a [`conv_backward_input`](super::conv_backward_input) of

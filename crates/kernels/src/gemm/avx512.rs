@@ -168,7 +168,7 @@ macro_rules! each_height {
     ($loop:ident, $nv:literal, $acc:ident, $R:ident, $args:tt, [$($done:tt)*]) => {};
     ($loop:ident, $nv:literal, $acc:ident, $R:ident, $args:tt, [$($done:tt)*]
         ($r:literal $($parts:tt)*) $($rest:tt)*) => {
-        if $R == $r + 1 {
+        if const { $R == $r + 1 } {
             #[target_feature(enable = "avx512f")]
             #[inline]
             unsafe fn run(

@@ -153,7 +153,7 @@ impl Tile<'_> {
         macro_rules! heights {
             ($($r:literal)*) => {
                 match count {
-                    $($r if $r <= S::HEIGHT => s.apart(Rows::<$r, NV>(self)),)*
+                    $($r if const { $r <= S::HEIGHT } => s.apart(Rows::<$r, NV>(self)),)*
                     _ => unreachable!("a tile has at most {} rows", S::HEIGHT),
                 }
             };
