@@ -65,6 +65,7 @@ mod tests {
             Step::Layers(step) => match &step.chain.layers()[0].op {
                 Op::Conv(weights) | Op::PlanarConv(weights) => Some(Arc::as_ptr(weights) as usize),
                 Op::Depthwise(weights) => Some(Arc::as_ptr(weights) as usize),
+                Op::MaxPool | Op::AveragePool(_) => None,
             },
             Step::Linear(step) => Some(Arc::as_ptr(&step.weights) as usize),
             _ => None,

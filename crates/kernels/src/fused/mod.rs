@@ -14,6 +14,7 @@ mod run;
 
 use crate::conv::ConvWeights;
 use crate::depthwise::DepthwiseWeights;
+use crate::pool2d::Divisor;
 use crate::{Activation, Blob, ConvShape};
 use demand::ring_rows;
 use serde::{Deserialize, Serialize};
@@ -40,6 +41,10 @@ pub enum Op {
     PlanarConv(Arc<ConvWeights>),
     /// One filter per channel.
     Depthwise(Arc<DepthwiseWeights>),
+    /// Maximum over windows; nothing happens to it afterwards.
+    MaxPool,
+    /// Mean over windows; nothing happens to it afterwards.
+    AveragePool(Divisor),
 }
 
 /// Where an operand lies.
@@ -100,6 +105,7 @@ impl Layer {
         let weights = match &self.op {
             Op::Conv(weights) | Op::PlanarConv(weights) => weights.bytes(),
             Op::Depthwise(weights) => weights.bytes(),
+            Op::MaxPool | Op::AveragePool(_) => 0,
         };
         weights + self.bias.as_ref().map_or(0, Blob::bytes)
     }
@@ -221,6 +227,13 @@ impl Chain {
                 s.groups == 1 && weights.fit(s) && matches!(layer.x.place, Place::Outer(_))
             }
             Op::Depthwise(weights) => s.is_depthwise() && weights.fit(s),
+            Op::MaxPool | Op::AveragePool(_) => {
+                let others = layer.residual.is_some() || layer.interleave.is_some();
+                s.is_depthwise()
+                    && !others
+                    && layer.bias.is_none()
+                    && layer.activation == Activation::None
+            }
         };
         ensure(of_shape, || format!("weights of another shape than {s:?}"))?;
         let bias = layer.bias.as_ref().is_none_or(|bias| bias.len() == s.cout);

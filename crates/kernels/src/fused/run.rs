@@ -6,6 +6,7 @@ use crate::conv::{ConvWeights, conv_row, planar_conv_row};
 use crate::depthwise::{DepthwiseWeights, depthwise, depthwise_rows};
 use crate::gemm::{gemm, gemm_rows};
 use crate::pool::SharedMut;
+use crate::pool2d::{Divisor, average_pool_row, max_pool_row};
 use crate::{ConvShape, Ctx, Epilogue, Isa};
 use std::ops::Range;
 
@@ -212,6 +213,8 @@ fn produce(isa: Isa, memory: &Memory, layer: &Layer, rows: Range<usize>) {
             }
             Op::Conv(weights) | Op::PlanarConv(weights) => window(isa, memory, layer, weights, y),
             Op::Depthwise(weights) => filters(isa, memory, layer, weights, y, rows.end),
+            Op::MaxPool => pool(isa, memory, layer, None, y),
+            Op::AveragePool(divisor) => pool(isa, memory, layer, Some(*divisor), y),
         };
     }
 }
@@ -283,6 +286,28 @@ fn filters(
     let (slices, outs, epilogues) = (&slices[..count], &mut outs[..rows], &epilogues[..rows]);
     depthwise_rows(isa, s, slices, x_stride, weights, outs, out_stride, epilogues);
     rows
+}
+
+/// One row of maxima, or of means; returns 1.
+fn pool(
+    isa: Isa,
+    memory: &Memory,
+    layer: &Layer,
+    divisor: Option<Divisor>,
+    y: usize,
+) -> usize {
+    let s = &layer.shape;
+    let (out, out_stride) = memory.write(layer.y, y, 1, [s.oh, s.ow, s.cout]);
+    let mut slices = [&[][..]; MAX_ROWS];
+    let slices = &mut slices[..s.kh];
+    let x_stride = gather(memory, layer, y, slices);
+    match divisor {
+        None => max_pool_row(isa, s, slices, x_stride, out, out_stride),
+        Some(divisor) => {
+            average_pool_row(isa, s, divisor, y, slices, x_stride, out, out_stride);
+        }
+    }
+    1
 }
 
 /// The input row that each kernel row of output row `y` meets, empty in the padding; returns the

@@ -38,6 +38,8 @@ impl Layer {
             Op::Conv(_) if self.shape.is_pointwise() => "pointwise",
             Op::Conv(_) | Op::PlanarConv(_) => "conv",
             Op::Depthwise(_) => "depthwise",
+            Op::MaxPool => "max_pool",
+            Op::AveragePool(_) => "average_pool",
         }
     }
 }
@@ -45,7 +47,9 @@ impl Layer {
 impl Lowering<'_> {
     /// Appends a step of one layer that writes `y`.
     pub(super) fn layer(&mut self, node: &Node, layer: Layer, y: Channels) {
-        let (kind, reads, macs) = (layer.kind(), layer.reads(), layer.shape.macs());
+        let (kind, reads) = (layer.kind(), layer.reads());
+        let pools = matches!(layer.op, Op::MaxPool | Op::AveragePool(_));
+        let macs = if pools { 0 } else { layer.shape.macs() };
         let mut outers = vec![];
         let mut operand = |channels: Channels, written| {
             let Channels { slot, first, stride } = channels;

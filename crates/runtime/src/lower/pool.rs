@@ -2,8 +2,10 @@
 
 use edgecut_graph::{DType, Node, Pool};
 use edgecut_kernels::ConvShape;
+use edgecut_kernels::fused::Op;
 use edgecut_kernels::pool2d::Divisor;
 
+use super::layer::{Layer, fits_chain};
 use super::state::View;
 use super::{Effects, Lowering, count};
 use crate::Result;
@@ -62,6 +64,17 @@ impl Lowering<'_> {
         kind: PoolKind,
         name: &'static str,
     ) -> Result<bool> {
+        let op = match kind {
+            PoolKind::Max if fits_chain(&shape) => Some(Op::MaxPool),
+            PoolKind::Average(divisor) if fits_chain(&shape) => Some(Op::AveragePool(divisor)),
+            _ => None,
+        };
+        if let Some(op) = op {
+            let x = self.channels(node.input(0)?)?;
+            let y = self.destination(node.output(), &[x.slot]);
+            self.layer(node, Layer::new(shape, op, x), y);
+            return Ok(true);
+        }
         let x = self.stored(node.input(0)?)?;
         let y = self.produce(node.output());
         let step = Step::Pool(step::Pool { x, y, shape, kind });

@@ -87,6 +87,7 @@ impl Layers {
                     known.convolutions.share(bytes, weights)
                 }
                 Op::Depthwise(weights) => known.depthwise.share(bytes, weights),
+                Op::MaxPool | Op::AveragePool(_) => {}
             }
         }
     }
