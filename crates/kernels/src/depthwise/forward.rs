@@ -85,7 +85,8 @@ impl Band {
         let mut row = self.rows.start;
         while row < self.rows.end {
             let (image, oy) = (row / shape.oh, row % shape.oh);
-            let pair = shape.dh == 1 && oy + 1 < shape.oh && row + 1 < self.rows.end;
+            let pair =
+                shape.sh == 1 && shape.dh == 1 && oy + 1 < shape.oh && row + 1 < self.rows.end;
             let pixel = row * shape.ow;
             let next = pixel + if pair { shape.ow } else { 0 };
             let lines = Lines {

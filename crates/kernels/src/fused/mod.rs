@@ -12,7 +12,7 @@
 mod demand;
 mod run;
 
-use crate::conv::ConvWeights;
+use crate::conv::{ConvWeights, conv_scratch_len};
 use crate::depthwise::DepthwiseWeights;
 use crate::pool2d::Divisor;
 use crate::{Activation, Blob, ConvShape};
@@ -181,9 +181,14 @@ impl Chain {
         &self.rings
     }
 
-    /// Floats of scratch memory that [`run`] needs on `threads` threads: one set of rings each.
+    /// Floats of scratch memory that [`run`] needs on `threads` threads: one set of rings each, or
+    /// what a convolution on its own needs.
     pub fn scratch_len(&self, threads: usize) -> usize {
-        threads.max(1) * self.rings_len()
+        let alone = match &self.layers[..] {
+            [Layer { op: Op::Conv(_), shape, .. }] => conv_scratch_len(shape, threads),
+            _ => 0,
+        };
+        alone.max(threads.max(1) * self.rings_len())
     }
 
     /// Floats of one set of rings.

@@ -2,7 +2,7 @@
 
 use super::demand::{demand, nothing};
 use super::{Chain, Layer, MAX_ROWS, Op, Operand, Place};
-use crate::conv::{ConvWeights, conv_row, planar_conv_row};
+use crate::conv::{ConvWeights, conv, conv_row, planar_conv_row};
 use crate::depthwise::{DepthwiseWeights, depthwise, depthwise_rows};
 use crate::gemm::{gemm, gemm_rows};
 use crate::pool::SharedMut;
@@ -48,7 +48,7 @@ pub fn run(ctx: Ctx, chain: &Chain, outers: &mut [Outer], scratch: &mut [f32]) {
     if let [layer] = &chain.layers[..] {
         let rings = SharedMut::new(&mut []);
         let memory = Memory { chain, image: 0, outers: &shared, rings, first: 0 };
-        if alone(ctx, &memory, layer) {
+        if alone(ctx, &memory, layer, scratch) {
             return;
         }
     }
@@ -180,7 +180,7 @@ fn compute(isa: Isa, memory: &Memory, band: Range<usize>) {
 
 /// A layer on its own, where its kernel for whole tensors has more ways to be shared out than rows
 /// and takes these operands; returns whether it does.
-fn alone(ctx: Ctx, memory: &Memory, layer: &Layer) -> bool {
+fn alone(ctx: Ctx, memory: &Memory, layer: &Layer, scratch: &mut [f32]) -> bool {
     let s = &layer.shape;
     let (in_rows, rows) = (s.n * s.h, s.n * s.oh);
     let (x, x_stride) = memory.read(layer.x, 0, in_rows, [in_rows, s.w, s.cin]);
@@ -195,6 +195,10 @@ fn alone(ctx: Ctx, memory: &Memory, layer: &Layer) -> bool {
             }
             None => false,
         },
+        Op::Conv(weights) if dense => {
+            conv(ctx, s, x, weights, out, scratch, &epilogue);
+            true
+        }
         Op::Depthwise(weights) if dense => {
             depthwise(ctx, s, x, weights, out, &epilogue);
             true
@@ -289,13 +293,7 @@ fn filters(
 }
 
 /// One row of maxima, or of means; returns 1.
-fn pool(
-    isa: Isa,
-    memory: &Memory,
-    layer: &Layer,
-    divisor: Option<Divisor>,
-    y: usize,
-) -> usize {
+fn pool(isa: Isa, memory: &Memory, layer: &Layer, divisor: Option<Divisor>, y: usize) -> usize {
     let s = &layer.shape;
     let (out, out_stride) = memory.write(layer.y, y, 1, [s.oh, s.ow, s.cout]);
     let mut slices = [&[][..]; MAX_ROWS];
