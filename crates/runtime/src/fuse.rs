@@ -93,7 +93,9 @@ fn extends(lowered: &Lowered, run: &[Emitted], next: &Emitted) -> bool {
 struct Group {
     /// Slots that nobody outside of the run reads, with their ring.
     rings: BTreeMap<Slot, usize>,
+    /// Pixels of a row and channels of a pixel of each ring, and the rows of the whole tensor.
     sizes: Vec<[usize; 2]>,
+    heights: Vec<usize>,
     outers: Vec<Pixels>,
     step: usize,
 }
@@ -120,6 +122,7 @@ impl Group {
                     let pixels = layers(step)?.outers.iter().find(|p| p.slot == slot)?;
                     group.rings.insert(slot, group.sizes.len());
                     group.sizes.push([layer.shape.ow, pixels.stride]);
+                    group.heights.push(layer.shape.oh);
                 }
             }
         }
@@ -129,7 +132,26 @@ impl Group {
                 group.outers.push(pixels);
             }
         }
-        (group.outers.len() <= MAX_OUTERS).then_some(group)
+        let finds = |layers: &Layers| group.finds(layers, last.n);
+        let fits = run.iter().filter_map(layers).all(finds) && group.outers.len() <= MAX_OUTERS;
+        fits.then_some(group)
+    }
+
+    /// Whether a layer reads rings with the extents that they are written with: a reshape may lie
+    /// in between.
+    fn finds(&self, layers: &Layers, images: usize) -> bool {
+        let layer = &layers.chain.layers()[0];
+        let s = &layer.shape;
+        let others = layer.residual.iter().chain(&layer.interleave).map(|o| (o, [s.oh, s.ow]));
+        let mut reads = std::iter::once((&layer.x, [s.h, s.w])).chain(others);
+        let found = |(operand, [height, width]): (&Operand, [usize; 2])| {
+            let Place::Outer(index) = operand.place else { return false };
+            let pixels = &layers.outers[index];
+            self.rings.get(&pixels.slot).is_none_or(|&ring| {
+                self.heights[ring] == height && self.sizes[ring] == [width, pixels.stride]
+            })
+        };
+        s.n == images && reads.all(found)
     }
 
     /// One step in place of all.

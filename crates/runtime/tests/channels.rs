@@ -5,7 +5,7 @@ mod common;
 
 use common::{kinds, plan, run_everywhere};
 use edgecut_graph::rng::Rng;
-use edgecut_graph::{Binary, Builder, Graph, Op, Pool, ValueId, Window, interpret};
+use edgecut_graph::{Binary, Builder, Graph, Op, Pool, ReshapeDim, ValueId, Window, interpret};
 use edgecut_kernels::Isa;
 use edgecut_testkit::{assert_close, random_inputs};
 
@@ -181,6 +181,22 @@ fn dense_blocks() {
         vec![point(b, x, "last", 3, 1), pooled]
     });
     check(&net, "each layer reads all before it");
+}
+
+#[test]
+fn reshaped_results_are_images_of_other_rows() {
+    let net = |channels: usize| {
+        graph([2, 1, 1], |b, x| {
+            let x = point(b, x, "wide", channels * 256 * 512, 1);
+            let [height, width] = [256, 512].map(ReshapeDim::Fixed);
+            let dims = [ReshapeDim::Copy, ReshapeDim::Fixed(channels), height, width];
+            let x = b.reshape(x, &dims).unwrap();
+            let x = b.conv(x, "window", 2, Window::same(3, 2), 1, true).unwrap();
+            vec![b.relu(x).unwrap()]
+        })
+    };
+    check(&net(1), "pixels of one channel");
+    check(&net(2), "planes of two channels");
 }
 
 /// Networks of slices, joins, shuffles and convolutions, whoever reads what.
