@@ -171,10 +171,12 @@ macro_rules! each_vector {
     ($rows:ident, $vectors:ident, |$r:ident, $v:ident| $body:expr; $($row:literal)*) => {
         $(if $row < $rows {
             let ($r, $v) = ($row, 0);
-            $body;
+            // SAFETY: matrices and output have this vector, by the promise of `multiply`.
+            unsafe { $body }
             if $vectors == 2 {
                 let $v = 1;
-                $body;
+                // SAFETY: as above.
+                unsafe { $body }
             }
         })*
     };
@@ -218,31 +220,29 @@ impl<const R: usize, const NV: usize> Part for Rows<'_, R, NV> {
         let part = |(x, stride): (&[f32], usize)| {
             (x.as_ptr().wrapping_add(tile.first_row * stride + column), stride)
         };
-        // SAFETY: the matrices and the output have these rows and columns, by the promise of
-        // `multiply`.
         match epilogue.usual().filter(|_| columns == NV * LANES) {
             Some(Usual::Clamp(limits)) => {
                 let (lo, hi) = limit(limits);
-                each_vector!(R, NV, |r, v| unsafe {
+                each_vector!(R, NV, |r, v| {
                     s.store(at.wrapping_add(r * ldc + v * LANES), s.clamp(acc[r][v], lo, hi));
                 });
             }
             Some(Usual::HardSwish) => {
-                each_vector!(R, NV, |r, v| unsafe {
+                each_vector!(R, NV, |r, v| {
                     let y = Activation::HardSwish.apply(s, acc[r][v]);
                     s.store(at.wrapping_add(r * ldc + v * LANES), y);
                 });
             }
             Some(Usual::Residual(matrix, limits)) => {
                 let ((lo, hi), (x, stride)) = (limit(limits), part(matrix));
-                each_vector!(R, NV, |r, v| unsafe {
+                each_vector!(R, NV, |r, v| {
                     let y = s.add(acc[r][v], s.load(x.wrapping_add(r * stride + v * LANES)));
                     s.store(at.wrapping_add(r * ldc + v * LANES), s.clamp(y, lo, hi));
                 });
             }
             Some(Usual::Interleave(matrix, limits)) => {
                 let ((lo, hi), (x, stride)) = (limit(limits), part(matrix));
-                each_vector!(R, NV, |r, v| unsafe {
+                each_vector!(R, NV, |r, v| {
                     let x = s.load(x.wrapping_add(r * stride + v * LANES));
                     let [low, high] = s.interleave(x, s.clamp(acc[r][v], lo, hi));
                     let out = at.wrapping_add(r * ldc + 2 * v * LANES);
@@ -253,7 +253,7 @@ impl<const R: usize, const NV: usize> Part for Rows<'_, R, NV> {
             None => {
                 let mut sums = MaybeUninit::<[f32; MOST_ROWS * 2 * LANES]>::uninit();
                 let first: *mut f32 = sums.as_mut_ptr().cast();
-                each_vector!(R, NV, |r, v| unsafe {
+                each_vector!(R, NV, |r, v| {
                     s.store(first.wrapping_add((r * NV + v) * LANES), acc[r][v]);
                 });
                 // SAFETY: these have just been written.
