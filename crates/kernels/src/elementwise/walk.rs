@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::TASK;
 use super::binary::{Binary, Row, apply_row};
 use crate::Ctx;
-use crate::simd::simd_fn;
+use crate::simd::{LANES, simd_fn};
 
 /// Largest number of dimensions of a [`Walk`].
 const MAX_RANK: usize = 8;
@@ -68,6 +68,15 @@ impl Walk {
             expected *= self.dims[i];
             fits
         })
+    }
+
+    /// The length of the second operand, where that is one row for all rows of the first.
+    fn repeated_row(&self) -> Option<usize> {
+        let (dims, strides) = (&self.dims[..self.rank], &self.strides[..self.rank]);
+        match (dims, strides) {
+            ([_, width], [[a, 0], [1, 1]]) if a == width => Some(*width),
+            _ => None,
+        }
     }
 
     /// Length of the innermost dimension, and the steps of both operands along it.
@@ -173,9 +182,32 @@ pub fn broadcast_in_place(
     clamp: Option<(f32, f32)>,
     out: &mut [f32],
 ) {
+    if let (Binary::Mul, None, Some(width)) = (op, clamp, walk.repeated_row()) {
+        assert_eq!(out.len(), walk.dims.iter().product::<usize>());
+        let rows = (TASK / width).max(1);
+        ctx.pool.for_each_chunk_mut(out, rows * width, |_, out| scale(ctx.isa, &b[..width], out));
+        return;
+    }
     walk.run(ctx, out, |[_, b0], [_, sb], out| {
         row_in_place(ctx.isa, op, (&b[b0..], sb), clamp, out);
     });
+}
+
+simd_fn! {
+    /// Multiplies every row of `out` by `factors`.
+    fn scale(s: Simd, factors: &[f32], out: &mut [f32]) {
+        for row in out.chunks_exact_mut(factors.len()) {
+            for (factors, x) in factors.chunks(LANES).zip(row.chunks_mut(LANES)) {
+                let mask = s.first(x.len());
+                // SAFETY: the mask has as many lanes as both slices, which are equally long.
+                unsafe {
+                    let y = s.load_first(x.as_ptr(), mask);
+                    let y = s.mul(y, s.load_first(factors.as_ptr(), mask));
+                    s.store_first(x.as_mut_ptr(), y, mask);
+                }
+            }
+        }
+    }
 }
 
 simd_fn! {
