@@ -150,17 +150,18 @@ simd_fn! {
     }
 }
 
-/// `out = clamp(a op b)` of rows.
-#[inline(always)]
-pub(crate) fn apply_row(
-    op: Binary,
-    a: Row<'_>,
-    b: Row<'_>,
-    limits: Option<(f32, f32)>,
-    out: &mut [f32],
-) {
+/// Elements that a function of two elements is applied to.
+trait Pairs {
+    fn map(self, f: impl Fn(f32, f32) -> f32);
+}
+
+/// `out = f(a, b)`
+struct Apart<'a>(Row<'a>, Row<'a>, &'a mut [f32]);
+
+impl Pairs for Apart<'_> {
     #[inline(always)]
-    fn map(a: Row, b: Row, out: &mut [f32], f: impl Fn(f32, f32) -> f32) {
+    fn map(self, f: impl Fn(f32, f32) -> f32) {
+        let Apart(a, b, out) = self;
         match (a, b) {
             (Row::Values(a), Row::Values(b)) => {
                 out.iter_mut().zip(a).zip(b).for_each(|((x, a), b)| *x = f(*a, *b));
@@ -174,17 +175,58 @@ pub(crate) fn apply_row(
             (Row::Value(a), Row::Value(b)) => out.fill(f(a, b)),
         }
     }
+}
+
+/// `out = f(out, b)`
+struct InPlace<'a>(&'a mut [f32], Row<'a>);
+
+impl Pairs for InPlace<'_> {
+    #[inline(always)]
+    fn map(self, f: impl Fn(f32, f32) -> f32) {
+        let InPlace(out, b) = self;
+        match b {
+            Row::Values(b) => out.iter_mut().zip(b).for_each(|(x, b)| *x = f(*x, *b)),
+            Row::Value(b) => out.iter_mut().for_each(|x| *x = f(*x, b)),
+        }
+    }
+}
+
+/// `out = clamp(a op b)` of rows.
+#[inline(always)]
+pub(crate) fn apply_row(
+    op: Binary,
+    a: Row<'_>,
+    b: Row<'_>,
+    limits: Option<(f32, f32)>,
+    out: &mut [f32],
+) {
+    apply(op, limits, Apart(a, b, out));
+}
+
+/// `out = clamp(out op b)` of rows.
+#[inline(always)]
+pub(crate) fn apply_row_in_place(
+    op: Binary,
+    b: Row<'_>,
+    limits: Option<(f32, f32)>,
+    out: &mut [f32],
+) {
+    apply(op, limits, InPlace(out, b));
+}
+
+#[inline(always)]
+fn apply(op: Binary, limits: Option<(f32, f32)>, pairs: impl Pairs) {
     let (lo, hi) = limits.unwrap_or((f32::NEG_INFINITY, f32::INFINITY));
     match op {
-        Binary::Add => map(a, b, out, |a, b| clamp(a + b, lo, hi)),
-        Binary::Sub => map(a, b, out, |a, b| clamp(a - b, lo, hi)),
-        Binary::Mul => map(a, b, out, |a, b| clamp(a * b, lo, hi)),
-        Binary::Div => map(a, b, out, |a, b| clamp(a / b, lo, hi)),
-        Binary::Max => map(a, b, out, |a, b| clamp(larger(a, b), lo, hi)),
-        Binary::Min => map(a, b, out, |a, b| clamp(-larger(-a, -b), lo, hi)),
-        Binary::Pow => map(a, b, out, |a, b| clamp(power(a, b), lo, hi)),
-        Binary::PRelu => map(a, b, out, |a, b| clamp(if a >= 0.0 { a } else { a * b }, lo, hi)),
-        Binary::Fmod => map(a, b, out, |a, b| clamp(a % b, lo, hi)),
+        Binary::Add => pairs.map(|a, b| clamp(a + b, lo, hi)),
+        Binary::Sub => pairs.map(|a, b| clamp(a - b, lo, hi)),
+        Binary::Mul => pairs.map(|a, b| clamp(a * b, lo, hi)),
+        Binary::Div => pairs.map(|a, b| clamp(a / b, lo, hi)),
+        Binary::Max => pairs.map(|a, b| clamp(larger(a, b), lo, hi)),
+        Binary::Min => pairs.map(|a, b| clamp(-larger(-a, -b), lo, hi)),
+        Binary::Pow => pairs.map(|a, b| clamp(power(a, b), lo, hi)),
+        Binary::PRelu => pairs.map(|a, b| clamp(if a >= 0.0 { a } else { a * b }, lo, hi)),
+        Binary::Fmod => pairs.map(|a, b| clamp(a % b, lo, hi)),
     }
 }
 

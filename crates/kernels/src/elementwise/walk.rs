@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::TASK;
-use super::binary::{Binary, Row, apply_row};
+use super::binary::{Binary, Row, apply_row, apply_row_in_place};
 use crate::Ctx;
 use crate::simd::{LANES, simd_fn};
 
@@ -219,20 +219,14 @@ simd_fn! {
         out: &mut [f32],
     ) {
         let (x, step) = b;
-        let mut copies = [[0.0; GATHERED]; 2];
+        if step <= 1 {
+            return apply_row_in_place(op, direct(b, out.len()), limits, out);
+        }
+        let mut copy = [0.0; GATHERED];
         for (i, out) in out.chunks_mut(GATHERED).enumerate() {
-            let [a, gathered] = &mut copies;
-            a[..out.len()].copy_from_slice(out);
-            let b = match step {
-                0 => Row::Value(x[0]),
-                1 => Row::Values(&x[i * GATHERED..][..out.len()]),
-                _ => {
-                    let from = x[i * GATHERED * step..].iter().step_by(step);
-                    gathered[..out.len()].iter_mut().zip(from).for_each(|(y, x)| *y = *x);
-                    Row::Values(gathered)
-                }
-            };
-            apply_row(op, Row::Values(a), b, limits, out);
+            let from = x[i * GATHERED * step..].iter().step_by(step);
+            copy[..out.len()].iter_mut().zip(from).for_each(|(y, x)| *y = *x);
+            apply_row_in_place(op, Row::Values(&copy), limits, out);
         }
     }
 }
