@@ -46,10 +46,9 @@ struct Known {
 }
 
 impl Known {
-    fn open(path: &Path, shapes: &Shapes, float: bool) -> Result<Known> {
-        let model = load(path, shapes, float)?;
+    fn new(model: Model, shapes: &Shapes, float: bool) -> Known {
         let card = model.card();
-        Ok(Known { card, graph: RefCell::new(Some(model.graph)), shapes: shapes.clone(), float })
+        Known { card, graph: RefCell::new(Some(model.graph)), shapes: shapes.clone(), float }
     }
 
     fn plan(&self, shapes: &[Vec<usize>]) -> Result<Arc<Plan>> {
@@ -73,21 +72,14 @@ impl Runner {
         let pool = global.pool();
         let source = if model::is_packed(path) {
             if !shapes.is_empty() {
-                return Err(Failure::input(
-                    "--shape: a packed model has the shapes that it was packed for",
-                )
-                .at(path));
+                let problem = "--shape: a packed model has the shapes that it was packed for";
+                return Err(Failure::input(problem).at(path));
             }
             Source::Packed(Packed::open(path)?)
+        } else if !shapes.is_empty() || edgecut_graph::model::is_tflite(path) {
+            Source::Known(Known::new(load(path, shapes, float)?, shapes, float))
         } else {
-            match Runner::open_template(path, shapes).map_err(|e| e.at(path))? {
-                Some(template) => {
-                    let template = Arc::new(template);
-                    let model = runnable(Arc::clone(&template), float, &pool);
-                    Source::Open { template, float, model }
-                }
-                None => Source::Known(Known::open(path, shapes, float)?),
-            }
+            Runner::source(path, float, &pool)?
         };
         let inputs = match &source {
             Source::Known(known) => known.card.inputs.clone(),
@@ -98,14 +90,18 @@ impl Runner {
         Ok(Runner { path: path.to_path_buf(), source, inputs, pool, session })
     }
 
-    /// The file as a template, where `shapes` leave more than the batch of an input open.
-    fn open_template(path: &Path, shapes: &Shapes) -> Result<Option<onnx::Template>> {
-        if !shapes.is_empty() || edgecut_graph::model::is_tflite(path) {
-            return Ok(None);
+    /// An ONNX file, read once.
+    fn source(path: &Path, float: bool, pool: &Arc<Pool>) -> Result<Source> {
+        let at = |e: GraphError| Failure::from(e).at(path);
+        let template = onnx::Template::open(path).map_err(at)?;
+        if template.inputs().iter().any(|i| is_open(&i.shape)) {
+            let template = Arc::new(template);
+            let model = runnable(Arc::clone(&template), float, pool);
+            return Ok(Source::Open { template, float, model });
         }
-        let template = onnx::Template::open(path)?;
-        let open = template.inputs().iter().any(|i| is_open(&i.shape));
-        Ok(open.then_some(template))
+        let model = Model::of(path, template.graph(&[]).map_err(at)?, model::check(path)?);
+        let model = if float { model.with_float_ports()? } else { model };
+        Ok(Source::Known(Known::new(model, &Shapes::default(), float)))
     }
 
     /// Where the file is.
