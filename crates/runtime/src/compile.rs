@@ -17,14 +17,28 @@ use crate::{MAX_ARENA_BYTES, Result, RuntimeError};
 pub struct CompileOptions {
     /// The extent that symbolic dimensions (the batch) take.
     pub batch: usize,
-    /// The instruction set to use. Results do not depend on it.
+    /// The instruction set to use. Float32 and integer results do not depend on it.
     pub isa: Isa,
+    /// What float convolutions and products compute in.
+    pub precision: Precision,
+}
+
+/// What float convolutions and matrix products with constant weights compute in.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Precision {
+    /// Float32: the same bits on every machine.
+    #[default]
+    F32,
+    /// Weights and inputs rounded to bfloat16, sums in float32 ([`edgecut_kernels::bf16`]).
+    /// Depthwise convolutions and everything else stay float32. Another kind of unit may change
+    /// the last bits of a sum.
+    Bf16,
 }
 
 impl Default for CompileOptions {
     /// One image, the best instruction set of this machine.
     fn default() -> CompileOptions {
-        CompileOptions { batch: 1, isa: Isa::detect() }
+        CompileOptions { batch: 1, isa: Isa::detect(), precision: Precision::F32 }
     }
 }
 
@@ -39,23 +53,27 @@ impl Default for CompileOptions {
 pub fn compile(graph: &Graph, options: &CompileOptions) -> Result<Plan> {
     let shapes = graph.inputs.iter().map(|&i| graph.value(i).shape.with_symbols(options.batch));
     let shapes: Vec<_> = shapes.collect();
-    compile_fixed(specialise(graph.clone(), &shapes)?, options.isa)
+    compile_fixed(specialise(graph.clone(), &shapes)?, options.isa, options.precision)
 }
 
-/// As [`compile()`] for `shapes`, one for each input in order. Takes the graph, so that its weights
+/// As [`compile()`] for `shapes`, one for each input in order, which say the batch too. Takes the graph, so that its weights
 /// are let go one after the other as they are packed: nobody holds all of them twice.
 ///
 /// # Errors
 /// As [`compile()`], and where the shapes do not fit the inputs.
-pub fn compile_for(graph: Graph, shapes: &[Vec<usize>], isa: Isa) -> Result<Plan> {
+pub fn compile_for(
+    graph: Graph,
+    shapes: &[Vec<usize>],
+    options: &CompileOptions,
+) -> Result<Plan> {
     check_shapes(&inputs_of(&graph), shapes)?;
-    compile_fixed(specialise(graph, shapes)?, isa)
+    compile_fixed(specialise(graph, shapes)?, options.isa, options.precision)
 }
 
 /// Compiles a graph whose shapes are all fixed.
-pub(crate) fn compile_fixed(mut graph: Graph, isa: Isa) -> Result<Plan> {
+pub(crate) fn compile_fixed(mut graph: Graph, isa: Isa, precision: Precision) -> Result<Plan> {
     rewrite(&mut graph)?;
-    let mut lowered = lower(&mut graph)?;
+    let mut lowered = lower(&mut graph, precision)?;
     fuse(&mut lowered);
     let (places, arena_bytes) = place(&mut lowered)?;
     let ports = |values: &[ValueId], slots: &[Slot]| {

@@ -56,7 +56,7 @@ mod share;
 mod step;
 
 #[cfg(feature = "compile")]
-pub use compile::{CompileOptions, compile, compile_for};
+pub use compile::{CompileOptions, Precision, compile, compile_for};
 pub use error::{Result, RuntimeError};
 #[cfg(feature = "compile")]
 pub use model::{Input, MAX_PLANS, Model};

@@ -9,7 +9,7 @@ use edgecut_kernels::{Isa, Pool};
 use crate::compile::{compile_fixed, specialise};
 use crate::model_plans::{Entry, Plans, lock};
 use crate::share::SharedWeights;
-use crate::{Plan, Result, RuntimeError, Session};
+use crate::{Plan, Precision, Result, RuntimeError, Session};
 
 /// Plans that a [`Model`] keeps. A seventeenth set of shapes pushes out the one that was used
 /// least recently; sessions that run it keep it alive as long as they need it.
@@ -56,6 +56,7 @@ pub struct Model {
     inputs: Vec<Input>,
     make: MakeGraph,
     isa: Isa,
+    precision: Precision,
     pool: Arc<Pool>,
     plans: Plans,
     weights: Mutex<SharedWeights>,
@@ -98,6 +99,7 @@ impl Model {
             inputs,
             make: Box::new(make),
             isa: Isa::detect(),
+            precision: Precision::F32,
             pool,
             plans: Plans::new(MAX_PLANS),
             weights: Mutex::default(),
@@ -107,6 +109,11 @@ impl Model {
     /// The same model on a given instruction set.
     pub fn with_isa(self, isa: Isa) -> Model {
         Model { isa, plans: Plans::new(MAX_PLANS), ..self }
+    }
+
+    /// The same model in another precision.
+    pub fn with_precision(self, precision: Precision) -> Model {
+        Model { precision, plans: Plans::new(MAX_PLANS), ..self }
     }
 
     /// What the model declares of its inputs, in order.
@@ -197,7 +204,7 @@ impl Model {
     fn planned(&self, shapes: &[Vec<usize>]) -> Result<(Arc<Entry>, Arc<Plan>)> {
         check_shapes(&self.inputs, shapes)?;
         self.plans.planned(shapes, || {
-            let mut plan = compile_fixed(self.graph(shapes)?, self.isa)?;
+            let mut plan = compile_fixed(self.graph(shapes)?, self.isa, self.precision)?;
             plan.share_weights(&mut lock(&self.weights));
             Ok(plan)
         })

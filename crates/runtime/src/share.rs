@@ -7,6 +7,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Weak};
 
+use edgecut_kernels::bf16;
 use edgecut_kernels::conv::ConvWeights;
 use edgecut_kernels::depthwise::DepthwiseWeights;
 use edgecut_kernels::gemm::PackedB;
@@ -21,6 +22,7 @@ pub(crate) struct SharedWeights {
     pub convolutions: Known<ConvWeights>,
     pub depthwise: Known<DepthwiseWeights>,
     pub matrices: Known<PackedB>,
+    pub bf16: Known<bf16::Weights>,
     pub quant_convolutions: Known<Vec<PackedWeights>>,
     pub quant_depthwise: Known<quant::DepthwiseWeights>,
     pub quant_matrices: Known<PackedWeights>,

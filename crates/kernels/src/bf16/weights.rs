@@ -112,14 +112,20 @@ impl Weights {
         self.cout
     }
 
-    /// Asserts that these are the weights of `shape`, and all there.
-    pub(super) fn check(&self, shape: &ConvShape) {
-        let fits = self.groups == shape.groups
+    /// Whether these are the weights of `shape`, and all there.
+    pub fn fit(&self, shape: &ConvShape) -> bool {
+        let same = self.groups == shape.groups
             && self.taps == shape.kh * shape.kw
             && self.cin == shape.cin_per_group()
             && self.cout == shape.cout_per_group();
-        assert!(fits, "weights were packed for another shape than {shape:?}");
-        assert_eq!(self.data.len(), self.groups * self.group_words(), "weights of {shape:?}");
+        same && self.len().is_some_and(|len| self.data.len() == len)
+    }
+
+    /// Words of the packed data; `None` where the sizes, which may come from a file, overflow.
+    fn len(&self) -> Option<usize> {
+        let steps = self.taps.checked_mul(self.cin.div_ceil(STEP))?;
+        let tiles = self.cout.div_ceil(LANES).checked_mul(self.groups)?;
+        tiles.checked_mul(steps)?.checked_mul(TILE)
     }
 
     /// Runs of 32 input channels.

@@ -15,7 +15,7 @@ mod run;
 use crate::conv::{ConvWeights, conv_scratch_len};
 use crate::depthwise::DepthwiseWeights;
 use crate::pool2d::Divisor;
-use crate::{Activation, Blob, ConvShape};
+use crate::{Activation, Blob, ConvShape, bf16};
 use demand::ring_rows;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -39,6 +39,8 @@ pub enum Op {
     Conv(Arc<ConvWeights>),
     /// Convolution of the planes of an NCHW image, which a network's first layer may read.
     PlanarConv(Arc<ConvWeights>),
+    /// Convolution in bfloat16, with any window.
+    ConvBf16(Arc<bf16::Weights>),
     /// One filter per channel.
     Depthwise(Arc<DepthwiseWeights>),
     /// Maximum over windows; nothing happens to it afterwards.
@@ -104,10 +106,28 @@ impl Layer {
     pub fn weight_bytes(&self) -> usize {
         let weights = match &self.op {
             Op::Conv(weights) | Op::PlanarConv(weights) => weights.bytes(),
+            Op::ConvBf16(weights) => weights.bytes(),
             Op::Depthwise(weights) => weights.bytes(),
             Op::MaxPool | Op::AveragePool(_) => 0,
         };
         weights + self.bias.as_ref().map_or(0, Blob::bytes)
+    }
+
+    /// A pointwise layer's geometry as that of one row of `rows` rows.
+    fn as_row(&self, rows: usize) -> ConvShape {
+        let s = &self.shape;
+        ConvShape { n: 1, h: 1, oh: 1, w: rows * s.w, ow: rows * s.ow, ..*s }
+    }
+
+    /// Words of scratch memory that the operator needs on one thread.
+    fn scratch_len(&self) -> usize {
+        match &self.op {
+            Op::ConvBf16(_) if self.shape.is_pointwise() => {
+                bf16::scratch_len(&self.as_row(self.shape.oh))
+            }
+            Op::ConvBf16(_) => bf16::scratch_len(&self.shape),
+            _ => 0,
+        }
     }
 
     /// Channels that the layer writes per pixel.
@@ -181,14 +201,23 @@ impl Chain {
         &self.rings
     }
 
-    /// Floats of scratch memory that [`run`] needs on `threads` threads: one set of rings each, or
-    /// what a convolution on its own needs.
+    /// Floats of scratch memory that [`run`] needs on `threads` threads: one set of rings each, and
+    /// behind it what operators need.
     pub fn scratch_len(&self, threads: usize) -> usize {
         let alone = match &self.layers[..] {
+            [Layer { op: Op::ConvBf16(weights), shape, .. }] if shape.is_pointwise() => {
+                bf16::product_scratch_len(shape.out_pixels(), weights, threads)
+            }
             [Layer { op: Op::Conv(_), shape, .. }] => conv_scratch_len(shape, threads),
             _ => 0,
         };
-        alone.max(threads.max(1) * self.rings_len())
+        alone.max(threads.max(1) * self.worker_len())
+    }
+
+    /// Floats of scratch memory of one thread.
+    fn worker_len(&self) -> usize {
+        let most = self.layers.iter().map(Layer::scratch_len).max().unwrap_or(0);
+        self.rings_len() + most.next_multiple_of(16)
     }
 
     /// Floats of one set of rings.
@@ -231,6 +260,7 @@ impl Chain {
             Op::PlanarConv(weights) => {
                 s.groups == 1 && weights.fit(s) && matches!(layer.x.place, Place::Outer(_))
             }
+            Op::ConvBf16(weights) => weights.fit(s),
             Op::Depthwise(weights) => s.is_depthwise() && weights.fit(s),
             Op::MaxPool | Op::AveragePool(_) => {
                 let others = layer.residual.is_some() || layer.interleave.is_some();

@@ -2,12 +2,13 @@
 
 use super::demand::{demand, nothing};
 use super::{Chain, Layer, MAX_ROWS, Op, Operand, Place};
-use crate::conv::{ConvWeights, conv, conv_row, planar_conv_row};
+use crate::bf16::{self, Unit};
+use crate::conv::{conv, conv_row, planar_conv_row};
 use crate::depthwise::{DepthwiseWeights, depthwise, depthwise_rows};
 use crate::gemm::{gemm, gemm_rows};
 use crate::pool::SharedMut;
 use crate::pool2d::{Divisor, average_pool_row, max_pool_row};
-use crate::{ConvShape, Ctx, Epilogue, Isa};
+use crate::{Ctx, Epilogue, Isa};
 use std::ops::Range;
 
 /// A tensor outside of the chain: pixels of NHWC images, or planes of NCHW images where a layer
@@ -53,11 +54,11 @@ pub fn run(ctx: Ctx, chain: &Chain, outers: &mut [Outer], scratch: &mut [f32]) {
         }
     }
     let bands = if images >= threads { 1 } else { threads.div_ceil(images).min(rows) };
-    let rings_len = chain.rings_len();
+    let worker_len = chain.worker_len();
     let rings = SharedMut::new(&mut scratch[..chain.scratch_len(threads)]);
     ctx.pool.for_each_worker(images * bands, &|worker, task| {
         let (image, band) = (task / bands, task % bands);
-        let memory = Memory { chain, image, outers: &shared, rings, first: worker * rings_len };
+        let memory = Memory { chain, image, outers: &shared, rings, first: worker * worker_len };
         compute(ctx.isa, &memory, rows * band / bands..rows * (band + 1) / bands);
     });
 }
@@ -150,6 +151,13 @@ impl<'a> Memory<'a> {
         }
     }
 
+    /// What operators need besides the rings.
+    fn scratch(&self) -> &'a mut [f32] {
+        let rings = self.chain.rings_len();
+        // SAFETY: behind the rings of this worker, which computes one layer at a time.
+        unsafe { self.rings.range(self.first + rings, self.chain.worker_len() - rings) }
+    }
+
     /// What happens to the sums of rows `y..y + rows` of a layer.
     fn epilogue(&self, layer: &'a Layer, y: usize, rows: usize) -> Epilogue<'a> {
         let s = &layer.shape;
@@ -195,6 +203,11 @@ fn alone(ctx: Ctx, memory: &Memory, layer: &Layer, scratch: &mut [f32]) -> bool 
             }
             None => false,
         },
+        Op::ConvBf16(weights) if s.is_pointwise() && s.groups == 1 => {
+            let m = rows * s.ow;
+            bf16::product(ctx, m, x, x_stride, weights, out, out_stride, &epilogue, scratch);
+            true
+        }
         Op::Conv(weights) if dense => {
             conv(ctx, s, x, weights, out, scratch, &epilogue);
             true
@@ -212,10 +225,10 @@ fn produce(isa: Isa, memory: &Memory, layer: &Layer, rows: Range<usize>) {
     let mut y = rows.start;
     while y < rows.end {
         y += match &layer.op {
-            Op::Conv(weights) if layer.shape.is_pointwise() => {
-                pointwise(isa, memory, layer, weights, y, rows.end)
+            Op::Conv(_) | Op::ConvBf16(_) if layer.shape.is_pointwise() => {
+                pointwise(isa, memory, layer, y, rows.end)
             }
-            Op::Conv(weights) | Op::PlanarConv(weights) => window(isa, memory, layer, weights, y),
+            Op::Conv(_) | Op::ConvBf16(_) | Op::PlanarConv(_) => window(isa, memory, layer, y),
             Op::Depthwise(weights) => filters(isa, memory, layer, weights, y, rows.end),
             Op::MaxPool => pool(isa, memory, layer, None, y),
             Op::AveragePool(divisor) => pool(isa, memory, layer, Some(*divisor), y),
@@ -224,43 +237,51 @@ fn produce(isa: Isa, memory: &Memory, layer: &Layer, rows: Range<usize>) {
 }
 
 /// As many rows of a pointwise convolution as lie next to each other; returns how many.
-fn pointwise(
-    isa: Isa,
-    memory: &Memory,
-    layer: &Layer,
-    weights: &ConvWeights,
-    y: usize,
-    end: usize,
-) -> usize {
+fn pointwise(isa: Isa, memory: &Memory, layer: &Layer, y: usize, end: usize) -> usize {
     let s = &layer.shape;
     let operands = [Some(layer.x), Some(layer.y), layer.residual, layer.interleave];
     let rows = operands.into_iter().flatten().fold(end - y, |n, o| memory.run_len(o, y, n));
     let (x, x_stride) = memory.read(layer.x, y, rows, [s.h, s.w, s.cin]);
     let (out, out_stride) = memory.write(layer.y, y, rows, [s.oh, s.ow, layer.written()]);
     let epilogue = memory.epilogue(layer, y, rows);
-    if let Some(weights) = weights.plain() {
-        gemm_rows(isa, rows * s.ow, x, x_stride, weights, out, out_stride, &epilogue);
-        return rows;
+    let row = layer.as_row(rows);
+    match &layer.op {
+        Op::Conv(weights) => match weights.plain() {
+            Some(weights) => {
+                gemm_rows(isa, row.ow, x, x_stride, weights, out, out_stride, &epilogue);
+            }
+            None => conv_row(isa, &row, &[x], x_stride, weights, out, out_stride, &epilogue),
+        },
+        Op::ConvBf16(weights) => {
+            let (unit, scratch, x) = (Unit::of(isa), memory.scratch(), &[x]);
+            bf16::conv_row(unit, &row, x, x_stride, weights, out, out_stride, &epilogue, scratch);
+        }
+        _ => unreachable!("is no pointwise convolution"),
     }
-    let row = ConvShape { n: 1, h: 1, oh: 1, w: rows * s.w, ow: rows * s.ow, ..*s };
-    conv_row(isa, &row, &[x], x_stride, weights, out, out_stride, &epilogue);
     rows
 }
 
 /// One row of a convolution with any window; returns 1.
-fn window(isa: Isa, memory: &Memory, layer: &Layer, weights: &ConvWeights, y: usize) -> usize {
+fn window(isa: Isa, memory: &Memory, layer: &Layer, y: usize) -> usize {
     let s = &layer.shape;
     let (out, out_stride) = memory.write(layer.y, y, 1, [s.oh, s.ow, layer.written()]);
     let epilogue = memory.epilogue(layer, y, 1);
     let mut slices = [&[][..]; MAX_ROWS];
-    if matches!(layer.op, Op::PlanarConv(_)) {
+    if let Op::PlanarConv(weights) = &layer.op {
         let slices = &mut slices[..s.cin * s.kh];
         planes(memory, layer, y, slices);
         planar_conv_row(isa, s, slices, weights, out, out_stride, &epilogue);
-    } else {
-        let slices = &mut slices[..s.kh];
-        let x_stride = gather(memory, layer, y, slices);
-        conv_row(isa, s, slices, x_stride, weights, out, out_stride, &epilogue);
+        return 1;
+    }
+    let slices = &mut slices[..s.kh];
+    let x = gather(memory, layer, y, slices);
+    match &layer.op {
+        Op::Conv(weights) => conv_row(isa, s, slices, x, weights, out, out_stride, &epilogue),
+        Op::ConvBf16(weights) => {
+            let (unit, scratch) = (Unit::of(isa), memory.scratch());
+            bf16::conv_row(unit, s, slices, x, weights, out, out_stride, &epilogue, scratch);
+        }
+        _ => unreachable!("is no convolution of pixels"),
     }
     1
 }

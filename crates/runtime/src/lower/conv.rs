@@ -1,8 +1,7 @@
 //! Convolutions in float32.
 
-use std::sync::Arc;
-
 use edgecut_graph::{Conv, Node, ValueId};
+use edgecut_kernels::bf16;
 use edgecut_kernels::conv::ConvWeights;
 use edgecut_kernels::depthwise::DepthwiseWeights;
 use edgecut_kernels::fused::Op;
@@ -13,7 +12,7 @@ use super::layer::{Layer, fits_chain, fits_planar_chain};
 use super::tail::Ahead;
 use super::weights::{conv_matrix, conv_shape};
 use super::{Effects, Lowering};
-use crate::Result;
+use crate::{Precision, Result};
 use crate::plan::Slot;
 use crate::step::{self, Step, Tail};
 
@@ -120,10 +119,12 @@ impl Lowering<'_> {
         if shape.is_depthwise() {
             return self.depthwise_layer(node, source, filters, ahead, x);
         }
-        let weights = Arc::new(filters.pack(source));
         let op = match source {
-            Source::Planes(_) => Op::PlanarConv(weights),
-            _ => Op::Conv(weights),
+            Source::Planes(_) => Op::PlanarConv(filters.pack(source).into()),
+            Source::Pixels if self.precision == Precision::Bf16 && fits_bf16(&shape) => {
+                Op::ConvBf16(bf16::Weights::pack(&shape, &filters.matrix).into())
+            }
+            _ => Op::Conv(filters.pack(source).into()),
         };
         let mut layer = self.layer_with(shape, op, x, filters.bias, &ahead)?;
         if let Some(halves) = self.interleaving_behind(ahead.out) {
@@ -186,6 +187,15 @@ impl Lowering<'_> {
         let bias = bias.map(Blob::from);
         Ok((Tail { bias, residual, activation }, residual.into_iter().collect()))
     }
+}
+
+/// Fewer input channels than this stay float32: tiles have room for 32, and most networks begin with
+/// 3, where rounding costs most.
+const FEWEST_BF16_CHANNELS: usize = 8;
+
+/// Whether a layer of a chain is worth computing in bfloat16.
+fn fits_bf16(shape: &ConvShape) -> bool {
+    bf16::fits(shape) && shape.cin_per_group() >= FEWEST_BF16_CHANNELS
 }
 
 impl Filters {

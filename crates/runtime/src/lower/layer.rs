@@ -37,6 +37,8 @@ impl Layer {
         match &self.op {
             Op::Conv(_) if self.shape.is_pointwise() => "pointwise",
             Op::Conv(_) | Op::PlanarConv(_) => "conv",
+            Op::ConvBf16(_) if self.shape.is_pointwise() => "pointwise.bf16",
+            Op::ConvBf16(_) => "conv.bf16",
             Op::Depthwise(_) => "depthwise",
             Op::MaxPool => "max_pool",
             Op::AveragePool(_) => "average_pool",

@@ -1,13 +1,14 @@
 //! Matrix products with constant weights in float32.
 
 use edgecut_graph::{Binary, Gemm, Node, Op, Tensor, ValueId};
+use edgecut_kernels::bf16;
 use edgecut_kernels::gemm::PackedB;
 
 use super::weights::transposed;
 use super::{Effects, Lowering, count};
 use crate::plan::places;
 use crate::step::{self, Step};
-use crate::{Result, layout};
+use crate::{Precision, Result, layout};
 
 /// Most pairs of matrices of one step: their list takes 64 MiB.
 const MAX_PRODUCTS: usize = 1 << 22;
@@ -89,7 +90,7 @@ impl Lowering<'_> {
         };
         let Some(weights) = self.constant(product.weights)? else { return Ok(false) };
         let scaled: Vec<f32> = weights.f32s()?.iter().map(|w| w * product.alpha).collect();
-        let weights = PackedB::pack(product.k, product.n, &product.matrix(&scaled)).into();
+        let weights = product.matrix(&scaled);
         let x = self.stored_row_major(product.x)?;
         // A residual has the physical order.
         let ahead = self.ahead(out, product.dense);
@@ -98,9 +99,19 @@ impl Lowering<'_> {
         self.take(&ahead.taken);
         let y = self.produce_as(ahead.out, true);
         let macs = product.rows * product.k * product.n;
-        let step = step::Linear { x, y, rows: product.rows, weights, tail };
-        let effects = Effects::new("linear", &reads, &[y]).macs(macs);
-        self.emit(node, Step::Linear(Box::new(step)), effects);
+        let Product { rows, k, n, .. } = product;
+        let (step, kind) = match self.precision {
+            Precision::F32 => {
+                let weights = PackedB::pack(k, n, &weights).into();
+                (Step::Linear(Box::new(step::Linear { x, y, rows, weights, tail })), "linear")
+            }
+            Precision::Bf16 => {
+                let weights = bf16::Weights::pack_matrix(k, n, &weights).into();
+                let step = step::LinearBf16 { x, y, rows, weights, tail };
+                (Step::LinearBf16(Box::new(step)), "linear.bf16")
+            }
+        };
+        self.emit(node, step, Effects::new(kind, &reads, &[y]).macs(macs));
         Ok(true)
     }
 

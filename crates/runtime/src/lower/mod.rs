@@ -40,7 +40,7 @@ use edgecut_graph::{DType, Graph, Node, Op, Reduction, ValueId};
 
 use crate::plan::{Buffer, Emitted, Slot, StepInfo};
 use crate::step::{Operand, Reference, Source, Step};
-use crate::{Result, layout};
+use crate::{Precision, Result, layout};
 use channels::Join;
 use state::Held;
 
@@ -58,10 +58,10 @@ pub(crate) struct Lowered {
 }
 
 /// Lowers a graph whose shapes are all fixed, and takes its constants.
-pub(crate) fn lower(graph: &mut Graph) -> Result<Lowered> {
+pub(crate) fn lower(graph: &mut Graph, precision: Precision) -> Result<Lowered> {
     let held = graph.values().iter().map(Held::new).collect();
     graph.forget_constants();
-    let mut lowering = Lowering::new(graph, held);
+    let mut lowering = Lowering::new(graph, held, precision);
     lowering.inputs();
     for index in 0..graph.nodes.len() {
         if !lowering.done[index] {
@@ -75,6 +75,7 @@ pub(crate) fn lower(graph: &mut Graph) -> Result<Lowered> {
 
 struct Lowering<'g> {
     graph: &'g Graph,
+    precision: Precision,
     /// Nodes that read each value.
     consumers: Vec<Vec<usize>>,
     /// Values that the graph returns.
@@ -115,11 +116,12 @@ impl Effects {
 }
 
 impl<'g> Lowering<'g> {
-    fn new(graph: &'g Graph, held: Vec<Held>) -> Lowering<'g> {
+    fn new(graph: &'g Graph, held: Vec<Held>, precision: Precision) -> Lowering<'g> {
         let mut returned = vec![false; graph.values().len()];
         graph.outputs.iter().for_each(|o| returned[o.index()] = true);
         Lowering {
             graph,
+            precision,
             returned,
             consumers: graph.consumers(),
             done: vec![false; graph.nodes.len()],

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use std::sync::Arc;
 
+use edgecut_kernels::bf16;
 use edgecut_kernels::conv::ConvWeights;
 use edgecut_kernels::gemm::{PackedB, gemm};
 use edgecut_kernels::matmul::matmul;
@@ -110,6 +111,44 @@ impl Linear {
         let (k, n) = (self.weights.k(), self.weights.n());
         let epilogue = self.tail.epilogue(env, n);
         gemm(env.ctx, self.rows, x, k, &self.weights, y, n, &epilogue);
+    }
+}
+
+/// [`Linear`] in bfloat16.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct LinearBf16 {
+    pub x: Slot,
+    pub y: Slot,
+    pub rows: usize,
+    pub weights: Arc<bf16::Weights>,
+    pub tail: Tail,
+}
+
+impl LinearBf16 {
+    pub fn check(&self, c: &mut Check) -> Checked {
+        let (k, n) = (self.weights.k(), self.weights.n());
+        let row = ConvShape::new([1, 1, self.rows, k], n, [1, 1], [1, 1], [0; 4]);
+        let fit = row.is_some_and(|row| self.weights.fit(&row));
+        ensure(fit, || format!("the weights are not {k} x {n}"))?;
+        c.read::<f32>(self.x, product(&[self.rows, k])?)?;
+        self.tail.check(c, self.rows, n)?;
+        c.write::<f32>(self.y, product(&[self.rows, n])?)
+    }
+
+    pub fn weight_bytes(&self) -> usize {
+        self.weights.bytes() + self.tail.bytes()
+    }
+
+    pub fn scratch_bytes(&self, threads: usize) -> usize {
+        4 * bf16::product_scratch_len(self.rows, &self.weights, threads)
+    }
+
+    pub fn run<'a>(&'a self, env: &mut Env<'a>) {
+        let (x, y) = (env.read(self.x), env.write(self.y));
+        let (k, n) = (self.weights.k(), self.weights.n());
+        let epilogue = self.tail.epilogue(env, n);
+        let scratch = env.scratch(self.scratch_bytes(env.ctx.pool.threads()) / 4);
+        bf16::product(env.ctx, self.rows, x, k, &self.weights, y, n, &epilogue, scratch);
     }
 }
 

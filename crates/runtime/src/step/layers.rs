@@ -86,6 +86,7 @@ impl Layers {
                 Op::Conv(weights) | Op::PlanarConv(weights) => {
                     known.convolutions.share(bytes, weights)
                 }
+                Op::ConvBf16(weights) => known.bf16.share(bytes, weights),
                 Op::Depthwise(weights) => known.depthwise.share(bytes, weights),
                 Op::MaxPool | Op::AveragePool(_) => {}
             }

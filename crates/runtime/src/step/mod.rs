@@ -26,7 +26,7 @@ use edgecut_kernels::arena::{Span, Views};
 
 pub(crate) use arrange::{Concat, Convert, Move, Part, Shuffle};
 pub(crate) use check::{Check, Checked};
-pub(crate) use conv::{Conv, Linear, MatMul, Tail};
+pub(crate) use conv::{Conv, Linear, LinearBf16, MatMul, Tail};
 pub(crate) use elementwise::{Broadcast, ChannelAffine, Elementwise, binary, unary};
 pub(crate) use layers::{Layers, Pixels};
 pub(crate) use lookup::Lookup;
@@ -52,6 +52,7 @@ pub(crate) enum Step {
     Conv(Box<Conv>),
     Layers(Box<Layers>),
     Linear(Box<Linear>),
+    LinearBf16(Box<LinearBf16>),
     QuantConv(Box<QuantConv>),
     QuantDepthwise(Box<QuantDepthwise>),
     QuantLinear(Box<QuantLinear>),
@@ -86,6 +87,7 @@ impl Step {
             Step::Conv(step) => step.check(c),
             Step::Layers(step) => step.check(c),
             Step::Linear(step) => step.check(c),
+            Step::LinearBf16(step) => step.check(c),
             Step::QuantConv(step) => step.check(c),
             Step::QuantDepthwise(step) => step.check(c),
             Step::QuantLinear(step) => step.check(c),
@@ -120,6 +122,7 @@ impl Step {
             Step::Conv(step) => step.run(env),
             Step::Layers(step) => step.run(env),
             Step::Linear(step) => step.run(env),
+            Step::LinearBf16(step) => step.run(env),
             Step::QuantConv(step) => step.run(env),
             Step::QuantDepthwise(step) => step.run(env),
             Step::QuantLinear(step) => step.run(env),
@@ -155,6 +158,7 @@ impl Step {
             Step::Conv(step) => step.weight_bytes(),
             Step::Layers(step) => step.weight_bytes(),
             Step::Linear(step) => step.weight_bytes(),
+            Step::LinearBf16(step) => step.weight_bytes(),
             Step::QuantConv(step) => step.weight_bytes(),
             Step::QuantDepthwise(step) => step.weight_bytes(),
             Step::QuantLinear(step) => step.weight_bytes(),
@@ -180,6 +184,7 @@ impl Step {
             Step::ConvTranspose(step) => known.convolutions.share(bytes, &mut step.weights),
             Step::Layers(step) => step.share_weights(known),
             Step::Linear(step) => known.matrices.share(bytes, &mut step.weights),
+            Step::LinearBf16(step) => known.bf16.share(bytes, &mut step.weights),
             Step::QuantConv(step) => known.quant_convolutions.share(bytes, &mut step.weights),
             Step::QuantDepthwise(step) => known.quant_depthwise.share(bytes, &mut step.weights),
             Step::QuantLinear(step) => known.quant_matrices.share(bytes, &mut step.weights),
@@ -192,6 +197,7 @@ impl Step {
         match self {
             Step::Conv(step) => step.scratch_bytes(threads),
             Step::Layers(step) => step.scratch_bytes(threads),
+            Step::LinearBf16(step) => step.scratch_bytes(threads),
             Step::QuantConv(step) => step.scratch_bytes(threads),
             Step::ConvTranspose(step) => step.scratch_bytes(threads),
             _ => 0,
