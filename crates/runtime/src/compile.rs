@@ -61,11 +61,7 @@ pub fn compile(graph: &Graph, options: &CompileOptions) -> Result<Plan> {
 ///
 /// # Errors
 /// As [`compile()`], and where the shapes do not fit the inputs.
-pub fn compile_for(
-    graph: Graph,
-    shapes: &[Vec<usize>],
-    options: &CompileOptions,
-) -> Result<Plan> {
+pub fn compile_for(graph: Graph, shapes: &[Vec<usize>], options: &CompileOptions) -> Result<Plan> {
     check_shapes(&inputs_of(&graph), shapes)?;
     compile_fixed(specialise(graph, shapes)?, options.isa, options.precision)
 }

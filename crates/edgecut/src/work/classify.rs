@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use edgecut_graph::Graph;
-use edgecut_kernels::{Isa, Pool};
+use edgecut_kernels::Pool;
 use edgecut_runtime::{CompileOptions, Plan, Session, compile};
 use edgecut_train::data::{Batch, Dataset, Loader, LoaderOptions, Preprocess};
 use edgecut_train::metrics::{argmax, top_k};
@@ -112,7 +112,7 @@ pub fn classify(
     offset: usize,
 ) -> Result<Answers> {
     let batch = batch_for(graph, preprocess).size;
-    let plan = Arc::new(compile(graph, &CompileOptions { batch, isa: Isa::detect() })?);
+    let plan = Arc::new(compile(graph, &CompileOptions { batch, ..CompileOptions::default() })?);
     let card = Card::of(Path::new(name), graph, None);
     let visit = &mut |_: &[f32], _: &[f32]| ();
     classify_with(global, name, (&card, plan), pool, set, preprocess, offset, visit)

@@ -3,7 +3,6 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use edgecut_kernels::Isa;
 use edgecut_runtime::{CompileOptions, Packed, Plan, compile};
 use edgecut_train::data::Preprocess;
 
@@ -65,7 +64,7 @@ impl Loaded {
     pub fn plan(&self, batch: usize) -> Result<Arc<Plan>> {
         match self {
             Loaded::Graph(model) => {
-                let options = CompileOptions { batch, isa: Isa::detect() };
+                let options = CompileOptions { batch, ..CompileOptions::default() };
                 let plan = compile(&model.graph, &options);
                 Ok(Arc::new(plan.map_err(|e| Failure::from(e).at(&model.path))?))
             }

@@ -5,8 +5,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use edgecut_graph::{Dim, Graph, GraphError, Shape, Tensor, onnx};
-use edgecut_kernels::{Isa, Pool};
-use edgecut_runtime::{Input, Model as Runnable, Packed, Plan, Session, compile_for};
+use edgecut_kernels::Pool;
+use edgecut_runtime::{
+    CompileOptions, Input, Model as Runnable, Packed, Plan, Session, compile_for,
+};
 
 use super::card::Card;
 use super::interface::float_ports;
@@ -56,7 +58,7 @@ impl Known {
             Some(graph) => graph,
             None => load(&self.card.path, &self.shapes, self.float)?.graph,
         };
-        Ok(Arc::new(compile_for(graph, shapes, Isa::detect())?))
+        Ok(Arc::new(compile_for(graph, shapes, &CompileOptions::default())?))
     }
 }
 

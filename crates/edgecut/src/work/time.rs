@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use edgecut_graph::rng::Rng;
 use edgecut_graph::{DType, Data, Graph, Tensor};
-use edgecut_kernels::{Isa, Pool};
+use edgecut_kernels::Pool;
 use edgecut_runtime::{CompileOptions, Plan, Session, compile};
 
 use crate::cli::Global;
@@ -25,7 +25,8 @@ impl Subject {
     /// Compiles `graph` for `batch` pictures; float inputs get noise in `[-1, 1)`, integers get
     /// any value of their type.
     pub fn new(graph: &Graph, batch: usize, pool: &Arc<Pool>) -> Result<Subject> {
-        let plan = Arc::new(compile(graph, &CompileOptions { batch, isa: Isa::detect() })?);
+        let plan =
+            Arc::new(compile(graph, &CompileOptions { batch, ..CompileOptions::default() })?);
         Subject::of(Session::new(plan, pool.clone()))
     }
 

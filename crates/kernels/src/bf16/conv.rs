@@ -22,6 +22,16 @@ const MANY_WEIGHTS: usize = 16 * 1024;
 /// Output pixels of two tiles; a block holds a multiple.
 const ROWS: usize = 32;
 
+/// Furthest from one pixel to the next and from the first tap to the last, in columns: beyond, the
+/// rounded inputs of a block would be mostly gaps, and large.
+const MAX_REACH: usize = 1024;
+
+/// Whether [`conv_row`] may be used for `shape`: its scratch memory is small beside the weights.
+pub fn fits(shape: &ConvShape) -> bool {
+    let reach = (shape.kw - 1).saturating_mul(shape.dw);
+    shape.is_valid() && reach <= MAX_REACH && shape.sw <= MAX_REACH && shape.kh <= MAX_REACH
+}
+
 /// Words of scratch memory that [`conv_row`] needs.
 pub fn scratch_len(shape: &ConvShape) -> usize {
     // A cache line to align it.

@@ -30,7 +30,7 @@ mod round;
 mod unit;
 mod weights;
 
-pub use conv::{conv_row, scratch_len};
+pub use conv::{conv_row, fits, scratch_len};
 pub use product::{product, product_scratch_len};
 pub use unit::{Kind, Unit};
 pub use weights::Weights;

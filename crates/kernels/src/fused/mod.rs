@@ -260,7 +260,7 @@ impl Chain {
             Op::PlanarConv(weights) => {
                 s.groups == 1 && weights.fit(s) && matches!(layer.x.place, Place::Outer(_))
             }
-            Op::ConvBf16(weights) => weights.fit(s),
+            Op::ConvBf16(weights) => bf16::fits(s) && weights.fit(s),
             Op::Depthwise(weights) => s.is_depthwise() && weights.fit(s),
             Op::MaxPool | Op::AveragePool(_) => {
                 let others = layer.residual.is_some() || layer.interleave.is_some();

@@ -71,6 +71,7 @@ fn whole(
         }
         Op::MaxPool => pool2d::max_pool(ctx, shape, x, &mut out, None),
         Op::AveragePool(divisor) => pool2d::average_pool(ctx, shape, *divisor, x, &mut out),
+        Op::ConvBf16(_) => unreachable!("has a test of its own"),
     }
     out
 }
@@ -202,4 +203,70 @@ fn halves_are_interleaved() {
         out
     });
     assert_eq!(got, want);
+}
+
+#[test]
+fn bfloat16_layers_in_a_chain_are_those_outside() {
+    let size = [2, 11, 13];
+    let shape = |cin, cout, kernel: usize, groups| {
+        let ([n, h, w], pad) = (size, kernel / 2);
+        let input = [n, h, w, cin];
+        ConvShape::dilated(input, cout, [kernel; 2], [1; 2], [1; 2], [pad; 4], groups)
+            .expect("it fits")
+    };
+    let layer = |shape: ConvShape, bf16: bool, x, y, seed| {
+        let weights = random(shape.weight_len(), seed);
+        let op = match bf16 {
+            true => Op::ConvBf16(bf16::Weights::pack(&shape, &weights).into()),
+            false => Op::Depthwise(DepthwiseWeights::pack(&shape, &weights).into()),
+        };
+        let bias = Some(random(shape.cout, seed ^ 9).into());
+        let (residual, interleave) = (None, None);
+        let activation = Activation::HardSwish;
+        Layer { shape, op, bias, residual, activation, interleave, x, y }
+    };
+    // Expanded, filtered, projected with the input added, and a 3x3 window at the end.
+    let ring = Operand::ring;
+    let mut layers = vec![
+        layer(shape(24, 80, 1, 1), true, Operand::outer(0), ring(0), 1),
+        layer(shape(80, 80, 3, 80), false, ring(0), ring(1), 2),
+        layer(shape(80, 24, 1, 1), true, ring(1), ring(2), 3),
+        layer(shape(24, 40, 3, 2), true, ring(2), Operand::outer(1), 4),
+    ];
+    layers[2].residual = Some(Operand::outer(0));
+    let x = random(layers[0].shape.in_len(), 5);
+    let out_len = layers[3].shape.out_len();
+    let run_on = |ctx: crate::Ctx, chain: &Chain, x: &[f32], residual: &[f32], len: usize| {
+        let mut out = vec![f32::NAN; len];
+        let first = chain.layers()[0].shape;
+        let stride = chain.layers().last().expect("a layer").shape.cout;
+        let mut outers = [
+            Outer::Read(x, first.cin),
+            Outer::Write(&mut out, stride),
+            Outer::Read(residual, stride),
+        ];
+        let mut scratch = vec![f32::NAN; chain.scratch_len(ctx.pool.threads())];
+        run(ctx, chain, &mut outers, &mut scratch);
+        out
+    };
+    for isa in crate::Isa::available() {
+        let mut first: Option<Vec<f32>> = None;
+        for threads in 1..4 {
+            let pool = crate::Pool::new(threads);
+            let ctx = crate::Ctx { isa, pool: &pool };
+            let rings = [[13, 80], [13, 80], [13, 24]];
+            let chain = Chain::new(layers.clone(), &rings, 2);
+            let together = run_on(ctx, &chain, &x, &[], out_len);
+            let mut value = x.clone();
+            for layer in &layers {
+                let residual = layer.residual.map(|_| Operand::outer(2));
+                let (from, to) = (Operand::outer(0), Operand::outer(1));
+                let alone = Layer { x: from, y: to, residual, ..layer.clone() };
+                let chain = Chain::new(vec![alone], &[], 3);
+                value = run_on(ctx, &chain, &value, &x, layer.shape.out_len());
+            }
+            assert!(together == value, "{} on {threads} threads", isa.name());
+            assert!(*first.get_or_insert(value) == together, "{}", isa.name());
+        }
+    }
 }

@@ -34,7 +34,7 @@ pub fn run_everywhere(graph: &Graph, inputs: &[Tensor], context: &str) -> Vec<Te
 
 /// The plan of `graph`.
 pub fn plan(graph: &Graph, batch: usize, isa: Isa) -> Arc<Plan> {
-    Arc::new(compile(graph, &CompileOptions { batch, isa }).unwrap())
+    Arc::new(compile(graph, &CompileOptions { batch, isa, ..CompileOptions::default() }).unwrap())
 }
 
 /// Whether two tensors are equal bit for bit, so that NaN equals itself and 0 differs from -0.
