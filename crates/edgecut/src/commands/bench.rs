@@ -4,8 +4,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
+use edgecut_kernels::Pool;
 use edgecut_kernels::roofline::Peaks;
-use edgecut_runtime::Session;
+use edgecut_runtime::{Precision, Session};
 use serde::Serialize;
 
 use crate::cli::Global;
@@ -14,6 +15,7 @@ use crate::host::{self, Machine};
 use crate::profile::{self, Profiled, Roofs};
 use crate::stats::Times;
 use crate::work::loaded::Loaded;
+use crate::work::precision::Compute;
 use crate::work::shapes::Shapes;
 use crate::work::time::{Subject, in_turn};
 use crate::{files, term};
@@ -25,6 +27,7 @@ Examples:
   edgecut bench model.onnx
   edgecut bench int8.onnx --against model.onnx --threads 1
   edgecut bench model.ecut
+  edgecut bench model.onnx --precision bf16
   edgecut bench detector.onnx --shape 1x3x640x640 --profile
   edgecut bench model.onnx --threads 1 --profile-html profile.html
   edgecut bench model.onnx --batch 8 --runs 50 --json")]
@@ -34,6 +37,8 @@ pub struct Args {
     model: PathBuf,
     #[command(flatten)]
     shapes: Shapes,
+    #[command(flatten)]
+    compute: Compute,
     /// Another model, run in turn with the first
     #[arg(long, value_name = "OTHER")]
     against: Option<PathBuf>,
@@ -82,6 +87,9 @@ struct Figures {
     load_ms: f64,
     latency: Times,
     images_per_second: f64,
+    /// Of bfloat16: largest difference to float32 on the same inputs over the largest output.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<f64>,
     /// Arena and scratch.
     activation_bytes: u64,
     /// The block of inputs, outputs and everything in between.
@@ -99,7 +107,7 @@ pub fn run(args: &Args, global: &Global) -> Result<()> {
     if let Some(path) = &args.profile_html {
         files::check_writable(path)?;
     }
-    let pool = global.pool();
+    let (pool, precision) = (global.pool(), args.compute.precision(global));
     let mut paths = vec![&args.model];
     paths.extend(&args.against);
     let mut models = Vec::new();
@@ -107,7 +115,7 @@ pub fn run(args: &Args, global: &Global) -> Result<()> {
     for path in paths {
         let began = Instant::now();
         let model = Loaded::open(path, &args.shapes, false)?;
-        let session = Session::new(model.plan(args.batch.into())?, Arc::clone(&pool));
+        let session = Session::new(model.plan(args.batch.into(), precision)?, Arc::clone(&pool));
         let load_ms = began.elapsed().as_secs_f64() * 1e3;
         subjects.push(Subject::of(session).map_err(|e| e.at(path))?);
         models.push((path.clone(), model.file_bytes(), load_ms));
@@ -119,9 +127,13 @@ pub fn run(args: &Args, global: &Global) -> Result<()> {
     let profiling = args.profile || args.profile_html.is_some();
     let roofs =
         profiling.then(|| Roofs::of(&Peaks::measure(subjects[0].plan().isa(), pool.threads())));
+    let errors = match precision {
+        Precision::F32 => vec![None; subjects.len()],
+        Precision::Bf16 => errors(args, &mut subjects, &pool)?,
+    };
     let mut figures = Vec::new();
-    for (((path, file_bytes, load_ms), subject), latency) in
-        models.into_iter().zip(&mut subjects).zip(times)
+    for ((((path, file_bytes, load_ms), subject), latency), error) in
+        models.into_iter().zip(&mut subjects).zip(times).zip(errors)
     {
         let runs = args.runs.min(PROFILED) as usize;
         figures.push(Figures {
@@ -131,6 +143,7 @@ pub fn run(args: &Args, global: &Global) -> Result<()> {
             images_per_second: 1e3 * subject.batch() as f64 / latency.median_ms.max(1e-9),
             load_ms,
             latency,
+            error,
             activation_bytes: subject.activation_bytes(pool.threads()),
             arena_bytes: subject.arena_bytes(),
             scratch_bytes: subject.scratch_bytes(pool.threads()),
@@ -183,6 +196,18 @@ fn names(output: &Output) -> Vec<String> {
     paths.iter().map(name).collect()
 }
 
+/// How far each subject is from the same model in float32.
+fn errors(args: &Args, subjects: &mut [Subject], pool: &Arc<Pool>) -> Result<Vec<Option<f64>>> {
+    let mut errors = Vec::new();
+    for (path, subject) in std::iter::once(&args.model).chain(&args.against).zip(subjects) {
+        let plan =
+            Loaded::open(path, &args.shapes, false)?.plan(args.batch.into(), Precision::F32)?;
+        let mut float = Subject::of(Session::new(plan, Arc::clone(pool)))?;
+        errors.push(Some(subject.difference(&mut float)?));
+    }
+    Ok(errors)
+}
+
 fn show(output: &Output, args: &Args) {
     let names = names(output);
     let row = |(f, name): (&Figures, &String)| {
@@ -202,6 +227,12 @@ fn show(output: &Output, args: &Args) {
     ];
     let rows: Vec<Vec<String>> = all().map(row).collect();
     files::print(&term::table(&header, &[1, 2, 3, 4, 5, 6, 7, 8, 9, 10], &rows));
+    for (error, name) in all().filter_map(|(f, name)| Some((f.error?, name))) {
+        files::print(&format!(
+            "{name} in bfloat16 is within {:.2} % of its largest output in float32",
+            100.0 * error
+        ));
+    }
     if let (Some(speedup), [this, other]) = (output.speedup, names.as_slice()) {
         let (times, word) =
             if speedup >= 1.0 { (speedup, "faster") } else { (1.0 / speedup, "slower") };

@@ -12,6 +12,7 @@ use crate::errors::{Failure, Result};
 use crate::inspect::summary::extents;
 use crate::work::model::{self, Model};
 use crate::work::pack::{Wanted, pack_file};
+use crate::work::precision::Compute;
 use crate::work::shapes::Shapes;
 use crate::{files, term};
 
@@ -23,6 +24,7 @@ Examples:
   edgecut convert int8.onnx int8.tflite
   edgecut convert large.onnx split.onnx --external-data
   edgecut convert model.onnx model.ecut
+  edgecut convert model.onnx bf16.ecut --precision bf16
   edgecut convert detector.onnx detector.ecut --shape 1x3x320x320 --shape 1x3x640x640
   edgecut convert detector.onnx fixed.onnx --shape 1x3x640x640 --canonical")]
 pub struct Args {
@@ -49,6 +51,9 @@ pub struct Args {
     /// 8-bit inputs and outputs become the numbers that they stand for. .ecut only
     #[arg(long)]
     float_ports: bool,
+    /// .ecut only
+    #[command(flatten)]
+    compute: Compute,
 }
 
 #[derive(Serialize)]
@@ -70,8 +75,12 @@ pub fn run(args: &Args, global: &Global) -> Result<()> {
     if model::format(&args.to)? == model::Format::Ecut {
         return pack(args, global);
     }
-    if !args.batch.is_empty() || args.float_ports {
-        let option = if args.float_ports { "--float-ports" } else { "--batch" };
+    if !args.batch.is_empty() || args.float_ports || args.compute.is_bf16() {
+        let option = match (args.float_ports, args.compute.is_bf16()) {
+            (true, _) => "--float-ports",
+            (_, true) => "--precision",
+            _ => "--batch",
+        };
         return Err(Failure::input(format!("{option}: only for packed models, .ecut")).at(&args.to));
     }
     if args.external_data && model::format(&args.to)? != model::Format::Onnx {
@@ -120,7 +129,8 @@ fn pack(args: &Args, global: &Global) -> Result<()> {
         return Err(Failure::input("--external-data: only ONNX files have any").at(&args.to));
     }
     let batches = if args.batch.is_empty() { &[1][..] } else { &args.batch };
-    let wanted = Wanted { shapes: &args.shapes, batches, float: args.float_ports };
+    let precision = args.compute.precision(global);
+    let wanted = Wanted { shapes: &args.shapes, batches, float: args.float_ports, precision };
     let packing = pack_file(&args.from, &args.to, &wanted)?;
     let shapes = |plan: &Arc<Plan>| plan.inputs().iter().map(|i| i.shape.clone()).collect();
     let output = Output {

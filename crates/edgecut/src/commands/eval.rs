@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use edgecut_graph::Tensor;
+use edgecut_runtime::Precision;
 use edgecut_train::data::{Subset, open::SPLIT_SEED};
 use serde::Serialize;
 
@@ -17,6 +18,7 @@ use crate::work::classify::{Answers, classify_with};
 use crate::work::data::{self, Part};
 use crate::work::loaded::Loaded;
 use crate::work::npy;
+use crate::work::precision::Compute;
 use crate::work::preprocessing::Preprocessing;
 use crate::work::shapes::Shapes;
 use crate::{files, term};
@@ -30,6 +32,7 @@ const SHOWN: usize = 30;
 Examples:
   edgecut eval model.onnx --data quickstart
   edgecut eval int8.onnx --data fashion-mnist --against model.onnx
+  edgecut eval model.onnx --data quickstart --precision bf16
   edgecut eval mobilenet_v2.onnx --data ./imagenet-sample --preprocess torchvision
   edgecut eval mobilenet_v1_quant.tflite --data ./imagenet-sample --preprocess pixels")]
 pub struct Args {
@@ -38,6 +41,8 @@ pub struct Args {
     model: PathBuf,
     #[command(flatten)]
     shapes: Shapes,
+    #[command(flatten)]
+    compute: Compute,
     #[command(flatten)]
     data: EvalData,
     /// Another model to compare answers with
@@ -81,6 +86,16 @@ struct Output {
     model: Figures,
     against: Option<Figures>,
     agreement: Option<Share>,
+    /// The same model in float32, where another precision was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    float32: Option<Float32>,
+}
+
+#[derive(Serialize)]
+struct Float32 {
+    top1: Share,
+    /// Share of pictures with the same answer.
+    agreement: Share,
 }
 
 #[derive(Serialize)]
@@ -124,16 +139,19 @@ pub fn run(args: &Args, global: &Global) -> Result<()> {
         set = Arc::new(Subset::sample(set, SPLIT_SEED, limit));
     }
     let pool = global.pool();
-    let answer =
-        |(card, loaded): &(Card, Loaded), name: &str, visit: &mut dyn FnMut(&[f32], &[f32])| {
-            let preprocess = args.preprocessing.choose(card)?;
-            let offset = label_offset(args, card)?;
-            let plan = loaded.plan(loaded.batch(&preprocess)?)?;
-            classify_with(global, name, (card, plan), &pool, &set, &preprocess, offset, visit)
-                .map_err(|e| e.at(&card.path))
-        };
+    let answer = |(card, loaded): &(Card, Loaded),
+                  name: &str,
+                  precision,
+                  visit: &mut dyn FnMut(&[f32], &[f32])| {
+        let preprocess = args.preprocessing.choose(card)?;
+        let offset = label_offset(args, card)?;
+        let plan = loaded.plan(loaded.batch(&preprocess)?, precision)?;
+        classify_with(global, name, (card, plan), &pool, &set, &preprocess, offset, visit)
+            .map_err(|e| e.at(&card.path))
+    };
     let mut dump = args.dump.as_ref().map(|_| Dump::default());
-    let answers = answer(&model, "eval", &mut |inputs, scores| {
+    let precision = args.compute.precision(global);
+    let answers = answer(&model, "eval", precision, &mut |inputs, scores| {
         if let Some(dump) = &mut dump {
             dump.add(inputs, scores);
         }
@@ -142,12 +160,19 @@ pub fn run(args: &Args, global: &Global) -> Result<()> {
         let [h, w, c] = args.preprocessing.choose(&model.0)?.shape();
         dump.write(folder, set.len(), [c, h, w])?;
     }
-    let others = other.as_ref().map(|m| answer(m, "against", &mut |_, _| ())).transpose()?;
+    let others =
+        other.as_ref().map(|m| answer(m, "against", precision, &mut |_, _| ())).transpose()?;
+    let float = (precision != Precision::F32)
+        .then(|| answer(&model, "float32", Precision::F32, &mut |_, _| ()))
+        .transpose()?;
     let output = Output {
         data: wanted.source.clone(),
         note,
         part: format!("{:?}", wanted.part).to_lowercase(),
         images: set.len(),
+        float32: float
+            .as_ref()
+            .map(|float| Float32 { top1: float.accuracy(), agreement: answers.agreement(float) }),
         agreement: others.as_ref().map(|o| answers.agreement(o)),
         model: figures(args, &model.0, &answers, set.classes())?,
         against: match other.as_ref().zip(others.as_ref()) {
@@ -231,6 +256,13 @@ fn show(output: &Output, global: &Global) {
     if let Some(same) = output.agreement {
         let (percent, count, total) = (term::percent(same.percent), same.count, same.total);
         files::print(&format!("same answer on {percent} of the pictures ({count} of {total})"));
+    }
+    if let Some(float) = &output.float32 {
+        let same = term::percent(float.agreement.percent);
+        let top1 = term::percent(float.top1.percent);
+        files::print(&format!(
+            "float32 gives the same answer on {same} of the pictures, top-1 {top1}"
+        ));
     }
     let shown = if global.verbose > 0 { usize::MAX } else { SHOWN };
     let classes = &output.model.classes;

@@ -12,6 +12,7 @@ use crate::inspect::summary::extents;
 use crate::work::classify::probability;
 use crate::work::feed::{Ran, on_arrays, on_pictures};
 use crate::work::npy;
+use crate::work::precision::Compute;
 use crate::work::preprocessing::Preprocessing;
 use crate::work::runner::Runner;
 use crate::work::shapes::Shapes;
@@ -35,6 +36,8 @@ pub struct Args {
     model: PathBuf,
     #[command(flatten)]
     shapes: Shapes,
+    #[command(flatten)]
+    compute: Compute,
     /// Pictures (JPEG, PNG), or one .npy array for each input of the model, in their order or as
     /// INPUT=FILE.npy. Where the model leaves height and width open, they are those of the picture
     /// or array
@@ -95,7 +98,13 @@ pub fn run(args: &Args, global: &Global) -> Result<()> {
         return Err(Failure::input("pictures and .npy arrays cannot be mixed in one run"));
     }
     // Arrays are fed as the file wants them; pictures become numbers first.
-    let runner = Runner::open(&args.model, &args.shapes, arrays == 0, global)?;
+    let runner = Runner::open(
+        &args.model,
+        &args.shapes,
+        arrays == 0,
+        args.compute.precision(global),
+        global,
+    )?;
     let ran = if arrays == 0 {
         on_pictures(&args.files, &args.preprocessing, &runner)?
     } else {

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use edgecut_runtime::{CompileOptions, Packed, Plan, compile};
+use edgecut_runtime::{CompileOptions, Packed, Plan, Precision, compile};
 use edgecut_train::data::Preprocess;
 
 use super::card::Card;
@@ -61,12 +61,18 @@ impl Loaded {
 
     /// The plan for `batch` pictures, where the model leaves their number open; a packed model with
     /// one plan has that.
-    pub fn plan(&self, batch: usize) -> Result<Arc<Plan>> {
+    ///
+    /// # Errors
+    /// Where the model cannot be compiled, or is packed and another precision is asked for.
+    pub fn plan(&self, batch: usize, precision: Precision) -> Result<Arc<Plan>> {
         match self {
             Loaded::Graph(model) => {
-                let options = CompileOptions { batch, ..CompileOptions::default() };
+                let options = CompileOptions { batch, precision, ..CompileOptions::default() };
                 let plan = compile(&model.graph, &options);
                 Ok(Arc::new(plan.map_err(|e| Failure::from(e).at(&model.path))?))
+            }
+            Loaded::Packed(file) if precision != Precision::F32 => {
+                Err(packed_precision().at(&file.path))
             }
             Loaded::Packed(file) => file.plan(batch),
         }
@@ -79,6 +85,12 @@ impl Loaded {
             Loaded::Packed(file) => Ok(file.largest()?.batch()),
         }
     }
+}
+
+/// What a packed model says to `--precision`.
+pub fn packed_precision() -> Failure {
+    Failure::input("--precision: a packed model has the precision that it was packed with")
+        .hint("convert the model again with --precision bf16")
 }
 
 impl PackedFile {

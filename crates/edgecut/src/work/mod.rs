@@ -11,6 +11,7 @@ pub mod loaded;
 pub mod model;
 pub mod npy;
 pub mod pack;
+pub mod precision;
 pub mod preprocessing;
 pub mod runner;
 pub mod shapes;

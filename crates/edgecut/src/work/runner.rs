@@ -7,11 +7,12 @@ use std::sync::Arc;
 use edgecut_graph::{Dim, Graph, GraphError, Shape, Tensor, onnx};
 use edgecut_kernels::Pool;
 use edgecut_runtime::{
-    CompileOptions, Input, Model as Runnable, Packed, Plan, Session, compile_for,
+    CompileOptions, Input, Model as Runnable, Packed, Plan, Precision, Session, compile_for,
 };
 
 use super::card::Card;
 use super::interface::float_ports;
+use super::loaded::packed_precision;
 use super::model::{self, Model};
 use super::shapes::Shapes;
 use crate::cli::Global;
@@ -45,12 +46,14 @@ struct Known {
     graph: RefCell<Option<Graph>>,
     shapes: Shapes,
     float: bool,
+    precision: Precision,
 }
 
 impl Known {
-    fn new(model: Model, shapes: &Shapes, float: bool) -> Known {
+    fn new(model: Model, shapes: &Shapes, float: bool, precision: Precision) -> Known {
         let card = model.card();
-        Known { card, graph: RefCell::new(Some(model.graph)), shapes: shapes.clone(), float }
+        let (graph, shapes) = (RefCell::new(Some(model.graph)), shapes.clone());
+        Known { card, graph, shapes, float, precision }
     }
 
     fn plan(&self, shapes: &[Vec<usize>]) -> Result<Arc<Plan>> {
@@ -58,7 +61,8 @@ impl Known {
             Some(graph) => graph,
             None => load(&self.card.path, &self.shapes, self.float)?.graph,
         };
-        Ok(Arc::new(compile_for(graph, shapes, &CompileOptions::default())?))
+        let options = CompileOptions { precision: self.precision, ..CompileOptions::default() };
+        Ok(Arc::new(compile_for(graph, shapes, &options)?))
     }
 }
 
@@ -69,7 +73,13 @@ fn load(path: &Path, shapes: &Shapes, float: bool) -> Result<Model> {
 impl Runner {
     /// Opens the file at `path`. With `float`, 8-bit inputs and outputs become the numbers that
     /// they stand for; those of a packed model stay as they were packed.
-    pub fn open(path: &Path, shapes: &Shapes, float: bool, global: &Global) -> Result<Runner> {
+    pub fn open(
+        path: &Path,
+        shapes: &Shapes,
+        float: bool,
+        precision: Precision,
+        global: &Global,
+    ) -> Result<Runner> {
         model::check(path)?;
         let pool = global.pool();
         let source = if model::is_packed(path) {
@@ -77,11 +87,14 @@ impl Runner {
                 let problem = "--shape: a packed model has the shapes that it was packed for";
                 return Err(Failure::input(problem).at(path));
             }
+            if precision != Precision::F32 {
+                return Err(packed_precision().at(path));
+            }
             Source::Packed(Packed::open(path)?)
         } else if !shapes.is_empty() || edgecut_graph::model::is_tflite(path) {
-            Source::Known(Known::new(load(path, shapes, float)?, shapes, float))
+            Source::Known(Known::new(load(path, shapes, float)?, shapes, float, precision))
         } else {
-            Runner::source(path, float, &pool)?
+            Runner::source(path, float, precision, &pool)?
         };
         let inputs = match &source {
             Source::Known(known) => known.card.inputs.clone(),
@@ -93,17 +106,22 @@ impl Runner {
     }
 
     /// An ONNX file, read once.
-    fn source(path: &Path, float: bool, pool: &Arc<Pool>) -> Result<Source> {
+    fn source(
+        path: &Path,
+        float: bool,
+        precision: Precision,
+        pool: &Arc<Pool>,
+    ) -> Result<Source> {
         let at = |e: GraphError| Failure::from(e).at(path);
         let template = onnx::Template::open(path).map_err(at)?;
         if template.inputs().iter().any(|i| is_open(&i.shape)) {
             let template = Arc::new(template);
-            let model = runnable(Arc::clone(&template), float, pool);
+            let model = runnable(Arc::clone(&template), float, pool).with_precision(precision);
             return Ok(Source::Open { template, float, model });
         }
         let model = Model::of(path, template.graph(&[]).map_err(at)?, model::check(path)?);
         let model = if float { model.with_float_ports()? } else { model };
-        Ok(Source::Known(Known::new(model, &Shapes::default(), float)))
+        Ok(Source::Known(Known::new(model, &Shapes::default(), float, precision)))
     }
 
     /// Where the file is.

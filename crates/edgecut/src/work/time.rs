@@ -45,6 +45,23 @@ impl Subject {
         &self.plan
     }
 
+    /// Runs both on their inputs, which are the same for the same ports: the largest difference of
+    /// an output over the largest output of `exact`.
+    pub fn difference(&mut self, exact: &mut Subject) -> Result<f64> {
+        self.session.run()?;
+        exact.session.run()?;
+        let (mut largest, mut difference) = (0.0f64, 0.0f64);
+        let outputs = exact.session.plan().outputs().iter().enumerate();
+        for (index, _) in outputs.filter(|(_, port)| port.dtype == DType::F32) {
+            let (a, b) = (self.session.output_f32(index)?, exact.session.output_f32(index)?);
+            for (a, b) in a.iter().zip(b) {
+                largest = largest.max(f64::from(b.abs()));
+                difference = difference.max((f64::from(*a) - f64::from(*b)).abs());
+            }
+        }
+        Ok(if largest > 0.0 { difference / largest } else { difference })
+    }
+
     /// Pictures per run.
     pub fn batch(&self) -> usize {
         self.plan.batch()

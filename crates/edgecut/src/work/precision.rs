@@ -1,0 +1,47 @@
+//! `--precision`: what float models compute in.
+
+use clap::ValueEnum;
+use edgecut_kernels::Isa;
+use edgecut_kernels::bf16::Unit;
+use edgecut_runtime::Precision;
+
+use crate::cli::Global;
+
+/// The option.
+#[derive(clap::Args, Clone, Copy, Debug)]
+pub struct Compute {
+    /// What float convolutions and products compute in. bf16 rounds weights and inputs to 8
+    /// significant bits, adds in float32, and halves the weights; depthwise and first convolutions
+    /// stay float32
+    #[arg(long, value_enum, value_name = "P", default_value = "f32")]
+    precision: Name,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Name {
+    /// Float32
+    F32,
+    /// Bfloat16, with AMX or AVX512_BF16 where the CPU has them
+    Bf16,
+}
+
+impl Compute {
+    /// Whether bfloat16 was asked for.
+    pub fn is_bf16(self) -> bool {
+        self.precision == Name::Bf16
+    }
+
+    /// The precision; says so where the CPU gains nothing by it.
+    pub fn precision(self, global: &Global) -> Precision {
+        if self.precision == Name::F32 {
+            return Precision::F32;
+        }
+        if !Unit::of(Isa::detect()).is_native() && !global.quiet {
+            eprintln!(
+                "this CPU has no bfloat16 unit: float32 instructions compute the same, only the \
+                 weights get smaller"
+            );
+        }
+        Precision::Bf16
+    }
+}
