@@ -12,9 +12,9 @@ use super::layer::{Layer, fits_chain, fits_planar_chain};
 use super::tail::Ahead;
 use super::weights::{conv_matrix, conv_shape};
 use super::{Effects, Lowering};
-use crate::{Precision, Result};
 use crate::plan::Slot;
 use crate::step::{self, Step, Tail};
+use crate::{Precision, Result};
 
 /// Most channels that a convolution reads as planes: those of a picture, and one.
 const MOST_PLANES: usize = 4;
