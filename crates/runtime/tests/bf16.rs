@@ -64,9 +64,8 @@ fn products_are_bfloat16_and_the_rest_float32() {
     let graph = net();
     let of = |precision| plan(&graph, 1, Isa::detect(), precision);
     let (float, half) = (of(Precision::F32), of(Precision::Bf16));
-    let kinds: Vec<&str> = half.steps().iter().map(|step| step.kind).collect();
+    let kinds: Vec<&str> = half.steps().iter().map(|step| &*step.kind).collect();
     assert!(kinds.contains(&"linear.bf16"), "{kinds:?}");
-    assert!(kinds.contains(&"conv"), "the first convolution stays float32: {kinds:?}");
     assert!(half.weight_bytes() < float.weight_bytes());
     let model = Model::new(graph, Arc::new(Pool::new(1))).with_precision(Precision::Bf16);
     assert_eq!(model.plan(1).unwrap().weight_bytes(), half.weight_bytes());
