@@ -66,6 +66,7 @@ mod tests {
             Step::Conv(step) => Some(Arc::as_ptr(&step.weights) as usize),
             Step::Layers(step) => match &step.chain.layers()[0].op {
                 Op::Conv(weights) | Op::PlanarConv(weights) => Some(Arc::as_ptr(weights) as usize),
+                Op::ConvBf16(weights) => Some(Arc::as_ptr(weights) as usize),
                 Op::Depthwise(weights) => Some(Arc::as_ptr(weights) as usize),
                 Op::MaxPool | Op::AveragePool(_) => None,
             },
