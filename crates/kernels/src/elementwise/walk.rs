@@ -7,6 +7,9 @@ use super::binary::{Binary, Row, apply_row, apply_row_in_place};
 use crate::Ctx;
 use crate::simd::{LANES, simd_fn};
 
+/// Floats of a gated tensor that are worth a second thread.
+const SHARED: usize = 4 * 1024;
+
 /// Largest number of dimensions of a [`Walk`].
 const MAX_RANK: usize = 8;
 
@@ -184,8 +187,12 @@ pub fn broadcast_in_place(
 ) {
     if let (Binary::Mul, None, Some(width)) = (op, clamp, walk.repeated_row()) {
         assert_eq!(out.len(), walk.dims.iter().product::<usize>());
-        let rows = (TASK / width).max(1);
-        ctx.pool.for_each_chunk_mut(out, rows * width, |_, out| scale(ctx.isa, &b[..width], out));
+        // Each thread takes the rows that it has made: layers before it are cut in the same way.
+        let rows = out.len() / width;
+        let tasks = if out.len() < SHARED { 1 } else { ctx.pool.threads().min(rows) };
+        ctx.pool.for_each_chunk_mut(out, rows.div_ceil(tasks) * width, |_, out| {
+            scale(ctx.isa, &b[..width], out);
+        });
         return;
     }
     walk.run(ctx, out, |[_, b0], [_, sb], out| {
