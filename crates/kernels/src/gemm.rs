@@ -13,6 +13,8 @@
 mod at_b;
 #[cfg(target_arch = "x86_64")]
 pub(crate) mod avx512;
+#[cfg(target_arch = "aarch64")]
+pub(crate) mod neon;
 mod pack;
 pub(crate) mod tile;
 

@@ -122,7 +122,11 @@ fn cpu_has(level: Level) -> bool {
 
 #[cfg(target_arch = "aarch64")]
 fn cpu_has(level: Level) -> bool {
-    matches!(level, Level::Scalar | Level::Neon)
+    match level {
+        Level::Scalar => true,
+        Level::Neon => std::arch::is_aarch64_feature_detected!("neon"),
+        Level::Avx2 | Level::Avx512 | Level::Avx512Vnni => false,
+    }
 }
 
 #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]

@@ -1,5 +1,5 @@
-//! Sixteen float lanes, whatever the machine has: one 512-bit register, two 256-bit registers, or
-//! an array that the compiler maps to what it finds.
+//! Sixteen float lanes, whatever the machine has: one 512-bit register, two 256-bit registers, four
+//! 128-bit registers, or an array that the compiler maps to what it finds.
 //!
 //! A kernel is written once, generic over [`Simd`], and [`simd_fn!`] compiles it per instruction
 //! set and picks the version at run time. A value of a [`Simd`] type is the proof that the
@@ -9,9 +9,13 @@
 use crate::Isa;
 use crate::gemm::{Ahead, Run};
 
+#[cfg(target_arch = "aarch64")]
+mod neon;
 #[cfg(target_arch = "x86_64")]
 mod x86;
 
+#[cfg(target_arch = "aarch64")]
+pub(crate) use neon::Neon;
 #[cfg(target_arch = "x86_64")]
 pub(crate) use x86::{Avx2, Avx512};
 
@@ -144,8 +148,8 @@ pub(crate) trait Simd: Copy {
     }
 }
 
-/// The portable twin. On AArch64 its loops become NEON instructions; on x86-64 without FMA each
-/// `mul_add` is a call of the C library, which is slow and gives the same bits.
+/// The portable twin. Without FMA, as on the first x86-64, each `mul_add` is a call of the C library,
+/// which is slow and gives the same bits.
 #[derive(Clone, Copy)]
 pub(crate) struct Scalar;
 
@@ -299,7 +303,16 @@ pub(crate) fn prefetch_at(p: *const f32, len: usize) {
         // that is not mapped is ignored.
         unsafe { _mm_prefetch::<_MM_HINT_T0>(p.wrapping_add(i).cast()) };
     }
-    #[cfg(not(target_arch = "x86_64"))]
+    #[cfg(target_arch = "aarch64")]
+    for i in (0..len).step_by(LANES) {
+        let line = p.wrapping_add(i);
+        // SAFETY: prefetching has no effect but on speed: an address that is not mapped is ignored.
+        unsafe {
+            std::arch::asm!("prfm pldl1keep, [{line}]", line = in(reg) line,
+                options(nomem, nostack, preserves_flags));
+        }
+    }
+    #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
     let _ = (p, len);
 }
 
@@ -337,6 +350,13 @@ macro_rules! simd_fn {
                 body(unsafe { $crate::simd::Avx512::new() } $(, $arg)*)
             }
 
+            #[cfg(target_arch = "aarch64")]
+            #[target_feature(enable = "neon")]
+            fn neon($($arg: $ty),*) $(-> $ret)? {
+                // SAFETY: this function runs only where Advanced SIMD exists.
+                body(unsafe { $crate::simd::Neon::new() } $(, $arg)*)
+            }
+
             match isa.level() {
                 // SAFETY: an Isa of this level proves that the CPU has AVX2 and FMA.
                 #[cfg(target_arch = "x86_64")]
@@ -344,6 +364,9 @@ macro_rules! simd_fn {
                 // SAFETY: an Isa of these levels proves that the CPU has AVX-512 F, BW, DQ, VL.
                 #[cfg(target_arch = "x86_64")]
                 $crate::Level::Avx512 | $crate::Level::Avx512Vnni => unsafe { avx512($($arg),*) },
+                // SAFETY: an Isa of this level proves that the CPU has Advanced SIMD.
+                #[cfg(target_arch = "aarch64")]
+                $crate::Level::Neon => unsafe { neon($($arg),*) },
                 _ => body($crate::simd::Scalar $(, $arg)*),
             }
         }

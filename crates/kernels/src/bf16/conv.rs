@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use super::machine::{Machine, Run, Strip};
 use super::weights::{LINE, STEP, SUMS, Weights};
-use super::{Kind, Unit, dot};
+use super::{Unit, dot};
 use crate::pool::SharedMut;
 use crate::{ConvShape, Epilogue};
 
@@ -147,9 +147,9 @@ impl<'a> Row<'a> {
         unsafe {
             match unit.kind() {
                 #[cfg(target_arch = "x86_64")]
-                Kind::Amx => super::amx::row(self, pixels, panels, scratch),
+                super::Kind::Amx => super::amx::row(self, pixels, panels, scratch),
                 #[cfg(target_arch = "x86_64")]
-                Kind::Avx512Bf16 => super::native::row(self, pixels, panels, scratch),
+                super::Kind::Avx512Bf16 => super::native::row(self, pixels, panels, scratch),
                 _ => dot::row(unit.isa(), self, pixels, panels, scratch),
             }
         }

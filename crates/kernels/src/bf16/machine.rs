@@ -46,6 +46,7 @@ pub(super) struct Strip<'a> {
     /// The tiles of the panel, from the first kernel row on.
     pub b: &'a [u32],
     /// Room for the sums of two by two tiles and a row of biases, aligned to a cache line.
+    #[cfg_attr(not(target_arch = "x86_64"), expect(dead_code, reason = "only AMX sums in memory"))]
     pub sums: *mut f32,
     /// The output pixels.
     pub pixels: Range<usize>,

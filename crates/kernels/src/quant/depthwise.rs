@@ -13,7 +13,7 @@ use super::Requant;
 use super::dot::{self, Dot};
 use super::pack::{COLUMNS, GROUP, GROUP_BYTES};
 use crate::conv::ConvShape;
-use crate::{Blob, Ctx, Isa, Level};
+use crate::{Blob, Ctx, Isa};
 
 /// Weights of a depthwise convolution, and the row of zero points that stands for padding.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -161,10 +161,10 @@ fn output_row(isa: Isa, row: Row, y: &mut [u8]) {
     match isa.level() {
         // SAFETY: an Isa of this level proves that the CPU has these instructions.
         #[cfg(target_arch = "x86_64")]
-        Level::Avx512Vnni => unsafe { row_vnni(row, y) },
+        crate::Level::Avx512Vnni => unsafe { row_vnni(row, y) },
         // SAFETY: an Isa of these levels proves that the CPU has AVX2.
         #[cfg(target_arch = "x86_64")]
-        Level::Avx2 | Level::Avx512 => unsafe { row_avx2(row, y) },
+        crate::Level::Avx2 | crate::Level::Avx512 => unsafe { row_avx2(row, y) },
         _ => row_body(dot::Scalar, row, y),
     }
 }

@@ -13,7 +13,7 @@ mod tile;
 use super::dot;
 use super::{Dequant, PackedWeights, Requant};
 use crate::pool::SharedMut;
-use crate::{Ctx, Isa, Level};
+use crate::{Ctx, Isa};
 use tile::block_body;
 
 /// Where the sums go, row-major.
@@ -134,10 +134,10 @@ pub(super) unsafe fn block(isa: Isa, task: Block) {
     match isa.level() {
         #[cfg(target_arch = "x86_64")]
         // SAFETY: an Isa of this level proves that the CPU has these instructions.
-        Level::Avx512Vnni => unsafe { block_vnni(task) },
+        crate::Level::Avx512Vnni => unsafe { block_vnni(task) },
         #[cfg(target_arch = "x86_64")]
         // SAFETY: an Isa of these levels proves that the CPU has AVX2.
-        Level::Avx2 | Level::Avx512 => unsafe { block_avx2(task) },
+        crate::Level::Avx2 | crate::Level::Avx512 => unsafe { block_avx2(task) },
         // SAFETY: by this function's own contract.
         _ => unsafe { block_body::<_, 4, 1>(dot::Scalar, task) },
     }
