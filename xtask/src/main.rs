@@ -1,5 +1,6 @@
 //! Development tasks. `cargo xtask help` lists them.
 
+mod aarch64;
 mod agreement;
 mod bench_peers;
 mod conformance;
@@ -28,6 +29,8 @@ Tasks:
                                 `cargo xtask bench-peers --help` lists the options
   edge                          build the program that runs packed models alone, stripped, and
                                 check that it stays within 2 MiB
+  aarch64 [TEST...]             run the tests of kernels and runtime (those whose name has TEST) on
+                                AArch64, under qemu where this machine is another
   fuzz [TARGET...] [--seconds N] [--timeout N] [--sanitizer NAME]
                                 feed the readers (onnx, tflite, state_dict) and the executor
                                 (execute) with mutated files, N seconds each (default 60); needs
@@ -48,6 +51,7 @@ fn main() -> ExitCode {
         ["agreement", model, data, rest @ ..] => agreement::run(root, model, data, rest),
         ["conformance", rest @ ..] => conformance::run(root, rest),
         ["edge"] => edge::run(root),
+        ["aarch64", rest @ ..] => aarch64::run(root, rest),
         ["fuzz", rest @ ..] => fuzz::run(root, rest),
         ["models", rest @ ..] => models::run(root, rest),
         ["bench-peers", rest @ ..] => return bench_peers::main(root, rest),

@@ -4,17 +4,17 @@ use std::hint::black_box;
 
 use super::dot::{self, Dot};
 use super::pack::GROUP_BYTES;
-use crate::{Isa, Level};
+use crate::Isa;
 
 /// `rounds` products of groups on each of several accumulators; returns the multiply-adds.
 pub(crate) fn multiply_add(isa: Isa, rounds: u64) -> u64 {
     match isa.level() {
         #[cfg(target_arch = "x86_64")]
         // SAFETY: an Isa of this level proves that the CPU has these instructions.
-        Level::Avx512Vnni => unsafe { vnni(rounds) },
+        crate::Level::Avx512Vnni => unsafe { vnni(rounds) },
         #[cfg(target_arch = "x86_64")]
         // SAFETY: an Isa of these levels proves that the CPU has AVX2.
-        Level::Avx2 | Level::Avx512 => unsafe { avx2(rounds) },
+        crate::Level::Avx2 | crate::Level::Avx512 => unsafe { avx2(rounds) },
         _ => chains::<_, 4>(dot::Scalar, rounds),
     }
 }

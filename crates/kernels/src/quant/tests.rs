@@ -137,7 +137,7 @@ fn shapes(depthwise: bool) -> impl Strategy<Value = ConvShape> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(96))]
+    #![proptest_config(crate::testing::cases(96))]
 
     #[test]
     fn gemm_is_exact(

@@ -46,6 +46,7 @@ impl Simd for Neon {
     const TILE_ROWS: usize = neon::ROWS;
     const WIDE: bool = false;
     const HEIGHT: usize = neon::ROWS;
+    const REGISTERS: usize = 7;
 
     #[inline(always)]
     fn isa(self) -> Isa {
