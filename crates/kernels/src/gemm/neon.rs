@@ -109,7 +109,7 @@ macro_rules! loops {
 macro_rules! each_height {
     ($acc:ident, $R:ident, $args:tt, [$($done:tt)*]) => {};
     ($acc:ident, $R:ident, $args:tt, [$($done:tt)*] ($r:literal $($parts:tt)*) $($rest:tt)*) => {
-        if $R == $r + 1 {
+        if const { $R == $r + 1 } {
             #[target_feature(enable = "neon")]
             #[inline]
             unsafe fn run(
@@ -143,7 +143,7 @@ pub(crate) unsafe fn accumulate<const R: usize, const NV: usize>(
     b: (*const f32, usize),
     ahead: Ahead,
 ) {
-    if NV == 1 {
+    if const { NV == 1 } {
         each_height!(acc, R, (runs, offset, lda, b, ahead), []
             (0 x0 y0 z0 u0 a0 p0) (1 x1 y1 z1 u1 a1 p1) (2 x2 y2 z2 u2 a2 p2)
             (3 x3 y3 z3 u3 a3 p3) (4 x4 y4 z4 u4 a4 p4) (5 x5 y5 z5 u5 a5 p5));
