@@ -106,12 +106,7 @@ impl Runner {
     }
 
     /// An ONNX file, read once.
-    fn source(
-        path: &Path,
-        float: bool,
-        precision: Precision,
-        pool: &Arc<Pool>,
-    ) -> Result<Source> {
+    fn source(path: &Path, float: bool, precision: Precision, pool: &Arc<Pool>) -> Result<Source> {
         let at = |e: GraphError| Failure::from(e).at(path);
         let template = onnx::Template::open(path).map_err(at)?;
         if template.inputs().iter().any(|i| is_open(&i.shape)) {

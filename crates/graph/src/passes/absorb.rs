@@ -22,7 +22,13 @@ pub(super) fn fold(
         let Some((x, affine)) = meaning(graph, &graph.nodes[index])? else { continue };
         let Some(layer) = producers[x.index()] else { continue };
         let is_private = consumers[x.index()].len() == 1 && !graph.is_output(x);
+        let weight = graph.nodes[layer].inputs.get(1).copied().flatten();
         if is_private && absorb(graph, &mut names, layer, &affine)? {
+            // Nobody reads the old weight any more: a network need not be held twice until `tidy`.
+            let alone = |id: &ValueId| consumers.get(id.index()).is_none_or(|c| c.len() == 1);
+            if let Some(weight) = weight.filter(|id| alone(id) && !graph.is_output(*id)) {
+                graph.value_mut(weight).constant = None;
+            }
             // The layer now computes this node's output, and may absorb another one after it.
             let outputs = graph.nodes[index].outputs.clone();
             outputs.iter().for_each(|o| producers[o.index()] = Some(layer));

@@ -66,10 +66,10 @@ pub(super) fn ring_rows(chain: &Chain) -> Vec<usize> {
     for first in 0..chain.rows() {
         let needs = demand(chain, first..(first + chain.step).min(chain.rows()));
         for (layer, need) in chain.layers.iter().zip(&needs) {
-            if let Place::Ring(ring) = layer.y.place {
-                if let Some(rows) = rows.get_mut(ring) {
-                    *rows = need.len().max(*rows);
-                }
+            if let Place::Ring(ring) = layer.y.place
+                && let Some(rows) = rows.get_mut(ring)
+            {
+                *rows = need.len().max(*rows);
             }
         }
     }
