@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, HashMap};
 use edgecut_kernels::fused::{Chain, Layer, MAX_LAYERS, MAX_OUTERS, Operand, Place};
 
 use crate::lower::Lowered;
-use crate::plan::{Emitted, Slot, StepInfo};
+use crate::plan::{Buffer, Emitted, Slot, StepInfo};
 use crate::step::{Layers, Pixels, Step};
 
 /// A tensor smaller than this stays in the second-level cache from one step to the next anyway.
@@ -45,7 +45,7 @@ pub(crate) fn fuse(lowered: &mut Lowered) {
                 .find_map(|count| Some((count, Group::new(lowered, &uses, &pending[..count])?)))
                 .unwrap_or((1, Group::default()));
             let run: Vec<Emitted> = pending.drain(..count).collect();
-            fused.extend(if count == 1 { run } else { vec![group.join(run)] });
+            fused.extend(if count == 1 { run } else { vec![group.join(run, &lowered.buffers)] });
         }
     }
     lowered.steps = fused;
@@ -155,8 +155,8 @@ impl Group {
     }
 
     /// One step in place of all.
-    fn join(self, run: Vec<Emitted>) -> Emitted {
-        let info = joined_info(&run);
+    fn join(self, run: Vec<Emitted>, buffers: &[Buffer]) -> Emitted {
+        let mut info = joined_info(&run);
         let keeps = |slot: &Slot| !self.rings.contains_key(slot);
         let mut slots = [vec![], vec![]];
         let mut layers = vec![];
@@ -173,6 +173,8 @@ impl Group {
         let [reads, writes] = slots;
         let chain = Chain::new(layers, &self.sizes, self.step);
         let step = Step::Layers(Box::new(Layers { chain, outers: self.outers }));
+        let tensors = reads.iter().chain(&writes).map(|slot| buffers[slot.index()].bytes as u64);
+        info.bytes = tensors.sum::<u64>() + step.weight_bytes() as u64;
         Emitted { step, info, reads, writes, in_place: None }
     }
 
@@ -203,7 +205,8 @@ fn ring_stride(channels: usize) -> usize {
     if channels.is_multiple_of(128) { channels + 16 } else { channels }
 }
 
-/// The report's line for a chain. Bytes are those of the tensors that remain, and the weights.
+/// The report's line for a chain, but for its bytes: those of the tensors that remain, and the
+/// weights.
 fn joined_info(run: &[Emitted]) -> StepInfo {
     let (first, last) = (&run[0].info, &run[run.len() - 1].info);
     StepInfo {
@@ -211,6 +214,6 @@ fn joined_info(run: &[Emitted]) -> StepInfo {
         kind: "chain".into(),
         shape: last.shape.clone(),
         macs: run.iter().map(|step| step.info.macs).sum(),
-        bytes: run.iter().map(|step| step.info.bytes).sum(),
+        bytes: 0,
     }
 }

@@ -21,7 +21,7 @@ const MAX_DEPTH: usize = 8;
 /// The boxes, rows from above, each from left to right. Order of execution is kept: what begins
 /// alike shares a box only where nothing else lies between.
 pub fn spans(steps: &[Step]) -> Vec<Span> {
-    let names: Vec<Vec<&str>> = steps.iter().map(|s| segments(&s.name)).collect();
+    let names: Vec<Vec<String>> = steps.iter().map(|s| segments(&s.name)).collect();
     let mut spans = vec![];
     let everything = 0..steps.len();
     let mut row = vec![everything];
@@ -30,17 +30,17 @@ pub fn spans(steps: &[Step]) -> Vec<Span> {
         for group in row {
             let mut start = group.start;
             while start < group.end {
-                let Some(&label) = names[start].get(depth) else {
+                let Some(label) = names[start].get(depth) else {
                     start += 1;
                     continue;
                 };
                 let last = names[start].len() == depth + 1;
                 // Steps that end here stay apart, even where two have the same name.
                 let alike = |i: &usize| {
-                    !last && names[*i].len() > depth + 1 && names[*i].get(depth) == Some(&label)
+                    !last && names[*i].len() > depth + 1 && names[*i].get(depth) == Some(label)
                 };
                 let end = (start + 1..group.end).find(|i| !alike(i)).unwrap_or(group.end);
-                spans.push(Span { label: label.into(), steps: start..end, depth, leaf: last });
+                spans.push(Span { label: label.clone(), steps: start..end, depth, leaf: last });
                 if !last {
                     next.push(start..end);
                 }
@@ -52,19 +52,30 @@ pub fn spans(steps: &[Step]) -> Vec<Span> {
     spans
 }
 
-/// `features.3.conv/Conv` is `features`, `3`, `conv`, `Conv`.
-fn segments(name: &str) -> Vec<&str> {
-    let mut parts: Vec<&str> = vec![];
+/// `features.3.conv/Conv` is `features`, `3`, `conv`, `Conv`. A chain, `a.0.x .. a.1.y`, stands
+/// where both of its ends do: `a`, `0.x .. 1.y`.
+fn segments(name: &str) -> Vec<String> {
+    let Some((first, last)) = name.split_once(" .. ") else { return path(name) };
+    let (first, last) = (path(first), path(last));
+    let within = first.len().min(last.len()) - 1;
+    let alike = first.iter().zip(&last).take(within).take_while(|(a, b)| a == b).count();
+    let rest = format!("{} .. {}", first[alike..].join("."), last[alike..].join("."));
+    first.into_iter().take(alike).chain([rest]).collect()
+}
+
+/// At least one part.
+fn path(name: &str) -> Vec<String> {
+    let mut parts = vec![];
     let mut rest = name.trim_matches(['/', '.']);
     while parts.len() + 1 < MAX_DEPTH
         && let Some((first, after)) = rest.split_once(['/', '.'])
     {
         if !first.is_empty() {
-            parts.push(first);
+            parts.push(first.to_string());
         }
         rest = after;
     }
-    parts.push(rest);
+    parts.push(rest.to_string());
     parts
 }
 
@@ -119,6 +130,8 @@ mod tests {
     fn odd_names_have_segments_too() {
         assert_eq!(segments("/features/features.0/Conv"), ["features", "features", "0", "Conv"]);
         assert_eq!(segments(""), [""]);
+        assert_eq!(segments("a.1.x.0 .. a.1.y"), ["a", "1", "x.0 .. y"]);
+        assert_eq!(segments("stem .. a.0"), ["stem .. a.0"]);
         assert_eq!(segments("a.b.c.d.e.f.g.h.i.j").len(), MAX_DEPTH);
     }
 }
