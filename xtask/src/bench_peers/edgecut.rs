@@ -5,26 +5,26 @@ use std::sync::Arc;
 
 use edgecut_graph::onnx;
 use edgecut_kernels::Pool;
-use edgecut_runtime::{CompileOptions, Facts, Packed, Plan, Session, compile, pack};
+use edgecut_runtime::{CompileOptions, Facts, Packed, Plan, Precision, Session, compile, pack};
 
 use protocol::Job;
 
 #[path = "../../peers/rust/src/worker.rs"]
 mod protocol;
 
-/// `pack MODEL OUT`: writes the ONNX file MODEL as a packed model.
+/// `pack MODEL OUT PRECISION`: writes the ONNX file MODEL as a packed model.
 /// Otherwise serves bursts of `MODEL INPUT SHAPE OUTPUT THREADS PRECISION`, MODEL an ONNX file or a
 /// packed model.
 pub fn serve(args: &[&str]) -> Result<(), String> {
-    if let ["pack", model, out] = args {
-        let plan = compiled(Path::new(model))?;
+    if let ["pack", model, out, precision] = args {
+        let plan = compiled(Path::new(model), precision)?;
         return pack(&[plan], &Facts::default(), Path::new(out)).map_err(|e| e.to_string());
     }
     let Some(job) = Job::from_args(args.iter().map(|a| a.to_string())) else {
         return Err("usage: bench-worker MODEL INPUT SHAPE OUTPUT THREADS PRECISION".into());
     };
     protocol::serve(&job.output, || {
-        let mut session = load(&job.model, job.threads)?;
+        let mut session = load(&job.model, job.threads, args.last().unwrap_or(&"f32"))?;
         let plan = session.plan().clone();
         let expected = &plan.inputs().first().ok_or("the model has no input")?.shape;
         if *expected != job.shape {
@@ -45,19 +45,22 @@ pub fn serve(args: &[&str]) -> Result<(), String> {
     })
 }
 
-fn load(model: &Path, threads: usize) -> Result<Session, String> {
+fn load(model: &Path, threads: usize, precision: &str) -> Result<Session, String> {
     let plan = match Packed::is_packed(model) {
         true => {
             let packed = Packed::open(model).map_err(|e| e.to_string())?;
             packed.plans().first().cloned().ok_or("the packed model has no plan")?
         }
-        false => compiled(model)?,
+        false => compiled(model, precision)?,
     };
     Ok(Session::new(plan, Arc::new(Pool::new(threads))))
 }
 
-fn compiled(model: &Path) -> Result<Arc<Plan>, String> {
+/// An int8 model stays what it is; `bf16` is how a float model computes.
+fn compiled(model: &Path, precision: &str) -> Result<Arc<Plan>, String> {
+    let precision = if precision == "bf16" { Precision::Bf16 } else { Precision::F32 };
+    let options = CompileOptions { precision, ..CompileOptions::default() };
     let graph = onnx::import(model).map_err(|e| e.to_string())?;
-    let plan = compile(&graph, &CompileOptions::default()).map_err(|e| e.to_string())?;
+    let plan = compile(&graph, &options).map_err(|e| e.to_string())?;
     Ok(Arc::new(plan))
 }

@@ -63,6 +63,7 @@ impl Runtime {
     fn lacks(self, precision: Precision) -> Option<&'static str> {
         match (precision, self) {
             (Precision::F32, _) | (Precision::Bf16, Runtime::OpenVino | Runtime::Ncnn) => None,
+            (Precision::Bf16, _) if self.is_edgecut() => None,
             (Precision::Bf16, _) => Some("skipped: needs a bf16 mode for this processor"),
             (Precision::Int8, Runtime::Ncnn | Runtime::Mnn) => {
                 Some("skipped: needs a model of its own quantiser; reads no QDQ")

@@ -117,8 +117,9 @@ impl Subject {
     /// The packed model that edgecut's `worker` makes of the ONNX file, made anew each time: what
     /// is in it depends on the build.
     pub fn packed(&self, mut worker: Command) -> Result<PathBuf, String> {
-        let target = self.folder.join("model.ecut");
-        worker.arg("pack").arg(self.onnx()).arg(&target);
+        let precision = self.precision.name();
+        let target = self.folder.join(format!("model-{precision}.ecut"));
+        worker.arg("pack").arg(self.onnx()).arg(&target).arg(precision);
         convert(worker)?;
         Ok(target)
     }
