@@ -29,6 +29,16 @@ enum Shared<'a> {
     Write(SharedMut<'a, f32>, usize),
 }
 
+impl Shared<'_> {
+    /// Floats between pixels.
+    fn stride(&self) -> usize {
+        match self {
+            Shared::None => 0,
+            Shared::Read(_, stride) | Shared::Write(_, stride) => *stride,
+        }
+    }
+}
+
 /// Computes all layers. `outers` are the tensors that operands name, `scratch` holds at least
 /// [`Chain::scratch_len`] floats.
 ///
@@ -75,41 +85,51 @@ struct Memory<'a> {
 }
 
 impl<'a> Memory<'a> {
-    /// Where a row of a ring begins, and its length in floats.
-    fn ring_row(&self, ring: usize, y: usize) -> (usize, usize) {
-        let before = &self.chain.rings[..ring];
-        let start: usize = before.iter().map(|r| r.rows * r.row_floats()).sum();
-        let ring = &self.chain.rings[ring];
-        let len = ring.row_floats();
-        (self.first + start + y % ring.rows * len, len)
-    }
-
-    /// `rows` neighbouring rows from `y` on of an operand with `[height, width, channels]`, and the
-    /// floats between their pixels.
-    fn read(
+    /// Where `rows` neighbouring rows from `y` on of an operand with `[height, width, channels]`
+    /// begin in its tensor or among all rings, how many floats they span, and the floats between
+    /// their pixels.
+    fn span(
         &self,
         operand: Operand,
         y: usize,
         rows: usize,
         [height, width, channels]: [usize; 3],
-    ) -> (&'a [f32], usize) {
-        match operand.place {
+    ) -> (usize, usize, usize) {
+        let (row, stride) = match operand.place {
             Place::Ring(ring) => {
-                let stride = self.chain.rings[ring].channels;
-                let (start, _) = self.ring_row(ring, y);
-                let len = (rows * width - 1) * stride + channels;
-                // SAFETY: the worker alone uses its rings, and a layer never reads the ring that
-                // it writes (`Chain::check`).
-                (unsafe { self.rings.range(start + operand.channel, len) }, stride)
+                let (before, ring) = (&self.chain.rings[..ring], &self.chain.rings[ring]);
+                let start: usize = before.iter().map(|r| r.rows * r.row_floats()).sum();
+                (self.first + start + y % ring.rows * ring.row_floats(), ring.channels)
             }
             Place::Outer(outer) => {
-                let Shared::Read(data, stride) = self.outers[outer] else {
+                let stride = self.outers[outer].stride();
+                ((self.image * height + y) * width * stride, stride)
+            }
+        };
+        (row + operand.channel, (rows * width - 1) * stride + channels, stride)
+    }
+
+    /// These rows of an operand, and the floats between their pixels.
+    fn read(
+        &self,
+        operand: Operand,
+        y: usize,
+        rows: usize,
+        size: [usize; 3],
+    ) -> (&'a [f32], usize) {
+        let (start, len, stride) = self.span(operand, y, rows, size);
+        let row = match operand.place {
+            // SAFETY: the worker alone uses its rings, and a layer never reads the ring that it
+            // writes (`Chain::check`).
+            Place::Ring(_) => unsafe { self.rings.range(start, len) },
+            Place::Outer(outer) => {
+                let Shared::Read(data, _) = self.outers[outer] else {
                     panic!("tensor {outer} is read, but was not given to be read");
                 };
-                let start = (self.image * height + y) * width * stride + operand.channel;
-                (&data[start..start + (rows * width - 1) * stride + channels], stride)
+                &data[start..start + len]
             }
-        }
+        };
+        (row, stride)
     }
 
     /// As [`Memory::read`], to be written.
@@ -118,26 +138,21 @@ impl<'a> Memory<'a> {
         operand: Operand,
         y: usize,
         rows: usize,
-        [height, width, channels]: [usize; 3],
+        size: [usize; 3],
     ) -> (&'a mut [f32], usize) {
-        match operand.place {
-            Place::Ring(ring) => {
-                let stride = self.chain.rings[ring].channels;
-                let (start, _) = self.ring_row(ring, y);
-                let len = (rows * width - 1) * stride + channels;
-                // SAFETY: as in `read`.
-                (unsafe { self.rings.range(start + operand.channel, len) }, stride)
-            }
+        let (start, len, stride) = self.span(operand, y, rows, size);
+        let row = match operand.place {
+            // SAFETY: as in `read`.
+            Place::Ring(_) => unsafe { self.rings.range(start, len) },
             Place::Outer(outer) => {
-                let Shared::Write(data, stride) = self.outers[outer] else {
+                let Shared::Write(data, _) = self.outers[outer] else {
                     panic!("tensor {outer} is written, but was not given to be written");
                 };
-                let start = (self.image * height + y) * width * stride + operand.channel;
-                let len = (rows * width - 1) * stride + channels;
                 // SAFETY: rows of the last layers belong to one band each.
-                (unsafe { data.range(start, len) }, stride)
+                unsafe { data.range(start, len) }
             }
-        }
+        };
+        (row, stride)
     }
 
     /// How many of `count` rows from `y` on lie next to each other.
