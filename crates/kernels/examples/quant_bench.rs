@@ -7,8 +7,7 @@ use std::hint::black_box;
 use std::time::Instant;
 
 use edgecut_kernels::quant::{
-    Affine, DepthwiseWeights, Output, PackedWeights, Requant, conv, conv_scratch_len, depthwise,
-    gemm,
+    Affine, ConvWeights, DepthwiseWeights, Output, PackedWeights, Requant, conv, depthwise, gemm,
 };
 use edgecut_kernels::{ConvShape, Ctx, Isa, Pool};
 
@@ -36,7 +35,7 @@ fn pointwise(ctx: Ctx, m: usize, k: usize, n: usize) {
     let requant = requant(packed.sums());
     let mut y = vec![0u8; m * n];
     let us = minimum_us(|| {
-        gemm(ctx, m, black_box(&x), k, &packed, Output::U8(&mut y, &requant));
+        gemm(ctx, m, black_box(&x), k, &packed, Output::bytes(&mut y, &requant), n);
     });
     report(ctx, &format!("pointwise {m} x {k} x {n}"), m * k * n, us);
 }
@@ -63,13 +62,11 @@ fn depthwise_3x3(ctx: Ctx, side: usize, c: usize, stride: usize) {
 fn stem(ctx: Ctx) {
     let shape = ConvShape::new([1, 224, 224, 3], 32, [3, 3], [2, 2], [1, 1, 1, 1]).expect("fits");
     let x = vec![7u8; shape.in_len()];
-    let weights = [PackedWeights::new(27, 32, &vec![3; shape.weight_len()], 32)];
-    let requant = requant(weights[0].sums());
+    let weights = ConvWeights::pack(&shape, &vec![3; shape.weight_len()], 3);
+    let requant = requant(weights.sums());
     let mut y = vec![0u8; shape.out_len()];
-    let mut scratch = vec![0; conv_scratch_len(&shape, ctx.pool.threads())];
     let us = minimum_us(|| {
-        let output = Output::U8(&mut y, &requant);
-        conv(ctx, &shape, black_box(&x), 3, &weights, output, &mut scratch);
+        conv(ctx, &shape, black_box(&x), &weights, Output::bytes(&mut y, &requant));
     });
     report(ctx, "stem 3x3 / 2, 3 to 32", shape.macs(), us);
 }

@@ -21,6 +21,7 @@ mod weights;
 pub use blocks::{conv, conv_scratch_len};
 pub use input_grad::{conv_backward_input, conv_backward_input_scratch_len};
 pub use rows::{conv_row, planar_conv_row};
+pub(crate) use runs::ChannelRuns;
 pub(crate) use shape::Taps;
 pub use shape::{ConvShape, output_len};
 pub use weight_grad::{conv_backward_weight, conv_backward_weight_scratch_len};

@@ -23,7 +23,7 @@ pub(crate) struct SharedWeights {
     pub depthwise: Known<DepthwiseWeights>,
     pub matrices: Known<PackedB>,
     pub bf16: Known<bf16::Weights>,
-    pub quant_convolutions: Known<Vec<PackedWeights>>,
+    pub quant_convolutions: Known<quant::ConvWeights>,
     pub quant_depthwise: Known<quant::DepthwiseWeights>,
     pub quant_matrices: Known<PackedWeights>,
 }

@@ -76,7 +76,7 @@ impl Runs {
 
 /// The channels that a group reads, in the order of the rows of its weight matrix.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct ChannelRuns {
+pub(crate) struct ChannelRuns {
     /// All channels of the input, in order.
     pub whole: bool,
     first: usize,
@@ -85,6 +85,8 @@ pub(super) struct ChannelRuns {
     /// channels of each.
     shuffle: usize,
     each: usize,
+    /// Whether they lie one after the other in this order, without those of other groups.
+    packed: bool,
 }
 
 impl ChannelRuns {
@@ -99,15 +101,23 @@ impl ChannelRuns {
             end: (group + 1) * k,
             shuffle,
             each: shape.cin / shuffle,
+            packed: false,
         }
+    }
+
+    /// The same runs where the channels have been copied in this order.
+    pub fn packed(self) -> ChannelRuns {
+        ChannelRuns { whole: self.shuffle == 1, packed: true, ..self }
     }
 
     /// First channel in memory, and how many.
     pub fn each(self) -> impl Iterator<Item = (usize, usize)> {
-        (0..self.shuffle).map(move |i| {
+        (0..self.shuffle).scan(0, move |before, i| {
             let below = |end: usize| end.saturating_sub(i).div_ceil(self.shuffle);
-            let (first, end) = (below(self.first), below(self.end));
-            (i * self.each + first, end - first)
+            let (first, len) = (below(self.first), below(self.end) - below(self.first));
+            let at = if self.packed { *before } else { i * self.each + first };
+            *before += len;
+            Some((at, len))
         })
     }
 

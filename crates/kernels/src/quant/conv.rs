@@ -1,119 +1,135 @@
-//! 8-bit convolution: a matrix product over rows of gathered input.
-//!
-//! A pointwise convolution reads the image itself. Any other copies the window of each output
-//! pixel into a row of scratch memory, block by block, so that scratch stays in the cache and its
-//! size does not depend on the image; taps outside of the image become the zero point.
+//! 8-bit convolutions, row by row on the register tile of products.
 
-use super::PackedWeights;
-use super::gemm::{Block, Output, block};
-use super::pack::GROUP;
-use crate::Ctx;
+mod row;
+mod runs;
+
+use std::mem::MaybeUninit;
+
+use super::finish::Finish;
+use super::product::{Out, Pads, Sink};
+use super::{ConvWeights, Output};
 use crate::conv::ConvShape;
-use crate::pool::SharedMut;
+use crate::gemm::part;
+use crate::input_rows::holds;
+use crate::{Ctx, Isa};
+pub(super) use row::RESIDENT;
+use row::Row;
+pub(super) use runs::Runs;
 
-/// Output pixels that one task gathers: at 3 * 3 * 64 products a row, 37 KiB.
-const PIXELS: usize = 64;
+/// Kernel rows whose slices need no memory but the stack.
+const FEW: usize = 32;
 
-/// Bytes of a gathered row: whole groups of products, so that the kernel reads no partial one.
-fn row_len(shape: &ConvShape) -> usize {
-    shape.k().next_multiple_of(GROUP)
-}
+/// Multiply-adds that are worth handing out a task.
+const TASK: usize = 400_000;
 
-fn reads_image(shape: &ConvShape) -> bool {
-    shape.is_pointwise() && shape.groups == 1
-}
-
-/// Bytes of scratch memory that [`conv`] needs on `threads` threads.
-pub fn conv_scratch_len(shape: &ConvShape, threads: usize) -> usize {
-    if reads_image(shape) { 0 } else { threads * PIXELS * row_len(shape) }
-}
-
-/// Convolution of the image batch `x` `[n, h, w, cin]`, whose zero point is `zero_point`.
-///
-/// `weights` has one matrix a group: rows are taps in the order `[kh, kw, cin / groups]`, columns
-/// the group's output channels. The output is `[n, oh, ow, cout]`.
+/// Convolution of the image batch `x` `[n, h, w, cin]`; the output is `[n, oh, ow, cout]`.
 ///
 /// # Panics
-/// If a slice does not have the size that `shape` says, or `scratch` is shorter than
-/// [`conv_scratch_len`].
-pub fn conv(
-    ctx: Ctx,
-    shape: &ConvShape,
-    x: &[u8],
-    zero_point: u8,
-    weights: &[PackedWeights],
-    output: Output,
-    scratch: &mut [u8],
-) {
+/// If a slice does not have the size that `shape` says, or the weights are of another shape.
+pub fn conv(ctx: Ctx, shape: &ConvShape, x: &[u8], weights: &ConvWeights, output: Output) {
     let s = shape;
     s.check();
-    let (cin, cout, pixels) = (s.cin_per_group(), s.cout_per_group(), s.out_pixels());
     assert_eq!(x.len(), s.in_len(), "the image has another size");
-    assert_eq!(weights.len(), s.groups, "one weight matrix a group");
-    for w in weights {
-        assert!(w.fit(s.k(), cout), "the weights have another size");
+    assert!(weights.fit(s), "weights were packed for another use than {s:?}");
+    if let (true, Some(matrix)) = (s.is_pointwise(), weights.plain()) {
+        let ldc = output.width(s.cout);
+        return super::gemm(ctx, s.out_pixels(), x, s.cin, matrix, output, ldc);
     }
-    if reads_image(s) {
-        return super::gemm(ctx, pixels, x, s.cin, &weights[0], output);
+    let stride = output.width(s.cout);
+    output.check(s.out_pixels(), s.cout, stride);
+    if s.out_len() == 0 {
+        return;
     }
-    output.check(pixels, s.cout);
-    let stride = row_len(s);
-    let part = PIXELS * stride;
-    assert!(scratch.len() >= ctx.pool.threads() * part, "not enough scratch memory");
-    let (sink, scratch) = (output.share(), SharedMut::new(scratch));
-    let tasks = pixels.div_ceil(PIXELS);
-    ctx.pool.for_each_worker(tasks * s.groups, &|worker, task| {
-        let (first, group) = (task / s.groups * PIXELS, task % s.groups);
-        let rows = PIXELS.min(pixels - first);
-        // SAFETY: no two tasks run at the same time with the same worker index.
-        let gathered = unsafe { scratch.range(worker * part, part) };
-        for (i, row) in gathered.chunks_exact_mut(stride).take(rows).enumerate() {
-            gather(s, x, zero_point, first + i, group * cin, row);
-        }
-        let task = Block {
-            rows,
-            a: gathered,
-            lda: stride,
-            weights: &weights[group],
-            panels: (0, weights[group].panels()),
-            sink,
-            row: first,
-            channel: group * cout,
-            ldc: s.cout,
+    let sink = output.share();
+    let (all, row_len) = (s.n * s.oh, s.w * s.cin);
+    let tasks = ctx.pool.threads().min(all).min((s.macs() / TASK).max(1));
+    ctx.pool.for_each(tasks, &|task| {
+        let (mut few, mut many) = ([&x[..0]; FEW], vec![]);
+        let rows = if s.kh <= FEW {
+            &mut few[..s.kh]
+        } else {
+            many.resize(s.kh, &x[..0]);
+            &mut many[..]
         };
-        // SAFETY: each task has its own pixels and channels, hence its own part of the output.
-        unsafe { block(ctx.isa, task) };
+        for row in part(all, task, tasks) {
+            let image = &x[row / s.oh * s.h * row_len..][..s.h * row_len];
+            for (ky, slice) in rows.iter_mut().enumerate() {
+                // In the padding it wraps far beyond the height.
+                let y = (row % s.oh * s.sh + ky * s.dh).wrapping_sub(s.pt);
+                *slice = if y < s.h { &image[y * row_len..][..row_len] } else { &x[..0] };
+            }
+            let out = Out { sink: sink.sink(), ldc: stride, channel: 0, pads: None };
+            // SAFETY: the output has been checked, and this row belongs to this task alone.
+            unsafe { compute(ctx.isa, s, rows, s.cin, weights, out.rows_from(row * s.ow)) };
+        }
     });
 }
 
-/// Copies the window of output pixel `pixel` into `row`, channels `channel..channel + cin / groups`.
-fn gather(s: &ConvShape, x: &[u8], zero_point: u8, pixel: usize, channel: usize, row: &mut [u8]) {
-    let cin = s.cin_per_group();
-    let (image, oy, ox) = (pixel / (s.oh * s.ow), pixel / s.ow % s.oh, pixel % s.ow);
-    let line = s.kw * cin;
-    // Columns of a line that lie side by side in memory are one copy.
-    let dense = s.dw == 1 && s.groups == 1;
-    for ky in 0..s.kh {
-        let to = &mut row[ky * line..][..line];
-        // Out of the image wraps far beyond its height.
-        let y = (oy * s.sh + ky * s.dh).wrapping_sub(s.pt);
-        if y >= s.h {
-            to.fill(zero_point);
-            continue;
-        }
-        let from = &x[(image * s.h + y) * s.w * s.cin..][..s.w * s.cin];
-        let x0 = (ox * s.sw).wrapping_sub(s.pl);
-        if dense && x0 < s.w && x0 + s.kw <= s.w {
-            to.copy_from_slice(&from[x0 * cin..][..line]);
-            continue;
-        }
-        for (kx, to) in to.chunks_exact_mut(cin).enumerate() {
-            let column = (ox * s.sw + kx * s.dw).wrapping_sub(s.pl);
-            if column < s.w {
-                to.copy_from_slice(&from[column * s.cin + channel..][..cin]);
-            } else {
-                to.fill(zero_point);
-            }
-        }
+/// One output row of an image, on the calling thread.
+///
+/// `rows[ky]` is the input row that kernel row `ky` meets, its pixels `x_stride` bytes apart, from
+/// the first channel on; an empty slice where it lies in the padding. `out` is a row of `shape.ow`
+/// pixels `out_stride` bytes apart; pixel i is row i of the matrices of `finish`. The bytes are those
+/// of [`conv`] with the same weights.
+///
+/// # Panics
+/// If the weights are of another shape, or a slice is shorter than all this says.
+pub fn conv_row(
+    isa: Isa,
+    shape: &ConvShape,
+    rows: &[&[u8]],
+    x_stride: usize,
+    weights: &ConvWeights,
+    out: &mut [u8],
+    out_stride: usize,
+    finish: &Finish,
+) {
+    shape.check();
+    assert!(weights.fit(shape), "weights were packed for another use than {shape:?}");
+    assert_eq!(rows.len(), shape.kh, "input rows of {shape:?}");
+    let width = finish.width(shape.cout);
+    assert!(out_stride >= width, "output pixels overlap");
+    if shape.ow == 0 || shape.cout == 0 {
+        return;
+    }
+    let fits = |row: &&[u8]| row.is_empty() || holds(row.len(), shape.w, x_stride, shape.cin);
+    assert!(rows.iter().all(fits), "an input row is shorter than {shape:?} says");
+    assert!(holds(out.len(), shape.ow, out_stride, width), "the output row is too short");
+    finish.check(shape.ow, shape.cout);
+    let sink = Sink::U8(out.as_mut_ptr(), *finish);
+    let out = Out { sink, ldc: out_stride, channel: 0, pads: None };
+    // SAFETY: all has been checked, and the output is borrowed.
+    unsafe { compute(isa, shape, rows, x_stride, weights, out) };
+}
+
+/// All groups of an output row.
+///
+/// # Safety
+/// The slices must be long enough, the output too and nobody else's.
+unsafe fn compute(
+    isa: Isa,
+    shape: &ConvShape,
+    rows: &[&[u8]],
+    x_stride: usize,
+    weights: &ConvWeights,
+    out: Out,
+) {
+    let padded = rows.iter().any(|row| row.is_empty());
+    let pads = padded.then_some(Pads { sums: weights.pads(), rows });
+    let mut copy = MaybeUninit::uninit();
+    for group in 0..shape.groups {
+        let out = Out { pads, ..out.columns_from(group * shape.cout_per_group()) };
+        let row = Row {
+            isa,
+            shape,
+            rows,
+            x_stride,
+            channels: weights.channels(shape, group),
+            weights: weights.group(group),
+            pad: weights.zero_point(),
+            out: &out,
+        };
+        // SAFETY: by contract.
+        unsafe { row.compute(0..weights.group(group).panels(), &mut copy) };
     }
 }

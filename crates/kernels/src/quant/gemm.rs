@@ -1,26 +1,22 @@
 //! `C = A B` with u8 activations A and packed s8 weights B.
-//!
-//! Register tile. With 512-bit VNNI a tile of 8 rows and 48 columns needs 24 accumulators, 3
-//! vectors of weights and one broadcast of 4 activations: 11 loads for 24 `vpdpbusd`, 768
-//! multiply-adds. The reduction runs over the whole K in registers and the result leaves them as
-//! bytes: at K = 16 a product is only 4 instructions long, so a pass over i32 sums in memory would
-//! cost more than the product.
-//!
-//! Integer sums are exact in any order, so blocks may be cut as the threads please.
 
-mod tile;
+use std::ops::Range;
 
-use super::dot;
+use super::conv::{RESIDENT, Runs};
+use super::finish::Finish;
+use super::pack::{COLUMNS, GROUP};
+use super::product::{Left, Out, Sink, multiply};
 use super::{Dequant, PackedWeights, Requant};
+use crate::gemm::part;
+use crate::input_rows::holds;
 use crate::pool::SharedMut;
 use crate::{Ctx, Isa};
-use tile::block_body;
 
 /// Where the sums go, row-major.
 #[derive(Debug)]
 pub enum Output<'a> {
-    /// Requantised to bytes.
-    U8(&'a mut [u8], &'a Requant),
+    /// Requantised to bytes, with all else that a [`Finish`] does.
+    U8(&'a mut [u8], Finish<'a>),
     /// Dequantised to real numbers.
     F32(&'a mut [f32], &'a Dequant),
     /// As they are, without bias or zero point.
@@ -28,135 +24,169 @@ pub enum Output<'a> {
 }
 
 impl<'a> Output<'a> {
-    fn len(&self) -> usize {
+    /// Requantised to bytes.
+    pub fn bytes(out: &'a mut [u8], requant: &'a Requant) -> Output<'a> {
+        Output::U8(out, Finish::new(requant))
+    }
+
+    /// Elements of a row that holds `columns` results.
+    pub(super) fn width(&self, columns: usize) -> usize {
         match self {
-            Output::U8(data, _) => data.len(),
-            Output::F32(data, _) => data.len(),
+            Output::U8(_, finish) => finish.width(columns),
+            Output::F32(..) | Output::I32(_) => columns,
+        }
+    }
+
+    /// Asserts that it holds `rows` rows of `columns` results, `ldc` elements apart.
+    pub(super) fn check(&self, rows: usize, columns: usize, ldc: usize) {
+        let len = match self {
+            Output::U8(data, finish) => {
+                finish.check(rows, columns);
+                data.len()
+            }
+            Output::F32(data, dequant) => {
+                assert!(dequant.fit(columns), "one scale an output channel");
+                data.len()
+            }
             Output::I32(data) => data.len(),
-        }
+        };
+        let width = self.width(columns);
+        assert!(ldc >= width, "rows of {width} results overlap at stride {ldc}");
+        assert!(holds(len, rows, ldc, width), "the output is too small");
     }
 
-    /// Whether the parameters are those of `channels` channels.
-    fn fit(&self, channels: usize) -> bool {
+    pub(super) fn share(self) -> Shared<'a> {
         match self {
-            Output::U8(_, requant) => requant.fit(channels),
-            Output::F32(_, dequant) => dequant.fit(channels),
-            Output::I32(_) => true,
-        }
-    }
-
-    pub(super) fn check(&self, rows: usize, channels: usize) {
-        assert_eq!(self.len(), rows * channels, "the output has another size");
-        assert!(self.fit(channels), "one multiplier an output channel");
-    }
-
-    pub(super) fn share(self) -> Sink<'a> {
-        match self {
-            Output::U8(data, requant) => Sink::U8(SharedMut::new(data), requant),
-            Output::F32(data, dequant) => Sink::F32(SharedMut::new(data), dequant),
-            Output::I32(data) => Sink::I32(SharedMut::new(data)),
+            Output::U8(data, finish) => Shared::U8(SharedMut::new(data), finish),
+            Output::F32(data, dequant) => Shared::F32(SharedMut::new(data), dequant),
+            Output::I32(data) => Shared::I32(SharedMut::new(data)),
         }
     }
 }
 
 /// An output that tasks write at disjoint places.
-#[derive(Clone, Copy)]
-pub(super) enum Sink<'a> {
-    U8(SharedMut<'a, u8>, &'a Requant),
+pub(super) enum Shared<'a> {
+    U8(SharedMut<'a, u8>, Finish<'a>),
     F32(SharedMut<'a, f32>, &'a Dequant),
     I32(SharedMut<'a, i32>),
 }
 
-/// One task: some rows of A times some panels of B.
-#[derive(Clone, Copy)]
-pub(super) struct Block<'a> {
-    /// Rows `rows` of A, `lda` bytes apart, start at `a[0]`.
-    pub rows: usize,
-    pub a: &'a [u8],
-    pub lda: usize,
-    pub weights: &'a PackedWeights,
-    /// First panel, and the one after the last.
-    pub panels: (usize, usize),
-    pub sink: Sink<'a>,
-    /// Row of the output that row 0 of A goes to, output channel of column 0 of B, and channels of
-    /// a row of the output.
-    pub row: usize,
-    pub channel: usize,
-    pub ldc: usize,
+impl<'a> Shared<'a> {
+    pub fn sink(&self) -> Sink<'a> {
+        match self {
+            Shared::U8(data, finish) => Sink::U8(data.at(0), *finish),
+            Shared::F32(data, dequant) => Sink::F32(data.at(0), dequant),
+            Shared::I32(data) => Sink::I32(data.at(0)),
+        }
+    }
 }
 
-/// Rows of A that one task takes at most: with K = 1024 they fill an eighth of a 1 MiB L2 cache
-/// and stay there for all panels.
-const ROWS: usize = 128;
+/// Bytes of A and C in a block of rows, which is walked once per two panels of B: half a
+/// second-level cache.
+const BLOCK: usize = 512 * 1024;
 
-/// `C[m, n] = A[m, k] B[k, n]`, rows of A `lda` bytes apart, those of C dense.
+/// Multiply-adds that are worth the 2 microseconds that handing out a task may take.
+const TASK: usize = 400_000;
+
+/// Rows of a block where B stays in the second-level cache: they stay in the first.
+const ROWS: usize = 32;
+
+/// `C[m, n] = A[m, k] B[k, n]`, rows of A `lda` bytes apart, those of C `ldc` elements.
 ///
 /// # Panics
-/// If `a` is shorter than its matrix, or the output has another size or number of channels.
-pub fn gemm(ctx: Ctx, m: usize, a: &[u8], lda: usize, weights: &PackedWeights, output: Output) {
-    let (k, n, panels) = (weights.k(), weights.n(), weights.panels());
-    assert!(weights.fit(k, n), "the weights are not whole");
-    output.check(m, n);
+/// If a slice is shorter than its matrix, or the output has another number of channels.
+pub fn gemm(
+    ctx: Ctx,
+    m: usize,
+    a: &[u8],
+    lda: usize,
+    weights: &PackedWeights,
+    output: Output,
+    ldc: usize,
+) {
+    let (k, n) = (weights.k(), weights.n());
+    check(m, a, lda, weights);
+    output.check(m, n, ldc);
     if m == 0 || n == 0 {
         return;
     }
-    assert!(lda >= k && a.len() >= (m - 1) * lda + k, "A ends before row {m}");
     let sink = output.share();
-    let wanted = if ctx.pool.threads() == 1 { 1 } else { ctx.pool.threads() * 4 };
-    let rows = m.div_ceil(wanted).next_multiple_of(8).min(ROWS);
-    let row_tasks = m.div_ceil(rows);
-    let columns = panels.div_ceil(wanted.div_ceil(row_tasks)).next_multiple_of(3).min(panels);
-    let column_tasks = panels.div_ceil(columns);
-    ctx.pool.for_each(row_tasks * column_tasks, &|task| {
-        let row = task / column_tasks * rows;
-        let panel = task % column_tasks * columns;
-        let task = Block {
-            rows: rows.min(m - row),
-            a: &a[row * lda..],
-            lda,
-            weights,
-            panels: (panel, (panel + columns).min(panels)),
-            sink,
-            row,
-            channel: 0,
-            ldc: n,
-        };
-        // SAFETY: each task has its own rows and panels, hence its own elements of C.
-        unsafe { block(ctx.isa, task) };
+    let panels = weights.panels();
+    // By columns where the weights outweigh what they are multiplied with.
+    let by_columns = k * n > 2 * m * (k + n);
+    let most = if by_columns { panels } else { m };
+    let tasks = ctx.pool.threads().min(most).min((m * k * n / TASK).max(1));
+    ctx.pool.for_each(tasks, &|task| {
+        let out = Out { sink: sink.sink(), ldc, channel: 0, pads: None };
+        let share = part(most, task, tasks);
+        let (rows, panels) = if by_columns { (0..m, share) } else { (share, 0..panels) };
+        // SAFETY: the operands have been checked, and no other task has these rows and panels.
+        unsafe { pass(ctx.isa, rows, panels, a, lda, weights, out) };
     });
 }
 
-/// Computes a block on the instructions of `isa`.
+/// [`gemm`] to bytes, on the calling thread.
+///
+/// # Panics
+/// If a slice is shorter than its matrix, or `finish` is that of another number of channels.
+pub fn gemm_rows(
+    isa: Isa,
+    m: usize,
+    a: &[u8],
+    lda: usize,
+    weights: &PackedWeights,
+    c: &mut [u8],
+    ldc: usize,
+    finish: &Finish,
+) {
+    check(m, a, lda, weights);
+    let output = Output::U8(c, *finish);
+    output.check(m, weights.n(), ldc);
+    if m == 0 || weights.n() == 0 {
+        return;
+    }
+    let out = Out { sink: output.share().sink(), ldc, channel: 0, pads: None };
+    // SAFETY: the operands have been checked.
+    unsafe { pass(isa, 0..m, 0..weights.panels(), a, lda, weights, out) };
+}
+
+fn check(m: usize, a: &[u8], lda: usize, weights: &PackedWeights) {
+    let k = weights.k();
+    assert!(weights.fit(k, weights.n()), "the weights are not whole");
+    assert!(lda >= k, "rows of {k} bytes overlap at stride {lda}");
+    assert!(holds(a.len(), m, lda, k), "A has {} bytes for {m} rows of {lda}", a.len());
+}
+
+/// Rows `rows` times the panels `panels`.
 ///
 /// # Safety
-/// No other block that writes the same elements of the output may run at the same time.
-pub(super) unsafe fn block(isa: Isa, task: Block) {
-    match isa.level() {
-        #[cfg(target_arch = "x86_64")]
-        // SAFETY: an Isa of this level proves that the CPU has these instructions.
-        crate::Level::Avx512Vnni => unsafe { block_vnni(task) },
-        #[cfg(target_arch = "x86_64")]
-        // SAFETY: an Isa of these levels proves that the CPU has AVX2.
-        crate::Level::Avx2 | crate::Level::Avx512 => unsafe { block_avx2(task) },
-        // SAFETY: by this function's own contract.
-        _ => unsafe { block_body::<_, 4, 1>(dot::Scalar, task) },
+/// The matrices, of which `out` is the whole result, must have been checked, and nobody else may use
+/// these rows and panels of the result.
+unsafe fn pass(
+    isa: Isa,
+    rows: Range<usize>,
+    panels: Range<usize>,
+    a: &[u8],
+    lda: usize,
+    weights: &PackedWeights,
+    out: Out,
+) {
+    let k = weights.k();
+    // Rows whose last group of 4 bytes lies in A as well.
+    let safe =
+        a.len().checked_sub(k.next_multiple_of(GROUP)).map_or(0, |last| last / lda.max(1) + 1);
+    let safe = if k.is_multiple_of(GROUP) { rows.end } else { safe.clamp(rows.start, rows.end) };
+    let whole = panels.len() * COLUMNS * k <= RESIDENT;
+    let block = if whole { ROWS } else { (BLOCK / (k + weights.n())).max(ROWS) };
+    let mut first = rows.start;
+    while first < rows.end {
+        let (count, mut runs) =
+            if first < safe { (block.min(safe - first), Runs::new()) } else { (1, Runs::exact(1)) };
+        // SAFETY: this row of A.
+        unsafe { runs.push(a.as_ptr().wrapping_add(first * lda), k, 0) };
+        let left = Left { runs: runs.list(), lda, rows: count };
+        // SAFETY: by contract.
+        unsafe { multiply(isa, left, panels.clone(), weights, &out.rows_from(first)) };
+        first += count;
     }
-}
-
-/// # Safety
-/// As [`block`]; the CPU must have the instructions.
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx2,fma,avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
-unsafe fn block_vnni(task: Block) {
-    // SAFETY: this function runs only where these instructions exist; the rest by contract.
-    unsafe { block_body::<_, 8, 3>(dot::Vnni::new(), task) }
-}
-
-/// # Safety
-/// As [`block`]; the CPU must have the instructions.
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx2,fma")]
-unsafe fn block_avx2(task: Block) {
-    // SAFETY: this function runs only where AVX2 exists; the rest by contract.
-    unsafe { block_body::<_, 4, 1>(dot::Avx2::new(), task) }
 }

@@ -21,21 +21,26 @@ mod conv;
 mod depthwise;
 mod dot;
 mod elementwise;
+mod finish;
 mod gemm;
 mod pack;
 mod peak;
 mod pool2d;
+mod product;
 mod requant;
+mod weights;
 
 pub use affine::{Affine, dequantize, quantize};
-pub use conv::{conv, conv_scratch_len};
+pub use conv::{conv, conv_row};
 pub use depthwise::{DepthwiseWeights, depthwise};
 pub use elementwise::{Meaning, Numbers, binary, lookup, lookup_table};
-pub use gemm::{Output, gemm};
+pub use finish::{Finish, Residual};
+pub use gemm::{Output, gemm, gemm_rows};
 pub use pack::PackedWeights;
 pub(crate) use peak::multiply_add;
 pub use pool2d::{average_pool, global_average_pool, max_pool};
 pub use requant::{Dequant, Requant};
+pub use weights::ConvWeights;
 
 /// Products of a u8 and an s8 whose sum cannot leave the range of i32, bias aside:
 /// 2^31 / (255 * 128) = 65,793.

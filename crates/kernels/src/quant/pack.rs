@@ -16,10 +16,16 @@ pub(super) const GROUP: usize = 4;
 pub(super) const GROUP_BYTES: usize = COLUMNS * GROUP;
 
 /// A packed matrix `[k, n]` of s8 weights, with the sum of each column.
+///
+/// What the rows meet may be several runs of neighbouring bytes. Each run begins with a group of
+/// its own, so that activations are always read four at a time; those that a last group reads past
+/// the end of its run meet zeros.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct PackedWeights {
     k: usize,
     n: usize,
+    /// Groups of a panel.
+    groups: usize,
     data: Blob<i8>,
     sums: Blob<i32>,
 }
@@ -32,17 +38,30 @@ impl PackedWeights {
     pub fn new(k: usize, n: usize, weights: &[i8], stride: usize) -> PackedWeights {
         assert!(stride >= n, "rows of {n} weights overlap at stride {stride}");
         assert!(k == 0 || weights.len() >= (k - 1) * stride + n, "weights end before row {k}");
-        let groups = k.div_ceil(GROUP);
+        PackedWeights::of_runs([k], n, |row| &weights[row * stride..][..n])
+    }
+
+    /// Packs the rows `row(0)`, `row(1)`, ... of `n` weights, which meet runs of these lengths.
+    pub(super) fn of_runs<'a>(
+        runs: impl IntoIterator<Item = usize> + Clone,
+        n: usize,
+        row: impl Fn(usize) -> &'a [i8],
+    ) -> PackedWeights {
+        let groups = groups_of(runs.clone());
         let mut data = vec![0; n.div_ceil(COLUMNS) * groups * GROUP_BYTES];
         let mut sums = vec![0i32; n];
-        for row in 0..k {
-            for (column, &w) in weights[row * stride..][..n].iter().enumerate() {
-                let group = column / COLUMNS * groups + row / GROUP;
-                data[group * GROUP_BYTES + column % COLUMNS * GROUP + row % GROUP] = w;
-                sums[column] = sums[column].wrapping_add(w.into());
+        let (mut k, mut first) = (0, 0);
+        for len in runs {
+            for i in 0..len {
+                for (column, &w) in row(k + i).iter().enumerate() {
+                    let group = column / COLUMNS * groups + first + i / GROUP;
+                    data[group * GROUP_BYTES + column % COLUMNS * GROUP + i % GROUP] = w;
+                    sums[column] = sums[column].wrapping_add(w.into());
+                }
             }
+            (k, first) = (k + len, first + len.div_ceil(GROUP));
         }
-        PackedWeights { k, n, data: data.into(), sums: sums.into() }
+        PackedWeights { k, n, groups, data: data.into(), sums: sums.into() }
     }
 
     /// Rows.
@@ -55,11 +74,19 @@ impl PackedWeights {
         self.n
     }
 
-    /// Whether this is a matrix of `k` by `n`, with all of its data: one from a file may lack some.
+    /// Whether this is a matrix of `k` by `n` over one run, with all of its data: one from a file
+    /// may lack some.
     pub fn fit(&self, k: usize, n: usize) -> bool {
-        let len = k.div_ceil(GROUP).checked_mul(n.div_ceil(COLUMNS));
+        self.are(k, k.div_ceil(GROUP), n)
+    }
+
+    /// As [`PackedWeights::fit`], for runs of so many groups together.
+    pub(super) fn are(&self, k: usize, groups: usize, n: usize) -> bool {
+        let len = groups.checked_mul(n.div_ceil(COLUMNS));
         let len = len.and_then(|groups| groups.checked_mul(GROUP_BYTES));
-        (self.k, self.n) == (k, n) && len == Some(self.data.len()) && self.sums.len() == n
+        (self.k, self.groups, self.n) == (k, groups, n)
+            && len == Some(self.data.len())
+            && self.sums.len() == n
     }
 
     /// The sum of each column.
@@ -78,10 +105,15 @@ impl PackedWeights {
 
     /// Bytes from one panel to the next.
     pub(super) fn panel_stride(&self) -> usize {
-        self.k.div_ceil(GROUP) * GROUP_BYTES
+        self.groups * GROUP_BYTES
     }
 
     pub(super) fn data(&self) -> &[i8] {
         &self.data
     }
+}
+
+/// Groups that runs of these lengths take.
+pub(super) fn groups_of(runs: impl IntoIterator<Item = usize>) -> usize {
+    runs.into_iter().map(|len| len.div_ceil(GROUP)).sum()
 }

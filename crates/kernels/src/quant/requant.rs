@@ -10,8 +10,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::Blob;
 use crate::arena::Plain;
+use crate::{Activation, Blob};
 
 use super::Affine;
 
@@ -27,6 +27,11 @@ const PADDING: usize = 16;
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Requant {
     channels: usize,
+    /// Applied to the real numbers before they are rounded; limits are in `range`.
+    pub(super) activation: Activation,
+    /// `sy` and `1 / sy`.
+    pub(super) scale: f32,
+    pub(super) inverse: f32,
     /// `sx * sw / sy` a channel, then padding.
     pub(super) multiplier: Blob<f32>,
     /// `bias - zx * sum(w)` a channel, then padding.
@@ -80,10 +85,23 @@ impl Requant {
         let multiplier = padded(channels, |c| x.scale * scale_of(weight_scales, c) / y.scale);
         Requant {
             channels,
+            activation: Activation::None,
+            scale: y.scale,
+            inverse: 1.0 / y.scale,
             multiplier,
             bias: folded_bias(x, weight_sums, bias),
             range: Range::new(y.zero_point, clamp),
         }
+    }
+
+    /// The same map with a function of the real numbers before they are rounded. A clamp only
+    /// narrows the limits of the bytes, to those of its ends.
+    pub fn activated(self, activation: Activation) -> Requant {
+        let Activation::Clamp(lo, hi) = activation else { return Requant { activation, ..self } };
+        let Range { zero_point, low, high } = self.range;
+        let end = |x: f32| self.range.round(x / self.scale) as f32 - zero_point as f32;
+        let range = Range { zero_point, low: low.max(end(lo)), high: high.min(end(hi)) };
+        Requant { range, ..self }
     }
 
     /// Whether it has all parameters of `channels` channels: one from a file may lack some.

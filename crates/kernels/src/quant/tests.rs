@@ -152,9 +152,9 @@ proptest! {
         let got = everywhere(|ctx| {
             let (mut u8s, mut i32s) = (vec![0; m * n], vec![0; m * n]);
             let mut f32s = vec![0f32; m * n];
-            gemm(ctx, m, &x, lda, &packed, Output::U8(&mut u8s, &requant));
-            gemm(ctx, m, &x, lda, &packed, Output::I32(&mut i32s));
-            gemm(ctx, m, &x, lda, &packed, Output::F32(&mut f32s, &dequant));
+            gemm(ctx, m, &x, lda, &packed, Output::bytes(&mut u8s, &requant), n);
+            gemm(ctx, m, &x, lda, &packed, Output::I32(&mut i32s), n);
+            gemm(ctx, m, &x, lda, &packed, Output::F32(&mut f32s, &dequant), n);
             (u8s, i32s, f32s)
         });
         for i in 0..m * n {
@@ -176,17 +176,12 @@ proptest! {
     #[test]
     fn conv_is_exact(s in shapes(false), p in parameters()) {
         let (x, w) = (bytes(s.in_len(), p.seed), signed(s.weight_len(), p.seed));
-        let cout = s.cout_per_group();
-        let pack = |g: usize| PackedWeights::new(s.k(), cout, &w[g * cout..], s.cout);
-        let weights: Vec<PackedWeights> = (0..s.groups).map(pack).collect();
-        let sums: Vec<i32> = weights.iter().flat_map(|w| w.sums().to_vec()).collect();
+        let weights = ConvWeights::pack(&s, &w, p.x.zero_point);
         let layer = Layer::new(s.cout, &p, s.k());
-        let requant = layer.requant(&p, &sums);
+        let requant = layer.requant(&p, weights.sums());
         let got = everywhere(|ctx| {
             let mut y = vec![0; s.out_len()];
-            let mut scratch = vec![99; conv_scratch_len(&s, ctx.pool.threads())];
-            let output = Output::U8(&mut y, &requant);
-            conv(ctx, &s, &x, p.x.zero_point, &weights, output, &mut scratch);
+            conv(ctx, &s, &x, &weights, Output::bytes(&mut y, &requant));
             y
         });
         prop_assert_eq!(got, conv_bytes(&s, &p, &layer, &x, &w));
@@ -347,7 +342,7 @@ fn longest_product_is_exact() {
     let packed = PackedWeights::new(MAX_K, 1, &w, 1);
     let sums = everywhere(|ctx| {
         let mut sums = vec![0];
-        gemm(ctx, 1, &x, MAX_K, &packed, Output::I32(&mut sums));
+        gemm(ctx, 1, &x, MAX_K, &packed, Output::I32(&mut sums), 1);
         sums
     });
     assert_eq!(sums, [-255 * 128 * MAX_K as i32]);

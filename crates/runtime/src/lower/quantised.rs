@@ -7,7 +7,9 @@
 
 use edgecut_graph::{Binary, Conv, DType, Node, ValueId};
 use edgecut_kernels::elementwise::Walk;
-use edgecut_kernels::quant::{Affine, DepthwiseWeights, Dequant, MAX_K, PackedWeights, Requant};
+use edgecut_kernels::quant::{
+    Affine, ConvWeights, DepthwiseWeights, Dequant, MAX_K, PackedWeights, Requant,
+};
 
 use super::state::View;
 use super::weights::{IntWeights, conv_matrix, conv_shape};
@@ -116,14 +118,9 @@ impl Lowering<'_> {
             let step = QuantDepthwise { x, y, shape, weights: taps.into(), requant };
             (Step::QuantDepthwise(Box::new(step)), "depthwise.int8")
         } else {
-            let columns = shape.cout_per_group();
-            let pack =
-                |g| PackedWeights::new(shape.k(), columns, &matrix[g * columns..], shape.cout);
-            let packed: Vec<PackedWeights> = (0..shape.groups).map(pack).collect();
-            let sums: Vec<i32> = packed.iter().flat_map(|p| p.sums().iter().copied()).collect();
-            let output = output(affine, &weights.scales, &sums, &bias, to);
-            let zero_point = affine.zero_point;
-            let step = QuantConv { x, y, shape, zero_point, weights: packed.into(), output };
+            let packed = ConvWeights::pack(&shape, &matrix, affine.zero_point);
+            let output = output(affine, &weights.scales, packed.sums(), &bias, to);
+            let step = QuantConv { x, y, shape, weights: packed.into(), output };
             let kind = if shape.is_pointwise() { "pointwise.int8" } else { "conv.int8" };
             (Step::QuantConv(Box::new(step)), kind)
         };

@@ -198,7 +198,6 @@ impl Step {
             Step::Conv(step) => step.scratch_bytes(threads),
             Step::Layers(step) => step.scratch_bytes(threads),
             Step::LinearBf16(step) => step.scratch_bytes(threads),
-            Step::QuantConv(step) => step.scratch_bytes(threads),
             Step::ConvTranspose(step) => step.scratch_bytes(threads),
             _ => 0,
         }

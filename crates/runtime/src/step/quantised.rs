@@ -4,11 +4,11 @@ use serde::{Deserialize, Serialize};
 
 use std::sync::Arc;
 
+use edgecut_kernels::ConvShape;
 use edgecut_kernels::elementwise::{Binary, Walk};
 use edgecut_kernels::quant::{
-    self, Affine, DepthwiseWeights, Dequant, Numbers, Output, PackedWeights, Requant,
+    self, Affine, ConvWeights, DepthwiseWeights, Dequant, Numbers, Output, PackedWeights, Requant,
 };
-use edgecut_kernels::{ConvShape, quant::conv_scratch_len};
 
 use crate::plan::Slot;
 use crate::step::Env;
@@ -47,7 +47,7 @@ impl QuantOutput {
 
     fn of<'a>(&'a self, env: &mut Env<'a>, y: Slot) -> Output<'a> {
         match self {
-            QuantOutput::Bytes(requant) => Output::U8(env.write(y), requant),
+            QuantOutput::Bytes(requant) => Output::bytes(env.write(y), requant),
             QuantOutput::Floats(dequant) => Output::F32(env.write(y), dequant),
         }
     }
@@ -59,9 +59,7 @@ pub(crate) struct QuantConv {
     pub x: Slot,
     pub y: Slot,
     pub shape: ConvShape,
-    pub zero_point: u8,
-    /// One matrix a group.
-    pub weights: Arc<Vec<PackedWeights>>,
+    pub weights: Arc<ConvWeights>,
     pub output: QuantOutput,
 }
 
@@ -69,26 +67,19 @@ impl QuantConv {
     pub fn check(&self, c: &mut Check) -> Checked {
         let s = &self.shape;
         valid(s)?;
-        let fit = |w: &PackedWeights| w.fit(s.k(), s.cout_per_group());
-        let weights = self.weights.len() == s.groups && self.weights.iter().all(fit);
-        ensure(weights, || format!("the weights are not those of {s:?}"))?;
+        ensure(self.weights.fit(s), || format!("the weights are not those of {s:?}"))?;
         c.read::<u8>(self.x, s.in_len())?;
         self.output.check(c, self.y, s.out_pixels(), s.cout)
     }
 
     pub fn weight_bytes(&self) -> usize {
-        self.weights.iter().map(PackedWeights::bytes).sum::<usize>() + self.output.bytes()
-    }
-
-    pub fn scratch_bytes(&self, threads: usize) -> usize {
-        conv_scratch_len(&self.shape, threads)
+        self.weights.bytes() + self.output.bytes()
     }
 
     pub fn run<'a>(&'a self, env: &mut Env<'a>) {
         let x = env.read(self.x);
         let output = self.output.of(env, self.y);
-        let scratch = env.scratch(self.scratch_bytes(env.ctx.pool.threads()));
-        quant::conv(env.ctx, &self.shape, x, self.zero_point, &self.weights, output, scratch);
+        quant::conv(env.ctx, &self.shape, x, &self.weights, output);
     }
 }
 
@@ -147,7 +138,8 @@ impl QuantLinear {
     pub fn run<'a>(&'a self, env: &mut Env<'a>) {
         let x = env.read(self.x);
         let output = self.output.of(env, self.y);
-        quant::gemm(env.ctx, self.rows, x, self.weights.k(), &self.weights, output);
+        let (k, n) = (self.weights.k(), self.weights.n());
+        quant::gemm(env.ctx, self.rows, x, k, &self.weights, output, n);
     }
 }
 

@@ -1,0 +1,113 @@
+//! What the output pixels of a convolution row read, as runs of groups of bytes.
+
+use std::ops::Range;
+
+use crate::conv::{ChannelRuns, ConvShape};
+use crate::quant::pack::{GROUP, groups_of};
+use crate::quant::product::Run;
+
+/// Runs that need no memory but their place on the stack.
+const FEW: usize = 64;
+
+/// A list of [`Run`]s. Kernels of very many taps go to the heap.
+pub(in crate::quant) struct Runs {
+    few: [Run; FEW],
+    many: Vec<Run>,
+    len: usize,
+    /// Groups of weights before the next run.
+    groups: usize,
+    /// Copies of the last bytes of runs, where what lies behind them must not be read. Never grows
+    /// beyond its first capacity: runs point to its elements.
+    tails: Option<Vec<[u8; GROUP]>>,
+}
+
+impl Runs {
+    /// For rows behind whose runs there are 3 more bytes to read.
+    pub fn new() -> Runs {
+        Runs { few: [Run::END; FEW], many: Vec::new(), len: 0, groups: 0, tails: None }
+    }
+
+    /// For a single row, of which nothing but at most `count` runs can be read.
+    pub fn exact(count: usize) -> Runs {
+        Runs { tails: Some(Vec::with_capacity(count)), ..Runs::new() }
+    }
+
+    /// Adds `len` bytes from `at` on, which meet the groups of weights from `group` on.
+    ///
+    /// # Safety
+    /// With exact runs, `at` must be valid for `len` reads.
+    pub unsafe fn push(&mut self, at: *const u8, len: usize, group: usize) {
+        let (whole, rest) = (len / GROUP, len % GROUP);
+        match &mut self.tails {
+            Some(tails) if rest > 0 => {
+                assert!(tails.len() < tails.capacity(), "more runs than were announced");
+                // SAFETY: the last bytes of the run.
+                let byte = |i: usize| unsafe { *at.add(whole * GROUP + i) };
+                tails.push(std::array::from_fn(|i| if i < rest { byte(i) } else { 0 }));
+                let tail = tails.last().map_or(at, |tail| tail.as_ptr());
+                self.push_groups(at, whole, group);
+                self.push_groups(tail, 1, group + whole);
+            }
+            _ => self.push_groups(at, len.div_ceil(GROUP), group),
+        }
+    }
+
+    fn push_groups(&mut self, at: *const u8, groups: usize, group: usize) {
+        if groups == 0 {
+            return;
+        }
+        let run = Run { at, groups, skip: group - self.groups };
+        self.groups = group + groups;
+        if self.len < FEW - 1 {
+            self.few[self.len] = run;
+        } else {
+            if self.many.is_empty() {
+                self.many.extend_from_slice(&self.few[..self.len]);
+            }
+            self.many.push(run);
+        }
+        self.len += 1;
+    }
+
+    /// The list with its end.
+    pub fn list(&mut self) -> &[Run] {
+        if self.many.is_empty() {
+            return &self.few[..=self.len];
+        }
+        self.many.truncate(self.len);
+        self.many.push(Run::END);
+        &self.many
+    }
+
+    /// Adds what the taps `taps` of kernel row `ky` read, the first of them at `at`, pixels
+    /// `x_stride` bytes apart.
+    ///
+    /// # Safety
+    /// With exact runs, the channels of these taps must be valid for reads.
+    pub unsafe fn push_taps(
+        &mut self,
+        shape: &ConvShape,
+        channels: &ChannelRuns,
+        at: *const u8,
+        x_stride: usize,
+        taps: Range<usize>,
+        ky: usize,
+    ) {
+        let k = shape.cin_per_group();
+        let each = groups_of(channels.each().map(|(_, len)| len));
+        let first = (ky * shape.kw + taps.start) * each;
+        if channels.whole && x_stride == k && shape.dw == 1 && k.is_multiple_of(GROUP) {
+            // SAFETY: by contract.
+            return unsafe { self.push(at, taps.len() * k, first) };
+        }
+        for i in 0..taps.len() {
+            let pixel = at.wrapping_add(i * shape.dw * x_stride);
+            let mut group = first + i * each;
+            for (channel, len) in channels.each() {
+                // SAFETY: by contract.
+                unsafe { self.push(pixel.wrapping_add(channel), len, group) };
+                group += len.div_ceil(GROUP);
+            }
+        }
+    }
+}

@@ -1,0 +1,303 @@
+//! The register tile of 8-bit products and convolutions.
+//!
+//! A tile is some rows of the result and one or two panels of 16 columns; its sums stay in registers
+//! over the whole of K and then go through a buffer in the first-level cache to what becomes of
+//! them. What a row of the left operand is does not matter to it: a list of [`Run`]s of groups of 4
+//! bytes, the same for all rows but for a fixed distance between rows. That is one run for a row of
+//! a matrix, and one per kernel row or tap for an output pixel of a convolution, whose inputs need
+//! not be copied anywhere.
+//!
+//! Integer sums are exact in any order, so all ways to compute them give the same bits.
+
+mod dots;
+
+use super::dot;
+use super::finish::Finish;
+use super::pack::{COLUMNS, PackedWeights};
+use super::requant::Dequant;
+use crate::Isa;
+use crate::gemm::heights;
+use crate::simd::{Scalar, Simd};
+use dots::Dots;
+use std::ops::Range;
+
+/// Neighbouring groups of the left operand, which meet neighbouring groups of the weights.
+#[derive(Clone, Copy, Debug)]
+#[repr(C)]
+pub(super) struct Run {
+    /// The first byte in row 0.
+    pub at: *const u8,
+    /// How many groups; 0 ends a list.
+    pub groups: usize,
+    /// Groups of weights between the last run and this one.
+    pub skip: usize,
+}
+
+impl Run {
+    /// Ends a list.
+    pub const END: Run = Run { at: std::ptr::null(), groups: 0, skip: 0 };
+}
+
+/// Rows of the left operand of a product.
+#[derive(Clone, Copy)]
+pub(super) struct Left<'a> {
+    /// Where row 0 reads. The last run is [`Run::END`], and only that is empty.
+    pub runs: &'a [Run],
+    /// Bytes between rows.
+    pub lda: usize,
+    pub rows: usize,
+}
+
+/// What becomes of the sums of row 0, from column 0 on.
+#[derive(Clone, Copy)]
+pub(super) enum Sink<'a> {
+    U8(*mut u8, Finish<'a>),
+    F32(*mut f32, &'a Dequant),
+    I32(*mut i32),
+}
+
+impl Sink<'_> {
+    /// What the sums of 16 channels begin with.
+    fn bias(&self, channel: usize) -> [i32; COLUMNS] {
+        let of = |bias: &[i32]| *bias[channel..].first_chunk().expect("padded by 16");
+        match self {
+            Sink::U8(_, finish) => of(&finish.requant.bias),
+            Sink::F32(_, dequant) => of(&dequant.bias),
+            Sink::I32(_) => [0; COLUMNS],
+        }
+    }
+}
+
+/// Rows of the result.
+#[derive(Clone, Copy)]
+pub(super) struct Out<'a> {
+    pub sink: Sink<'a>,
+    /// Elements between rows.
+    pub ldc: usize,
+    /// The output channel of column 0.
+    pub channel: usize,
+    pub pads: Option<Pads<'a>>,
+}
+
+impl<'a> Out<'a> {
+    /// The part that concerns the rows from `row` on.
+    pub fn rows_from(&self, row: usize) -> Out<'a> {
+        let sink = match self.sink {
+            Sink::U8(at, finish) => {
+                Sink::U8(at.wrapping_add(row * self.ldc), finish.rows_from(row))
+            }
+            Sink::F32(at, dequant) => Sink::F32(at.wrapping_add(row * self.ldc), dequant),
+            Sink::I32(at) => Sink::I32(at.wrapping_add(row * self.ldc)),
+        };
+        Out { sink, ..*self }
+    }
+
+    /// The part that concerns the columns from `column` on.
+    pub fn columns_from(&self, column: usize) -> Out<'a> {
+        let sink = match self.sink {
+            Sink::U8(at, finish) => Sink::U8(at.wrapping_add(finish.width(column)), finish),
+            Sink::F32(at, dequant) => Sink::F32(at.wrapping_add(column), dequant),
+            Sink::I32(at) => Sink::I32(at.wrapping_add(column)),
+        };
+        Out { sink, channel: self.channel + column, ..*self }
+    }
+}
+
+/// Kernel rows that lie in the padding and are left out of the runs: what they would add to each
+/// output channel is added to the bias.
+#[derive(Clone, Copy)]
+pub(super) struct Pads<'a> {
+    /// `[kernel row][output channel]`
+    pub sums: &'a [i32],
+    /// The rows that the kernel rows meet, empty in the padding.
+    pub rows: &'a [&'a [u8]],
+}
+
+impl Pads<'_> {
+    fn add(&self, channel: usize, width: usize, start: &mut [i32; COLUMNS]) {
+        let channels = self.sums.len() / self.rows.len();
+        for (sums, row) in self.sums.chunks_exact(channels).zip(self.rows) {
+            if row.is_empty() {
+                for (start, sum) in start.iter_mut().zip(&sums[channel..][..width]) {
+                    *start = start.wrapping_add(*sum);
+                }
+            }
+        }
+    }
+}
+
+/// Most rows of a tile.
+const MAX_ROWS: usize = 32;
+
+/// Sums of a tile: `[rows][columns]`, aligned to cache lines.
+#[repr(C, align(64))]
+struct Sums([i32; MAX_ROWS * 2 * COLUMNS]);
+
+/// A tile of the result.
+struct Tile<'a> {
+    left: Left<'a>,
+    out: &'a Out<'a>,
+    /// Rows of the left operand and of the result.
+    rows: Range<usize>,
+    /// Weights of the first panel, and bytes to those of the second if there is one.
+    weights: *const i8,
+    next: usize,
+    panels: usize,
+    /// First column, and how many of the panels' exist.
+    column: usize,
+    width: usize,
+    /// What the sums begin with: the biases.
+    start: [[i32; COLUMNS]; 2],
+}
+
+/// The way of an instruction set to compute tiles.
+trait Machine: Copy {
+    /// Most rows of a tile.
+    const ROWS: usize;
+
+    /// Writes the sums of a tile.
+    ///
+    /// # Safety
+    /// As [`multiply`].
+    unsafe fn sums(self, tile: &Tile, sums: &mut Sums);
+
+    /// Finishes the sums of a tile and stores the results.
+    ///
+    /// # Safety
+    /// As [`multiply`].
+    unsafe fn finish(self, tile: &Tile, sums: &Sums);
+}
+
+/// All rows of `left` times the panels `panels` of `weights`.
+///
+/// # Safety
+/// The runs of every row must be valid for reads, and their groups and skips must add up to the
+/// groups of the weights at most; these rows and columns of the result must be valid for writes and
+/// nobody else's; a [`Finish`] must have passed its check for them.
+pub(super) unsafe fn multiply(
+    isa: Isa,
+    left: Left,
+    panels: Range<usize>,
+    weights: &PackedWeights,
+    out: &Out,
+) {
+    // SAFETY: an Isa proves that the CPU has the instructions of its level; the rest by contract.
+    unsafe {
+        match isa.level() {
+            #[cfg(target_arch = "x86_64")]
+            crate::Level::Avx512Vnni => vnni(left, panels, weights, out),
+            #[cfg(target_arch = "x86_64")]
+            crate::Level::Avx2 | crate::Level::Avx512 => avx2(left, panels, weights, out),
+            _ => each_tile(Dots(dot::Scalar, Scalar), left, panels, weights, out),
+        }
+    }
+}
+
+/// # Safety
+/// As [`multiply`]; the CPU must have the instructions.
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2,fma,avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
+unsafe fn vnni(left: Left, panels: Range<usize>, weights: &PackedWeights, out: &Out) {
+    // SAFETY: this function runs only where these instructions exist; the rest by contract.
+    unsafe {
+        let machine = Dots(dot::Vnni::new(), crate::simd::Avx512::new());
+        each_tile(machine, left, panels, weights, out);
+    }
+}
+
+/// # Safety
+/// As [`multiply`]; the CPU must have the instructions.
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2,fma")]
+unsafe fn avx2(left: Left, panels: Range<usize>, weights: &PackedWeights, out: &Out) {
+    // SAFETY: this function runs only where these instructions exist; the rest by contract.
+    unsafe {
+        let machine = Dots(dot::Avx2::new(), crate::simd::Avx2::new());
+        each_tile(machine, left, panels, weights, out);
+    }
+}
+
+/// [`multiply`] on one machine, inlined into a function that is compiled for it.
+///
+/// # Safety
+/// As [`multiply`].
+#[inline(always)]
+unsafe fn each_tile<M: Machine>(
+    m: M,
+    left: Left,
+    panels: Range<usize>,
+    weights: &PackedWeights,
+    out: &Out,
+) {
+    let stride = weights.panel_stride();
+    let mut sums = std::mem::MaybeUninit::<Sums>::uninit();
+    // SAFETY: every sum is written before it is read, and an i32 has no invalid bits.
+    let sums = unsafe { &mut *sums.as_mut_ptr() };
+    for panel in panels.clone().step_by(2) {
+        let count = (panels.end - panel).min(2);
+        let column = panel * COLUMNS;
+        let width = (count * COLUMNS).min(weights.n() - column);
+        let start = [0, COLUMNS].map(|before| {
+            let (channel, width) = (out.channel + column + before, width.saturating_sub(before));
+            if width == 0 {
+                return [0; COLUMNS];
+            }
+            let mut start = out.sink.bias(channel);
+            if let Some(pads) = &out.pads {
+                pads.add(channel, width.min(COLUMNS), &mut start);
+            }
+            start
+        });
+        for rows in heights(left.rows, M::ROWS) {
+            let at = weights.data().as_ptr().wrapping_add(panel * stride);
+            let (weights, next) = (at, stride);
+            let panels = count;
+            let tile = Tile { left, out, rows, weights, next, panels, column, width, start };
+            // SAFETY: by contract.
+            unsafe {
+                m.sums(&tile, sums);
+                m.finish(&tile, sums);
+            }
+        }
+    }
+}
+
+impl Tile<'_> {
+    /// Finishes all sums, 16 at a time, in whatever way. Inlined into a function for the
+    /// instruction set of `s`.
+    ///
+    /// # Safety
+    /// As [`multiply`].
+    #[inline(always)]
+    unsafe fn finish<S: Simd>(&self, s: S, sums: &Sums) {
+        let out = self.out;
+        for (row, sums) in self.rows.clone().zip(sums.0.chunks_exact(self.panels * COLUMNS)) {
+            for (i, sums) in sums.chunks_exact(COLUMNS).enumerate() {
+                let sums: [i32; COLUMNS] = *sums.first_chunk().expect("a panel");
+                let before = i * COLUMNS;
+                let (column, width) = (self.column + before, (self.width - before).min(COLUMNS));
+                let (channel, at) = (out.channel + column, row * out.ldc + column);
+                match out.sink {
+                    // SAFETY: by contract.
+                    Sink::U8(out_at, finish) => unsafe {
+                        let at = row * out.ldc + finish.width(column);
+                        finish.store(s, sums, row, channel, width, out_at.wrapping_add(at));
+                    },
+                    Sink::F32(out_at, dequant) => {
+                        for (i, &sum) in sums.iter().enumerate().take(width) {
+                            let y = sum as f32 * dequant.scale[channel + i];
+                            // SAFETY: by contract.
+                            unsafe { *out_at.wrapping_add(at + i) = y };
+                        }
+                    }
+                    Sink::I32(out_at) => {
+                        for (i, &sum) in sums.iter().enumerate().take(width) {
+                            // SAFETY: by contract.
+                            unsafe { *out_at.wrapping_add(at + i) = sum };
+                        }
+                    }
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,74 @@
+//! Tiles of any machine that has a [`Dot`].
+
+use super::{MAX_ROWS, Machine, Sums, Tile};
+use crate::quant::dot::Dot;
+use crate::quant::pack::{COLUMNS, GROUP, GROUP_BYTES};
+use crate::simd::Simd;
+
+/// Rows of a tile.
+const ROWS: usize = 4;
+
+const _: () = assert!(ROWS <= MAX_ROWS);
+
+/// The dot products and the floats of a machine.
+#[derive(Clone, Copy)]
+pub(super) struct Dots<D, S>(pub D, pub S);
+
+impl<D: Dot, S: Simd> Machine for Dots<D, S> {
+    const ROWS: usize = ROWS;
+
+    #[inline(always)]
+    unsafe fn sums(self, tile: &Tile, sums: &mut Sums) {
+        let sums = &mut sums.0[..];
+        for panel in 0..tile.panels {
+            // SAFETY: by contract.
+            unsafe {
+                match tile.rows.len() {
+                    1 => rows::<D, 1>(self.0, tile, panel, sums),
+                    2 => rows::<D, 2>(self.0, tile, panel, sums),
+                    3 => rows::<D, 3>(self.0, tile, panel, sums),
+                    _ => rows::<D, 4>(self.0, tile, panel, sums),
+                }
+            }
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn finish(self, tile: &Tile, sums: &Sums) {
+        // SAFETY: by contract.
+        unsafe { tile.finish(self.1, sums) };
+    }
+}
+
+/// The sums of `R` rows and one panel.
+///
+/// # Safety
+/// As [`Machine::sums`].
+#[inline(always)]
+unsafe fn rows<D: Dot, const R: usize>(d: D, tile: &Tile, panel: usize, sums: &mut [i32]) {
+    let mut acc = [d.zero(); R];
+    let (lda, offset) = (tile.left.lda, tile.rows.start * tile.left.lda);
+    let mut b = tile.weights.wrapping_add(panel * tile.next);
+    for run in tile.left.runs {
+        b = b.wrapping_add(run.skip * GROUP_BYTES);
+        for group in 0..run.groups {
+            let a = run.at.wrapping_add(offset + group * GROUP);
+            // SAFETY: the group lies within each row and the panel.
+            unsafe {
+                let w = d.weights(b);
+                for r in 0..R {
+                    let word = a.add(r * lda).cast::<u32>().read_unaligned();
+                    acc[r] = d.dot(acc[r], d.activations(word), w);
+                }
+            }
+            b = b.wrapping_add(GROUP_BYTES);
+        }
+    }
+    let start = &tile.start[panel];
+    for (acc, row) in acc.into_iter().zip(sums.chunks_exact_mut(tile.panels * COLUMNS)) {
+        let sums = d.sums(acc);
+        for (i, to) in row[panel * COLUMNS..][..COLUMNS].iter_mut().enumerate() {
+            *to = sums[i].wrapping_add(start[i]);
+        }
+    }
+}
