@@ -57,7 +57,7 @@ fn main() -> Result<(), Failure> {
     println!("{:20} top-1 {:5.1} %", "float", share(&float, labels));
     let percentiles = [99.9, 99.99, 99.999].map(RangeMethod::Percentile);
     for method in [&[RangeMethod::MinMax, RangeMethod::Mse][..], &percentiles].concat() {
-        let config = QuantizeConfig { method, exclude: vec![] };
+        let config = QuantizeConfig { method, ..QuantizeConfig::default() };
         let int8 = predictions(&quantize(&graph, &calibration, &config)?.graph, test)?;
         let (top1, same) = (share(&int8, labels), share(&int8, &float));
         let name = format!("{method:?}");

@@ -7,7 +7,7 @@ use edgecut_graph::{Graph, Tensor, ValueId};
 use edgecut_kernels::Pool;
 use edgecut_runtime::Model;
 
-use crate::roles;
+use crate::placement;
 use crate::{CompressError, Histogram, Result, prepare};
 
 /// What calibration saw: a histogram of every activation that may be quantised, by value name.
@@ -52,7 +52,7 @@ pub fn calibrate(
     let &[input] = &graph.inputs[..] else {
         return Err(CompressError::Inputs { found: graph.inputs.len() });
     };
-    let observed: Vec<ValueId> = roles::observed(&graph)?;
+    let observed: Vec<ValueId> = placement::observed(&graph);
     let input_name = graph.value(input).name.clone();
     let names: Vec<String> = observed.iter().map(|&id| graph.value(id).name.clone()).collect();
     graph.outputs = observed;

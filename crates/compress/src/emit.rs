@@ -11,7 +11,7 @@ use edgecut_graph::{Gemm, Graph, Node, Op, Tensor, ValueId};
 
 use crate::Result;
 use crate::params::Params;
-use crate::roles::Roles;
+use crate::placement::{Roles, reads_bytes};
 use crate::weights::LayerWeights;
 
 /// The graph under construction.
@@ -69,20 +69,24 @@ impl<'a> Emitter<'a> {
         Ok(())
     }
 
-    /// A node whose inputs and result are bytes; `clamp` is the activation after it.
-    pub fn integer_node(&mut self, node: &Node, clamp: Option<&Node>) -> Result<()> {
-        let inputs = node.inputs.iter().flatten();
-        let inputs = inputs.map(|&id| self.dequantised_form(id).map(Some));
-        let inputs = inputs.collect::<Result<Vec<_>>>()?;
+    /// A node whose inputs and result are bytes, and the `chain` of nodes behind it.
+    pub fn integer_node(&mut self, node: &Node, chain: &[&Node]) -> Result<()> {
+        let mut inputs = vec![];
+        for &input in node.inputs.iter().flatten() {
+            inputs.push(Some(match reads_bytes(self.old, node, input) {
+                true => self.dequantised_form(input)?,
+                false => self.float_form(input)?,
+            }));
+        }
         let output = self.new.add_node(node.name.clone(), node.op.clone(), &inputs)?;
-        self.result(node, clamp, output)
+        self.finish_step(node, chain, output)
     }
 
-    /// A node with integer weights; `clamp` is the activation after it.
+    /// A node with integer weights, and the `chain` of nodes behind it.
     pub fn weighted_node(
         &mut self,
         node: &Node,
-        clamp: Option<&Node>,
+        chain: &[&Node],
         weights: LayerWeights,
     ) -> Result<()> {
         let x = self.dequantised_form(node.input(0)?)?;
@@ -105,26 +109,38 @@ impl<'a> Emitter<'a> {
             op => op.clone(),
         };
         let output = self.new.add_node(node.name.clone(), op, &inputs)?;
-        self.result(node, clamp, output)
+        self.finish_step(node, chain, output)
     }
 
-    /// Quantises the float result `output` of an integer node, unless it stays float. The clamp
-    /// after it is left out where quantisation saturates at its bounds anyway.
-    fn result(&mut self, node: &Node, clamp: Option<&Node>, output: ValueId) -> Result<()> {
-        let id = clamp.unwrap_or(node).output();
-        let quantised = self.roles.quantised[id.index()];
-        let mut output = output;
-        if let Some(clamp) = clamp {
-            let (low, high) = clamp.op.clamp_bounds().expect("a clamp");
-            if !(quantised && self.params_of(id).implies_clamp(low, high)) {
-                let op = clamp.op.clone();
-                output = self.new.add_node(clamp.name.clone(), op, &[Some(output)])?;
+    /// Computes the `chain` behind `node`, whose float result is `output`, and quantises the end
+    /// of it, unless it stays float. A clamp at the end is left out where quantisation saturates
+    /// at its bounds anyway.
+    fn finish_step(&mut self, node: &Node, chain: &[&Node], output: ValueId) -> Result<()> {
+        let end = chain.last().unwrap_or(&node).output();
+        let quantised = self.roles.quantised[end.index()];
+        let (mut output, mut old) = (output, node.output());
+        for absorbed in chain {
+            let implied = absorbed.op.clamp_bounds().is_some_and(|(low, high)| {
+                quantised && self.params_of(end).implies_clamp(low, high)
+            });
+            if !implied {
+                let mut inputs = vec![];
+                for &input in absorbed.inputs.iter().flatten() {
+                    let is_result = input == old;
+                    inputs.push(Some(if is_result {
+                        output
+                    } else {
+                        self.dequantised_form(input)?
+                    }));
+                }
+                output = self.new.add_node(absorbed.name.clone(), absorbed.op.clone(), &inputs)?;
             }
+            old = absorbed.output();
         }
         if quantised {
-            self.bytes[id.index()] = Some(self.quantize_node(id, output)?);
+            self.bytes[end.index()] = Some(self.quantize_node(end, output)?);
         } else {
-            self.float[id.index()] = Some(output);
+            self.float[end.index()] = Some(output);
         }
         Ok(())
     }
@@ -164,9 +180,10 @@ impl<'a> Emitter<'a> {
         if let Some(dequantised) = self.dequantised[id.index()] {
             return Ok(dequantised);
         }
-        let bytes = match self.bytes[id.index()] {
-            Some(bytes) => bytes,
-            None => {
+        let bytes = match (self.bytes[id.index()], self.old.constant(id)) {
+            (Some(bytes), _) => bytes,
+            (None, Some(tensor)) => self.constant_bytes(id, tensor)?,
+            (None, None) => {
                 let float = self.float_form(id)?;
                 self.quantize_node(id, float)?
             }
@@ -178,6 +195,14 @@ impl<'a> Emitter<'a> {
         self.bytes[id.index()] = Some(bytes);
         self.dequantised[id.index()] = Some(result);
         Ok(result)
+    }
+
+    /// A constant operand of an integer node as bytes.
+    fn constant_bytes(&mut self, id: ValueId, tensor: &Tensor) -> Result<ValueId> {
+        let params = self.params_of(id);
+        let codes: Vec<u8> = tensor.f32s()?.iter().map(|&x| params.quantize(x)).collect();
+        let name = format!("{}.quantized", self.old.value(id).name);
+        Ok(self.add_constant(&name, Tensor::new(tensor.shape().to_vec(), codes)?))
     }
 
     fn quantize_node(&mut self, id: ValueId, float: ValueId) -> Result<ValueId> {

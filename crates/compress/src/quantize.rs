@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::emit::Emitter;
 use crate::params::Params;
-use crate::roles::{Role, Roles};
+use crate::placement::{Placement, Ranges, Role, Roles};
 use crate::{
     ActivationReport, Calibration, CompressError, LayerReport, QuantizeReport, Range, RangeMethod,
     Result, SkippedNode, prepare, weight_bytes, weights,
@@ -19,6 +19,8 @@ use crate::{
 pub struct QuantizeConfig {
     /// How the range of an activation is chosen.
     pub method: RangeMethod,
+    /// Where results are rounded.
+    pub placement: Placement,
     /// Names of nodes that stay float. A layer and the activation after it are one.
     pub exclude: Vec<String>,
 }
@@ -49,14 +51,18 @@ pub fn quantize(
     config.method.check()?;
     let float = prepare(graph)?;
     check_names(graph, &float, &config.exclude)?;
-    let roles = Roles::of(&float, &config.exclude)?;
-    let ranges = group_ranges(&float, &roles, calibration, config.method)?;
+    let range = |id: ValueId| {
+        let histogram = calibration.histogram(&float.value(id).name)?;
+        Some(config.method.range(histogram))
+    };
+    let roles = Roles::of(&float, config.placement, &config.exclude, &range)?;
+    let ranges = group_ranges(&float, &roles, &range)?;
     let params: BTreeMap<usize, Params> =
         ranges.iter().map(|(&group, &range)| (group, Params::for_range(range))).collect();
     let mut emitter = Emitter::new(&float, &roles, &params);
     let (mut layers, mut skipped) = (vec![], vec![]);
     for (index, node) in float.nodes.iter().enumerate() {
-        let clamp = roles.clamp[index].map(|clamp| &float.nodes[clamp]);
+        let chain: Vec<_> = roles.chain[index].iter().map(|&i| &float.nodes[i]).collect();
         match &roles.roles[index] {
             Role::Weighted => {
                 let x = emitter.params_of(node.input(0)?);
@@ -68,10 +74,10 @@ pub fn quantize(
                     zero_channels: weights.zero_channels,
                     weight_sqnr_db: weights.sqnr_db,
                 });
-                emitter.weighted_node(node, clamp, weights)?;
+                emitter.weighted_node(node, &chain, weights)?;
             }
-            Role::Integer | Role::SameScale => emitter.integer_node(node, clamp)?,
-            // Its layer takes care of it.
+            Role::Integer | Role::SameScale => emitter.integer_node(node, &chain)?,
+            // Its step takes care of it.
             Role::Absorbed => {}
             Role::Float(reason) => {
                 skipped.push(SkippedNode {
@@ -97,19 +103,15 @@ pub fn quantize(
 }
 
 /// The range of each group of values that share a scale: it holds the ranges of all that decide.
-fn group_ranges(
-    graph: &Graph,
-    roles: &Roles,
-    calibration: &Calibration,
-    method: RangeMethod,
-) -> Result<BTreeMap<usize, Range>> {
+fn group_ranges(graph: &Graph, roles: &Roles, range: Ranges) -> Result<BTreeMap<usize, Range>> {
     let mut ranges: BTreeMap<usize, Range> = BTreeMap::new();
     for id in graph.value_ids().filter(|&id| roles.decides(id)) {
-        let name = &graph.value(id).name;
-        let histogram = calibration
-            .histogram(name)
-            .ok_or_else(|| CompressError::Uncalibrated { value: name.clone() })?;
-        let range = method.range(histogram);
+        let value = graph.value(id);
+        let range = match &value.constant {
+            Some(constant) => Range::of(constant.f32s()?),
+            None => range(id)
+                .ok_or_else(|| CompressError::Uncalibrated { value: value.name.clone() })?,
+        };
         ranges
             .entry(roles.group(id))
             .and_modify(|group| *group = group.union(range))

@@ -58,9 +58,26 @@ pub struct Range {
 }
 
 impl Range {
+    /// The smallest interval that holds all `values`; `0..=0` where there are none.
+    pub fn of(values: &[f32]) -> Range {
+        let ends = values
+            .iter()
+            .fold((f32::INFINITY, f32::NEG_INFINITY), |(low, high), &v| (low.min(v), high.max(v)));
+        if ends.0 > ends.1 {
+            Range { low: 0.0, high: 0.0 }
+        } else {
+            Range { low: ends.0, high: ends.1 }
+        }
+    }
+
     /// The smallest interval that holds both.
     pub fn union(self, other: Range) -> Range {
         Range { low: self.low.min(other.low), high: self.high.max(other.high) }
+    }
+
+    /// Distance of the ends.
+    pub fn width(self) -> f32 {
+        self.high - self.low
     }
 
     fn within(self, outer: Range) -> Range {

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use edgecut_compress::{QuantizeConfig, calibrate, quantize};
+use edgecut_compress::{Placement, QuantizeConfig, calibrate, quantize};
 use edgecut_graph::{Graph, Tensor, onnx};
 use edgecut_kernels::Pool;
 use edgecut_runtime::Model;
@@ -58,6 +58,11 @@ fn relative_error(a: &[f32], b: &[f32]) -> f64 {
     error / norm(&mut b.iter().map(|&b| b.into())).max(1e-9)
 }
 
+/// As other runtimes need it to compute in integers.
+fn every_operator() -> QuantizeConfig {
+    QuantizeConfig { placement: Placement::EveryOperator, ..QuantizeConfig::default() }
+}
+
 #[test]
 fn random_networks_agree() {
     let Some(python) = Python::with(&["onnx", "onnxruntime"]) else { return };
@@ -67,7 +72,7 @@ fn random_networks_agree() {
         let x = random_tensor(&shape, seed);
         let pool = Arc::new(Pool::new(2));
         let calibration = calibrate(&graph, [x.clone()], &pool).unwrap();
-        let int8 = quantize(&graph, &calibration, &QuantizeConfig::default()).unwrap().graph;
+        let int8 = quantize(&graph, &calibration, &every_operator()).unwrap().graph;
         let (y, _, _) = theirs(&python, &int8, &x);
         let error = relative_error(&ours(&int8, &x), &y);
         assert!(error < 0.05, "seed {seed}: relative error {error}");
@@ -85,7 +90,7 @@ fn mobilenet_v2_keeps_its_predictions() {
     let graph = onnx::import(&model).unwrap();
     let pool = Arc::new(Pool::new(2));
     let calibration = calibrate(&graph, (0..40).map(|i| image(x, i)), &pool).unwrap();
-    let quantised = quantize(&graph, &calibration, &QuantizeConfig::default()).unwrap();
+    let quantised = quantize(&graph, &calibration, &every_operator()).unwrap();
     assert!(quantised.report.skipped.is_empty(), "{:?}", quantised.report.skipped);
     let test = images(x, 40..100);
     let (float, int8) = (ours(&graph, &test), ours(&quantised.graph, &test));

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use edgecut_compress::{QuantizeConfig, calibrate, quantize};
+use edgecut_compress::{Placement, QuantizeConfig, calibrate, quantize};
 use edgecut_graph::interpret::run;
 use edgecut_graph::tflite::{from_bytes, to_bytes};
 use edgecut_graph::{Graph, Tensor};
@@ -12,11 +12,16 @@ use edgecut_testkit::{
     randomise_statistics, relative_error,
 };
 
+/// As other runtimes need it to compute in integers.
+fn every_operator() -> QuantizeConfig {
+    QuantizeConfig { placement: Placement::EveryOperator, ..QuantizeConfig::default() }
+}
+
 fn quantised(graph: &Graph, seed: u64) -> Graph {
     let images: Vec<Tensor> =
         (0..6).flat_map(|i| random_inputs(graph, 2, seed * 1000 + i)).collect();
     let calibration = calibrate(graph, images, &Arc::new(Pool::new(1))).unwrap();
-    quantize(graph, &calibration, &QuantizeConfig::default()).unwrap().graph
+    quantize(graph, &calibration, &every_operator()).unwrap().graph
 }
 
 /// The file computes what the graph does, bit for bit as it is read again, and within a step of

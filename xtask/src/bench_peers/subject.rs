@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
 
-use edgecut_compress::{QuantizeConfig, calibrate, quantize};
+use edgecut_compress::{Placement, QuantizeConfig, calibrate, quantize};
 use edgecut_graph::{DType, Graph, onnx, tflite};
 use edgecut_kernels::Pool;
 use edgecut_testkit::{random_inputs, random_tensor};
@@ -185,6 +185,11 @@ fn quantised(graph: &Graph) -> Result<Graph, String> {
     let images = (0..BATCHES).map(|seed| random_tensor(&shape, seed));
     let pool = Arc::new(Pool::for_this_machine());
     let calibration = calibrate(graph, images, &pool).map_err(|e| e.to_string())?;
-    let quantised = quantize(graph, &calibration, &QuantizeConfig::default());
+    let quantised = quantize(graph, &calibration, &every_operator());
     Ok(quantised.map_err(|e| e.to_string())?.graph)
+}
+
+/// As other runtimes need it to compute in integers.
+fn every_operator() -> QuantizeConfig {
+    QuantizeConfig { placement: Placement::EveryOperator, ..QuantizeConfig::default() }
 }
