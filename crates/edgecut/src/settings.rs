@@ -227,6 +227,20 @@ pub enum Method {
     Mse,
 }
 
+/// A runtime that int8 models are made for.
+#[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Target {
+    /// This one: a layer, a residual sum and an activation round once
+    Edgecut,
+    /// OpenVINO: as edgecut
+    Openvino,
+    /// ONNX Runtime: bytes behind every operator
+    Onnxruntime,
+    /// TensorFlow Lite: bytes behind every operator
+    Tflite,
+}
+
 /// How to turn float into int8.
 #[derive(Args, Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -240,6 +254,10 @@ pub struct QuantizeSettings {
     /// Number of training pictures to calibrate with
     #[arg(long = "images", value_name = "N", default_value_t = 512)]
     pub images: usize,
+    /// Runtime that the model is for: it decides where results are rounded
+    #[arg(long = "for", value_enum, default_value = "edgecut", value_name = "RUNTIME")]
+    #[serde(rename = "for")]
+    pub runtime: Target,
     /// Node that stays float; repeat for more
     #[arg(long, value_name = "NODE")]
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -252,6 +270,7 @@ impl Default for QuantizeSettings {
             method: Method::Percentile,
             percentile: 99.99,
             images: 512,
+            runtime: Target::Edgecut,
             exclude: vec![],
         }
     }

@@ -3,7 +3,9 @@
 use std::cell::RefCell;
 use std::sync::Arc;
 
-use edgecut_compress::{QuantizeConfig, QuantizeReport, RangeMethod, calibrate, quantize};
+use edgecut_compress::{
+    Placement, QuantizeConfig, QuantizeReport, RangeMethod, calibrate, quantize,
+};
 use edgecut_graph::{Graph, Tensor};
 use edgecut_kernels::Pool;
 use edgecut_train::data::open::SPLIT_SEED;
@@ -13,7 +15,7 @@ use super::classify::{batch_for, to_nchw};
 use crate::cli::Global;
 use crate::errors::{Failure, Result};
 use crate::progress::Counter;
-use crate::settings::{Method, QuantizeSettings};
+use crate::settings::{Method, QuantizeSettings, Target};
 
 /// What the ranges of activations are taken from.
 pub struct Pictures<'a> {
@@ -91,7 +93,11 @@ pub fn to_int8(
     if let Some(error) = failure.into_inner() {
         return Err(error);
     }
-    let config = QuantizeConfig { method: method(settings), exclude: settings.exclude.clone() };
+    let config = QuantizeConfig {
+        method: method(settings),
+        placement: placement(settings.runtime),
+        exclude: settings.exclude.clone(),
+    };
     let quantised = quantize(graph, &calibration?, &config)?;
     Ok(Quantised { graph: quantised.graph, report: quantised.report })
 }
@@ -101,6 +107,13 @@ fn method(settings: &QuantizeSettings) -> RangeMethod {
         Method::Minmax => RangeMethod::MinMax,
         Method::Percentile => RangeMethod::Percentile(settings.percentile.into()),
         Method::Mse => RangeMethod::Mse,
+    }
+}
+
+fn placement(runtime: Target) -> Placement {
+    match runtime {
+        Target::Edgecut | Target::Openvino => Placement::Fused,
+        Target::Onnxruntime | Target::Tflite => Placement::EveryOperator,
     }
 }
 
