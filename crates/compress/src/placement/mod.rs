@@ -173,14 +173,24 @@ impl Roles {
                 Role::Float("the last layer returns real numbers".into())
             }
             Op::AveragePool(_) | Op::GlobalAveragePool => when(all, Role::Integer),
-            Op::Concat { .. } if all && differ(node, context.ranges) => match ends {
-                true => Role::Float("it joins outputs of different ranges".into()),
-                false => Role::Integer,
-            },
+            Op::Concat { .. } if all && ends && differ(node, context.ranges, |_| true) => {
+                Role::Float("it joins outputs of different ranges".into())
+            }
+            Op::Concat { .. }
+                if all && differ(node, context.ranges, |id| self.keeps(context, id)) =>
+            {
+                Role::Integer
+            }
             op if keeps_scale(op) => when(all && node.outputs.len() == 1, Role::SameScale),
             op if kinds::has_table(op) => when(all, Role::Integer),
             op => Role::Float(format!("{} has no integer form here", op.name())),
         })
+    }
+
+    /// Whether a value that is concatenated gains by a scale of its own: somebody else reads it, or
+    /// what it was taken from. Alone the result of a step rounds to the scale of all anyway.
+    fn keeps(&self, context: &Context, id: ValueId) -> bool {
+        !self.ranged[id.index()] || context.consumers[id.index()].len() > 1
     }
 
     /// The group of values that share `id`'s scale, as the index of one of them.
@@ -214,13 +224,15 @@ fn byte_inputs(graph: &Graph, node: &Node, role: &Role, chain: &[usize]) -> Resu
     Ok(inputs)
 }
 
-/// Whether the known ranges of a node's inputs are too different for one scale.
-fn differ(node: &Node, ranges: Ranges) -> bool {
-    let widths: Option<Vec<f32>> =
-        node.inputs.iter().flatten().map(|&id| ranges(id).map(Range::width)).collect();
+/// Whether the known ranges of a node's inputs are too different for one scale, as far as they keep
+/// one of their own.
+fn differ(node: &Node, ranges: Ranges, keeps: impl Fn(ValueId) -> bool) -> bool {
+    let inputs = || node.inputs.iter().flatten().copied();
+    let widths: Option<Vec<f32>> = inputs().map(|id| ranges(id).map(Range::width)).collect();
     let Some(widths) = widths else { return false };
     let widest = widths.iter().copied().fold(0.0, f32::max);
-    widths.iter().any(|&width| width > 0.0 && widest > MAX_RATIO * width)
+    let narrow = |width: f32| width > 0.0 && widest > MAX_RATIO * width;
+    inputs().zip(widths).any(|(id, width)| narrow(width) && keeps(id))
 }
 
 /// Values that calibration looks at: whatever a node computes, except what only the clamp after it
