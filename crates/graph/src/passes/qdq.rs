@@ -96,7 +96,7 @@ fn round_trip(graph: &Graph, view: &View, root: usize) -> Option<(Option<Op>, Va
     fits.then_some((inner, integers))
 }
 
-fn only_moves(op: &Op) -> bool {
+pub(super) fn only_moves(op: &Op) -> bool {
     matches!(
         op,
         Op::Reshape { .. }
@@ -111,12 +111,12 @@ fn only_moves(op: &Op) -> bool {
     )
 }
 
-fn per_tensor(graph: &Graph, node: &Node) -> bool {
+pub(super) fn per_tensor(graph: &Graph, node: &Node) -> bool {
     node.input(1).ok().and_then(|id| graph.constant(id)).is_some_and(|scale| scale.len() == 1)
 }
 
 /// Whether both nodes have equal constant scales, ordinary enough to divide out, and zero points.
-fn same_parameters(graph: &Graph, a: &Node, b: &Node) -> bool {
+pub(super) fn same_parameters(graph: &Graph, a: &Node, b: &Node) -> bool {
     let constant = |node: &Node, i: usize| {
         let id = node.inputs.get(i).copied().flatten()?;
         graph.constant(id)

@@ -111,6 +111,33 @@ fn integers_that_come_back_need_no_round_trip() {
     }
 }
 
+/// Two dequantised halves of a picture, joined, and the maxima of windows of that.
+fn joined(scales: [f32; 2]) -> Graph {
+    let (mut s, x) = Sketch::new("joined", &[4, 6, 6]);
+    let halves = scales.map(|scale| {
+        let y = quantize(&mut s, x, scale, vec![100u8]);
+        dequantize(&mut s, y, scale, vec![100u8])
+    });
+    let y = s.op(Op::Concat { axis: 1 }, &halves);
+    let y = s.op(Op::ChannelShuffle { groups: 2 }, &[y]);
+    let y = s.0.max_pool(y, Window::same(3, 2)).unwrap();
+    let y = quantize(&mut s, y, scales[0], vec![100u8]);
+    let y = dequantize(&mut s, y, scales[0], vec![100u8]);
+    s.finish(y)
+}
+
+#[test]
+fn what_moves_and_selects_works_on_integers() {
+    let (moved, graph) = check(&joined([0.05; 2]), passes::move_integers, 0.0);
+    assert_eq!(moved, 3);
+    let (gone, graph) = check(&graph, passes::remove_requantise, 0.0);
+    assert_eq!(gone, 1);
+    let last: Vec<&str> = ops(&graph).into_iter().rev().take(4).collect();
+    assert_eq!(last, ["DequantizeLinear", "MaxPool", "ChannelShuffle", "Concat"]);
+    // Integers of two scales do not mean the same.
+    assert_eq!(check(&joined([0.05, 0.06]), passes::move_integers, 0.0).0, 0);
+}
+
 #[test]
 fn weights_stay_quantised_in_the_canonical_form() {
     let (mut s, x) = Sketch::new("quantised", &[4]);
