@@ -165,10 +165,10 @@ pub fn global_average_pool_backward(
 /// The input rows of output row `row`, counted over all images.
 fn image_rows<'a>(shape: &ConvShape, x: &'a [f32], row: usize) -> Rows<'a> {
     let (image, oy) = (row / shape.oh, row % shape.oh);
-    let (row_floats, image_len) = (shape.w * shape.cin, shape.h * shape.w * shape.cin);
+    let (row_len, image_len) = (shape.w * shape.cin, shape.h * shape.w * shape.cin);
     Rows::Image {
         x: &x[image * image_len..(image + 1) * image_len],
-        row_floats,
+        row_len,
         first: (oy * shape.sh) as isize - shape.pt as isize,
         step: shape.dh,
     }

@@ -93,7 +93,7 @@ impl Band {
                 shape,
                 rows: Rows::Image {
                     x: &x[image * image_len..(image + 1) * image_len],
-                    row_floats: shape.w * shape.cin,
+                    row_len: shape.w * shape.cin,
                     first: (oy * shape.sh) as isize - shape.pt as isize,
                     step: shape.dh,
                 },

@@ -65,7 +65,7 @@ simd_fn! {
             let line = Line {
                 channels: c.cin,
                 kw: c.kw,
-                row_floats: c.ow * c.cin,
+                row_len: c.ow * c.cin,
                 x: &dy[image * image_len..(image + 1) * image_len],
                 weights,
                 taps: Taps::backward(y, c.oh, c.kh, c.sh, c.dh, c.pt),
@@ -84,7 +84,7 @@ struct Line<'a> {
     channels: usize,
     kw: usize,
     /// Floats of a row of the output gradient.
-    row_floats: usize,
+    row_len: usize,
     /// The output gradient of the image.
     x: &'a [f32],
     /// From the last tap to the first.
@@ -134,7 +134,7 @@ fn pixel_taps<S: Simd, const NY: usize, const NX: usize>(
                 let column = (columns.at as isize + j as isize * columns.at_step) as usize;
                 let tap =
                     (rows.tap + i * rows.tap_step) * line.kw + columns.tap + j * columns.tap_step;
-                let x = &line.x[row * line.row_floats + column * channels..][..channels];
+                let x = &line.x[row * line.row_len + column * channels..][..channels];
                 let w = &weights[(last - tap) * LANES..][..LANES];
                 // SAFETY: channels c.. of one pixel, where the mask ends with them, and the 16
                 // weights of one tap.

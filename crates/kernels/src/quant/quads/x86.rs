@@ -1,0 +1,378 @@
+//! [`Quads`] on x86-64.
+
+use super::{Part, Quads};
+use crate::quant::requant::Range;
+use crate::simd;
+use std::arch::x86_64::*;
+
+/// `vpdpbusd` on 512 bits.
+#[derive(Clone, Copy)]
+pub(super) struct Vnni(());
+
+/// `vpmaddwd` on 256 bits.
+#[derive(Clone, Copy)]
+pub(super) struct Avx2(());
+
+impl Vnni {
+    /// # Safety
+    /// The CPU must have AVX2, FMA, AVX-512 F, BW, DQ, VL and VNNI.
+    #[inline(always)]
+    pub(super) unsafe fn new() -> Vnni {
+        Vnni(())
+    }
+}
+
+impl Avx2 {
+    /// # Safety
+    /// The CPU must have AVX2 and FMA.
+    #[inline(always)]
+    pub(super) unsafe fn new() -> Avx2 {
+        Avx2(())
+    }
+}
+
+/// Calls intrinsics that touch no memory.
+macro_rules! pure {
+    ($($e:tt)*) => {{
+        // SAFETY: the token proves that the instructions exist; registers only.
+        unsafe { $($e)* }
+    }};
+}
+
+/// The lowest byte: below the highest, as [`Range::round`] ends with that.
+fn lowest(range: Range) -> i8 {
+    (range.low.min(range.high) as i32 + range.zero_point) as u8 as i8
+}
+
+impl Quads for Vnni {
+    type S = simd::Avx512;
+    type Bytes = __m512i;
+    type Quarter = __m512i;
+    type Weights = __m512i;
+    type Ints = __m512i;
+
+    #[inline(always)]
+    fn simd(self) -> simd::Avx512 {
+        // SAFETY: the token proves more than this.
+        unsafe { simd::Avx512::new() }
+    }
+    #[inline(always)]
+    fn apart(self, part: impl Part) {
+        #[target_feature(enable = "avx2,fma,avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
+        #[inline(never)]
+        fn call(q: Vnni, part: impl Part) {
+            part.run(q);
+        }
+        // SAFETY: this token proves that the CPU has these.
+        unsafe { call(self, part) }
+    }
+    #[inline(always)]
+    unsafe fn load<const PIXELS: usize>(self, at: [*const u8; PIXELS], n: usize) -> __m512i {
+        // Masks cost a load nothing.
+        let mask = first(n);
+        // SAFETY: masks select `n` bytes, which are valid by contract.
+        unsafe {
+            match PIXELS {
+                1 => _mm512_maskz_loadu_epi8(mask, at[0].cast()),
+                2 => {
+                    let half = |i: usize| _mm256_maskz_loadu_epi8(mask as u32, at[i].cast());
+                    _mm512_inserti64x4::<1>(_mm512_castsi256_si512(half(0)), half(1))
+                }
+                _ => {
+                    let block = |i: usize| _mm_maskz_loadu_epi8(mask as u16, at[i].cast());
+                    let pair = |i: usize| {
+                        _mm256_inserti128_si256::<1>(_mm256_castsi128_si256(block(i)), block(i + 1))
+                    };
+                    _mm512_inserti64x4::<1>(_mm512_castsi256_si512(pair(0)), pair(2))
+                }
+            }
+        }
+    }
+    #[inline(always)]
+    unsafe fn store<const PIXELS: usize>(
+        self,
+        p: *mut u8,
+        stride: usize,
+        bytes: __m512i,
+        n: usize,
+        pixels: usize,
+    ) {
+        let whole = n == super::BYTES / PIXELS;
+        // SAFETY: masks select `n` bytes, which are valid by contract.
+        unsafe {
+            match PIXELS {
+                1 if whole => _mm512_storeu_si512(p.cast(), bytes),
+                1 => _mm512_mask_storeu_epi8(p.cast(), first(n), bytes),
+                2 => {
+                    let put = |i: usize, half: __m256i| match whole {
+                        true => _mm256_storeu_si256(p.add(i * stride).cast(), half),
+                        false => {
+                            let mask = first(n) as u32;
+                            _mm256_mask_storeu_epi8(p.add(i * stride).cast(), mask, half);
+                        }
+                    };
+                    put(0, _mm512_castsi512_si256(bytes));
+                    if pixels > 1 {
+                        put(1, _mm512_extracti64x4_epi64::<1>(bytes));
+                    }
+                }
+                _ => {
+                    let put = |i: usize, block: __m128i| match whole {
+                        _ if i >= pixels => {}
+                        true => _mm_storeu_si128(p.add(i * stride).cast(), block),
+                        false => {
+                            let mask = first(n) as u16;
+                            _mm_mask_storeu_epi8(p.add(i * stride).cast(), mask, block);
+                        }
+                    };
+                    put(0, _mm512_castsi512_si128(bytes));
+                    put(1, _mm512_extracti32x4_epi32::<1>(bytes));
+                    put(2, _mm512_extracti32x4_epi32::<2>(bytes));
+                    put(3, _mm512_extracti32x4_epi32::<3>(bytes));
+                }
+            }
+        }
+    }
+    #[inline(always)]
+    unsafe fn transpose(self, [a, b, c, d]: [__m512i; 4], to: [*mut u8; 4]) {
+        // SAFETY: the pointers are valid by contract.
+        unsafe {
+            let (ab, cd) = (_mm512_unpacklo_epi8(a, b), _mm512_unpacklo_epi8(c, d));
+            _mm512_storeu_si512(to[0].cast(), _mm512_unpacklo_epi16(ab, cd));
+            _mm512_storeu_si512(to[1].cast(), _mm512_unpackhi_epi16(ab, cd));
+            let (ab, cd) = (_mm512_unpackhi_epi8(a, b), _mm512_unpackhi_epi8(c, d));
+            _mm512_storeu_si512(to[2].cast(), _mm512_unpacklo_epi16(ab, cd));
+            _mm512_storeu_si512(to[3].cast(), _mm512_unpackhi_epi16(ab, cd));
+        }
+    }
+    #[inline(always)]
+    unsafe fn quarter(self, p: *const u8) -> __m512i {
+        // SAFETY: valid for 64 reads by contract.
+        unsafe { _mm512_loadu_si512(p.cast()) }
+    }
+    #[inline(always)]
+    unsafe fn weights<const PIXELS: usize>(self, p: *const i8) -> __m512i {
+        // SAFETY: valid for as many reads by contract.
+        unsafe {
+            match PIXELS {
+                1 => _mm512_loadu_si512(p.cast()),
+                2 => _mm512_broadcast_i64x4(_mm256_loadu_si256(p.cast())),
+                _ => _mm512_broadcast_i32x4(_mm_loadu_si128(p.cast())),
+            }
+        }
+    }
+    #[inline(always)]
+    fn dot(self, sums: __m512i, x: __m512i, w: __m512i) -> __m512i {
+        pure!(_mm512_dpbusd_epi32(sums, x, w))
+    }
+    #[inline(always)]
+    fn ints(self, from: &[i32; 16]) -> __m512i {
+        // SAFETY: there are 64 bytes to read.
+        unsafe { _mm512_loadu_si512(from.as_ptr().cast()) }
+    }
+    #[inline(always)]
+    fn to_floats(self, sums: __m512i) -> __m512 {
+        pure!(_mm512_cvtepi32_ps(sums))
+    }
+    #[inline(always)]
+    fn widen(self, bytes: __m512i) -> [__m512; 4] {
+        pure! {
+            let zero = _mm512_setzero_si512();
+            let (low, high) = (_mm512_unpacklo_epi8(bytes, zero), _mm512_unpackhi_epi8(bytes, zero));
+            [
+                _mm512_cvtepi32_ps(_mm512_unpacklo_epi16(low, zero)),
+                _mm512_cvtepi32_ps(_mm512_unpackhi_epi16(low, zero)),
+                _mm512_cvtepi32_ps(_mm512_unpacklo_epi16(high, zero)),
+                _mm512_cvtepi32_ps(_mm512_unpackhi_epi16(high, zero)),
+            ]
+        }
+    }
+    #[inline(always)]
+    fn round(self, values: [__m512; 4], range: Range) -> __m512i {
+        pure! {
+            // NaN stays NaN and becomes the least integer, as what is too low does; packing limits
+            // these.
+            let high = _mm512_set1_ps(range.high);
+            let [a, b, c, d] = values.map(|v| _mm512_cvtps_epi32(_mm512_min_ps(high, v)));
+            let zero_point = _mm512_set1_epi16(range.zero_point as i16);
+            let ab = _mm512_adds_epi16(_mm512_packs_epi32(a, b), zero_point);
+            let cd = _mm512_adds_epi16(_mm512_packs_epi32(c, d), zero_point);
+            _mm512_max_epu8(_mm512_packus_epi16(ab, cd), _mm512_set1_epi8(lowest(range)))
+        }
+    }
+}
+
+/// The first `n` of 64 bytes.
+#[inline(always)]
+fn first(n: usize) -> __mmask64 {
+    u64::MAX >> (64 - n)
+}
+
+/// Bytes 0, 2 and bytes 1, 3 of eight lanes as 16-bit numbers: a pair of products is at most
+/// `2 * 255 * 128`, far inside i32.
+#[derive(Clone, Copy)]
+pub(super) struct Split {
+    even: __m256i,
+    odd: __m256i,
+}
+
+impl Quads for Avx2 {
+    type S = simd::Avx2;
+    type Bytes = [__m256i; 2];
+    type Quarter = [Split; 2];
+    type Weights = [Split; 2];
+    type Ints = [__m256i; 2];
+
+    #[inline(always)]
+    fn simd(self) -> simd::Avx2 {
+        // SAFETY: the token proves this.
+        unsafe { simd::Avx2::new() }
+    }
+    #[inline(always)]
+    fn apart(self, part: impl Part) {
+        #[target_feature(enable = "avx2,fma")]
+        #[inline(never)]
+        fn call(q: Avx2, part: impl Part) {
+            part.run(q);
+        }
+        // SAFETY: this token proves that the CPU has these.
+        unsafe { call(self, part) }
+    }
+    #[inline(always)]
+    unsafe fn load<const PIXELS: usize>(self, at: [*const u8; PIXELS], n: usize) -> [__m256i; 2] {
+        let width = super::BYTES / PIXELS;
+        // SAFETY: the pointers are valid by contract.
+        unsafe {
+            if n == width {
+                // Pixel and byte in it where block b begins.
+                let block = |b: usize| {
+                    _mm_loadu_si128(at[b * 16 / width].wrapping_add(b * 16 % width).cast())
+                };
+                [0, 2].map(|b| _mm256_set_m128i(block(b + 1), block(b)))
+            } else {
+                let mut bytes = [0u8; super::BYTES];
+                for (to, from) in bytes.chunks_exact_mut(width).zip(at) {
+                    to[..n].copy_from_slice(std::slice::from_raw_parts(from, n));
+                }
+                [0, 32].map(|i| _mm256_loadu_si256(bytes[i..].as_ptr().cast()))
+            }
+        }
+    }
+    #[inline(always)]
+    unsafe fn store<const PIXELS: usize>(
+        self,
+        p: *mut u8,
+        stride: usize,
+        bytes: [__m256i; 2],
+        n: usize,
+        pixels: usize,
+    ) {
+        // SAFETY: the bytes are valid by contract.
+        unsafe {
+            if PIXELS == 1 && n == super::BYTES {
+                _mm256_storeu_si256(p.cast(), bytes[0]);
+                _mm256_storeu_si256(p.add(32).cast(), bytes[1]);
+                return;
+            }
+            let mut lanes = [0u8; super::BYTES];
+            _mm256_storeu_si256(lanes.as_mut_ptr().cast(), bytes[0]);
+            _mm256_storeu_si256(lanes[32..].as_mut_ptr().cast(), bytes[1]);
+            super::scatter::<PIXELS>(p, stride, &lanes, n, pixels);
+        }
+    }
+    #[inline(always)]
+    unsafe fn transpose(self, [a, b, c, d]: [[__m256i; 2]; 4], to: [*mut u8; 4]) {
+        for i in 0..2 {
+            let (a, b, c, d) = (a[i], b[i], c[i], d[i]);
+            let to = to.map(|p| p.wrapping_add(32 * i).cast());
+            // SAFETY: the pointers are valid by contract.
+            unsafe {
+                let (ab, cd) = (_mm256_unpacklo_epi8(a, b), _mm256_unpacklo_epi8(c, d));
+                _mm256_storeu_si256(to[0], _mm256_unpacklo_epi16(ab, cd));
+                _mm256_storeu_si256(to[1], _mm256_unpackhi_epi16(ab, cd));
+                let (ab, cd) = (_mm256_unpackhi_epi8(a, b), _mm256_unpackhi_epi8(c, d));
+                _mm256_storeu_si256(to[2], _mm256_unpacklo_epi16(ab, cd));
+                _mm256_storeu_si256(to[3], _mm256_unpackhi_epi16(ab, cd));
+            }
+        }
+    }
+    #[inline(always)]
+    unsafe fn quarter(self, p: *const u8) -> [Split; 2] {
+        [0, 32].map(|i| {
+            // SAFETY: valid for 64 reads by contract.
+            unsafe {
+                let bytes = _mm256_loadu_si256(p.add(i).cast());
+                let even = _mm256_and_si256(bytes, _mm256_set1_epi16(0xff));
+                Split { even, odd: _mm256_srli_epi16::<8>(bytes) }
+            }
+        })
+    }
+    #[inline(always)]
+    unsafe fn weights<const PIXELS: usize>(self, p: *const i8) -> [Split; 2] {
+        let split = |bytes: __m256i| {
+            pure! {
+                let even = _mm256_srai_epi16::<8>(_mm256_slli_epi16::<8>(bytes));
+                Split { even, odd: _mm256_srai_epi16::<8>(bytes) }
+            }
+        };
+        // SAFETY: valid for as many reads by contract.
+        unsafe {
+            match PIXELS {
+                1 => [0, 32].map(|i| split(_mm256_loadu_si256(p.add(i).cast()))),
+                2 => [split(_mm256_loadu_si256(p.cast())); 2],
+                _ => [split(_mm256_broadcastsi128_si256(_mm_loadu_si128(p.cast()))); 2],
+            }
+        }
+    }
+    #[inline(always)]
+    fn dot(self, sums: [__m256i; 2], x: [Split; 2], w: [Split; 2]) -> [__m256i; 2] {
+        let half = |i: usize| {
+            pure! {
+                let even = _mm256_madd_epi16(x[i].even, w[i].even);
+                let odd = _mm256_madd_epi16(x[i].odd, w[i].odd);
+                _mm256_add_epi32(sums[i], _mm256_add_epi32(even, odd))
+            }
+        };
+        [half(0), half(1)]
+    }
+    #[inline(always)]
+    fn ints(self, from: &[i32; 16]) -> [__m256i; 2] {
+        // SAFETY: there are 64 bytes to read.
+        [0, 8].map(|i| unsafe { _mm256_loadu_si256(from[i..].as_ptr().cast()) })
+    }
+    #[inline(always)]
+    fn to_floats(self, sums: [__m256i; 2]) -> [__m256; 2] {
+        sums.map(|sums| pure!(_mm256_cvtepi32_ps(sums)))
+    }
+    #[inline(always)]
+    fn widen(self, bytes: [__m256i; 2]) -> [[__m256; 2]; 4] {
+        let half = bytes.map(|bytes| {
+            pure! {
+                let zero = _mm256_setzero_si256();
+                let low = _mm256_unpacklo_epi8(bytes, zero);
+                let high = _mm256_unpackhi_epi8(bytes, zero);
+                [
+                    _mm256_cvtepi32_ps(_mm256_unpacklo_epi16(low, zero)),
+                    _mm256_cvtepi32_ps(_mm256_unpackhi_epi16(low, zero)),
+                    _mm256_cvtepi32_ps(_mm256_unpacklo_epi16(high, zero)),
+                    _mm256_cvtepi32_ps(_mm256_unpackhi_epi16(high, zero)),
+                ]
+            }
+        });
+        std::array::from_fn(|j| [half[0][j], half[1][j]])
+    }
+    #[inline(always)]
+    fn round(self, values: [[__m256; 2]; 4], range: Range) -> [__m256i; 2] {
+        [0, 1].map(|i| {
+            pure! {
+                // As on 512 bits.
+                let high = _mm256_set1_ps(range.high);
+                let [a, b, c, d] = values.map(|v| _mm256_cvtps_epi32(_mm256_min_ps(high, v[i])));
+                let zero_point = _mm256_set1_epi16(range.zero_point as i16);
+                let ab = _mm256_adds_epi16(_mm256_packs_epi32(a, b), zero_point);
+                let cd = _mm256_adds_epi16(_mm256_packs_epi32(c, d), zero_point);
+                _mm256_max_epu8(_mm256_packus_epi16(ab, cd), _mm256_set1_epi8(lowest(range)))
+            }
+        })
+    }
+}
