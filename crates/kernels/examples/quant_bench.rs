@@ -7,7 +7,8 @@ use std::hint::black_box;
 use std::time::Instant;
 
 use edgecut_kernels::quant::{
-    Affine, ConvWeights, DepthwiseWeights, Output, PackedWeights, Requant, conv, depthwise, gemm,
+    Affine, ConvWeights, DepthwiseWeights, Finish, Output, PackedWeights, Requant, conv, depthwise,
+    gemm,
 };
 use edgecut_kernels::{ConvShape, Ctx, Isa, Pool};
 
@@ -52,10 +53,12 @@ fn depthwise_3x3(ctx: Ctx, side: usize, c: usize, stride: usize) {
     )
     .expect("fits");
     let x = vec![7u8; shape.in_len()];
-    let weights = DepthwiseWeights::new(9, c, &vec![3; 9 * c], 3);
+    let weights = DepthwiseWeights::pack(&shape, &vec![3; 9 * c], 3);
     let requant = requant(weights.sums());
     let mut y = vec![0u8; shape.out_len()];
-    let us = minimum_us(|| depthwise(ctx, &shape, black_box(&x), &weights, &requant, &mut y));
+    let us = minimum_us(|| {
+        depthwise(ctx, &shape, black_box(&x), &weights, &mut y, &Finish::new(&requant))
+    });
     report(ctx, &format!("depthwise {side}x{side}x{c} / {stride}"), shape.macs(), us);
 }
 

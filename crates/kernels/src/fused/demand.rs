@@ -1,6 +1,6 @@
 //! Which rows of every layer a few rows of the last ones need.
 
-use super::{Chain, MAX_LAYERS, Place};
+use super::{Chain, Family, MAX_LAYERS, Place};
 use crate::ConvShape;
 use std::ops::Range;
 
@@ -33,7 +33,7 @@ fn union(a: &Range<usize>, b: &Range<usize>) -> Range<usize> {
 }
 
 /// The rows of each layer that rows `last` of the last layers need.
-pub(super) fn demand(chain: &Chain, last: Range<usize>) -> Needs {
+pub(super) fn demand<F: Family>(chain: &Chain<F>, last: Range<usize>) -> Needs {
     let mut needs = nothing();
     for index in (0..chain.layers.len()).rev() {
         let layer = &chain.layers[index];
@@ -60,7 +60,7 @@ pub(super) fn demand(chain: &Chain, last: Range<usize>) -> Needs {
 }
 
 /// The rows that each ring must hold: the most that are needed at the same time.
-pub(super) fn ring_rows(chain: &Chain) -> Vec<usize> {
+pub(super) fn ring_rows<F: Family>(chain: &Chain<F>) -> Vec<usize> {
     let mut rows = vec![1; chain.rings.len()];
     // Bands may begin at any row.
     for first in 0..chain.rows() {

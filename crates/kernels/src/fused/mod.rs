@@ -9,18 +9,31 @@
 //! All threads meet once per chain. What a row holds does not depend on the band that it is
 //! computed for, so neither bands nor row steps can change a bit.
 
+//!
+//! | file | has |
+//! | --- | --- |
+//! | `demand` | which rows of each layer a few rows of the last one need |
+//! | `memory` | rings and whole tensors, and the rows that lie in them |
+//! | `run` | bands, and the layers of each in turn |
+//! | `float`, `int8` | the layers on float32 and on bytes, and their kernels |
+
 mod demand;
+mod float;
+pub mod int8;
+mod memory;
 mod run;
 
-use crate::conv::{ConvWeights, conv_scratch_len};
-use crate::depthwise::DepthwiseWeights;
-use crate::pool2d::Divisor;
-use crate::{Activation, Blob, ConvShape, bf16};
-use demand::ring_rows;
-use serde::{Deserialize, Serialize};
-use std::sync::Arc;
+use std::fmt::Debug;
 
-pub use run::{Outer, run};
+use crate::arena::Plain;
+use crate::{ConvShape, Ctx, Isa};
+use demand::ring_rows;
+use memory::Memory;
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+
+pub use float::{Float, Op, Tail};
+pub use memory::Outer;
+pub use run::run;
 
 /// Most layers of a chain.
 pub const MAX_LAYERS: usize = 16;
@@ -32,21 +45,40 @@ pub const MAX_OUTERS: usize = 8;
 /// row slices that a kernel sees.
 pub const MAX_ROWS: usize = 32;
 
-/// What a layer computes.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub enum Op {
-    /// Convolution of pixels.
-    Conv(Arc<ConvWeights>),
-    /// Convolution of the planes of an NCHW image, which a network's first layer may read.
-    PlanarConv(Arc<ConvWeights>),
-    /// Convolution in bfloat16, with any window.
-    ConvBf16(Arc<bf16::Weights>),
-    /// One filter per channel.
-    Depthwise(Arc<DepthwiseWeights>),
-    /// Maximum over windows; nothing happens to it afterwards.
-    MaxPool,
-    /// Mean over windows; nothing happens to it afterwards.
-    AveragePool(Divisor),
+/// Elements of which rings and scratch memory are multiples: a cache line of bytes.
+const LINE: usize = 64;
+
+/// Layers that hand each other the same type of numbers, and their kernels. A value is never made.
+pub trait Family: Clone + Copy + Debug + Sized + 'static {
+    /// What tensors and rings hold.
+    type Element: Plain + Send + Sync + Debug;
+    /// What a layer computes.
+    type Op: Clone + Debug + Serialize + DeserializeOwned + Send + Sync;
+    /// What happens to its sums, apart from the addition of a tensor and interleaving.
+    type Tail: Clone + Debug + Serialize + DeserializeOwned + Send + Sync;
+
+    /// What is wrong with a layer by itself, if anything: kernels rely on it.
+    fn check(layer: &Layer<Self>) -> Result<(), String>;
+    /// Planes of which a row of the layer's input consists: 1 where it reads pixels.
+    fn planes(layer: &Layer<Self>) -> usize;
+    /// Bytes of weights and of what else the layer owns.
+    fn weight_bytes(layer: &Layer<Self>) -> usize;
+    /// Elements of scratch memory that the layer needs on one thread.
+    fn scratch_len(layer: &Layer<Self>) -> usize;
+    /// Elements of scratch memory that [`Family::alone`] needs on `threads` threads.
+    fn alone_scratch_len(layer: &Layer<Self>, threads: usize) -> usize;
+    /// Computes a layer on its own, where its kernel for whole tensors has more ways to be shared
+    /// out than rows and takes these operands; returns whether it does.
+    fn alone(
+        ctx: Ctx,
+        memory: &Memory<Self>,
+        layer: &Layer<Self>,
+        scratch: &mut [Self::Element],
+    ) -> bool;
+    /// Computes row `y` of a layer, and as many of those before `end` as are best computed with it;
+    /// returns how many.
+    fn produce(isa: Isa, memory: &Memory<Self>, layer: &Layer<Self>, y: usize, end: usize)
+    -> usize;
 }
 
 /// Where an operand lies.
@@ -81,17 +113,16 @@ impl Operand {
 
 /// One layer of a chain: an operator and what happens to its sums before they are stored.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Layer {
+#[serde(bound = "")]
+pub struct Layer<F: Family = Float> {
     /// The geometry; `n` is the number of images.
     pub shape: ConvShape,
     /// The operator.
-    pub op: Op,
-    /// One value per output channel.
-    pub bias: Option<Blob<f32>>,
+    pub op: F::Op,
+    /// What happens to its sums.
+    pub tail: F::Tail,
     /// Added to the sum: a tensor of the output's size.
     pub residual: Option<Operand>,
-    /// Applied last.
-    pub activation: Activation,
     /// Takes the even channels of the output while the result takes the odd ones: a tensor of the
     /// output's size.
     pub interleave: Option<Operand>,
@@ -101,16 +132,10 @@ pub struct Layer {
     pub y: Operand,
 }
 
-impl Layer {
-    /// Bytes of weights and bias.
+impl<F: Family> Layer<F> {
+    /// Bytes of weights and of what else it owns.
     pub fn weight_bytes(&self) -> usize {
-        let weights = match &self.op {
-            Op::Conv(weights) | Op::PlanarConv(weights) => weights.bytes(),
-            Op::ConvBf16(weights) => weights.bytes(),
-            Op::Depthwise(weights) => weights.bytes(),
-            Op::MaxPool | Op::AveragePool(_) => 0,
-        };
-        weights + self.bias.as_ref().map_or(0, Blob::bytes)
+        F::weight_bytes(self)
     }
 
     /// A pointwise layer's geometry as that of one row of `rows` rows.
@@ -119,20 +144,14 @@ impl Layer {
         ConvShape { n: 1, h: 1, oh: 1, w: rows * s.w, ow: rows * s.ow, ..*s }
     }
 
-    /// Words of scratch memory that the operator needs on one thread.
-    fn scratch_len(&self) -> usize {
-        match &self.op {
-            Op::ConvBf16(_) if self.shape.is_pointwise() => {
-                bf16::scratch_len(&self.as_row(self.shape.oh))
-            }
-            Op::ConvBf16(_) => bf16::scratch_len(&self.shape),
-            _ => 0,
-        }
-    }
-
     /// Channels that the layer writes per pixel.
     pub fn written(&self) -> usize {
         self.shape.cout * if self.interleave.is_some() { 2 } else { 1 }
+    }
+
+    /// The tensors that it reads, beginning with its input.
+    fn reads(&self) -> impl Iterator<Item = Operand> {
+        [Some(self.x), self.residual, self.interleave].into_iter().flatten()
     }
 }
 
@@ -148,28 +167,29 @@ pub struct Ring {
 }
 
 impl Ring {
-    fn row_floats(&self) -> usize {
+    fn row_len(&self) -> usize {
         self.width * self.channels
     }
 }
 
 /// Layers in the order of computation, and the rings between them.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Chain {
-    layers: Vec<Layer>,
+#[serde(bound = "")]
+pub struct Chain<F: Family = Float> {
+    layers: Vec<Layer<F>>,
     rings: Vec<Ring>,
     /// Rows of the last layers that are computed at a time.
     step: usize,
 }
 
-impl Chain {
+impl<F: Family> Chain<F> {
     /// A chain that computes `step` rows of its last layers at a time. `rings` are pairs of pixels
     /// per row and channels per pixel; each is written by earlier layers than those that read it.
     /// Layers that write outer tensors are the last ones and have equally many rows.
     ///
     /// # Panics
     /// If the layers do not fit together in this way.
-    pub fn new(layers: Vec<Layer>, rings: &[[usize; 2]], step: usize) -> Chain {
+    pub fn new(layers: Vec<Layer<F>>, rings: &[[usize; 2]], step: usize) -> Chain<F> {
         let rings = rings.iter().map(|&[width, channels]| Ring { width, channels, rows: 0 });
         let mut chain = Chain { layers, rings: rings.collect(), step: step.max(1) };
         for (ring, rows) in ring_rows(&chain).into_iter().enumerate() {
@@ -182,17 +202,17 @@ impl Chain {
     }
 
     /// The layers.
-    pub fn layers(&self) -> &[Layer] {
+    pub fn layers(&self) -> &[Layer<F>] {
         &self.layers
     }
 
     /// The layers, whose weights may be replaced by equal ones.
-    pub fn layers_mut(&mut self) -> &mut [Layer] {
+    pub fn layers_mut(&mut self) -> &mut [Layer<F>] {
         &mut self.layers
     }
 
     /// The layers, to be put together in another way.
-    pub fn into_layers(self) -> Vec<Layer> {
+    pub fn into_layers(self) -> Vec<Layer<F>> {
         self.layers
     }
 
@@ -201,28 +221,25 @@ impl Chain {
         &self.rings
     }
 
-    /// Floats of scratch memory that [`run`] needs on `threads` threads: one set of rings each, and
+    /// Elements of scratch memory that [`run`] needs on `threads` threads: one set of rings each, and
     /// behind it what operators need.
     pub fn scratch_len(&self, threads: usize) -> usize {
         let alone = match &self.layers[..] {
-            [Layer { op: Op::ConvBf16(weights), shape, .. }] if shape.is_pointwise() => {
-                bf16::product_scratch_len(shape.out_pixels(), weights, threads)
-            }
-            [Layer { op: Op::Conv(_), shape, .. }] => conv_scratch_len(shape, threads),
+            [layer] => F::alone_scratch_len(layer, threads),
             _ => 0,
         };
         alone.max(threads.max(1) * self.worker_len())
     }
 
-    /// Floats of scratch memory of one thread.
+    /// Elements of scratch memory of one thread.
     fn worker_len(&self) -> usize {
-        let most = self.layers.iter().map(Layer::scratch_len).max().unwrap_or(0);
-        self.rings_len() + most.next_multiple_of(16)
+        let most = self.layers.iter().map(F::scratch_len).max().unwrap_or(0);
+        self.rings_len() + most.next_multiple_of(LINE)
     }
 
-    /// Floats of one set of rings.
+    /// Elements of one set of rings.
     fn rings_len(&self) -> usize {
-        self.rings.iter().map(|r| r.rows * r.row_floats()).sum::<usize>().next_multiple_of(16)
+        self.rings.iter().map(|r| r.rows * r.row_len()).sum::<usize>().next_multiple_of(LINE)
     }
 
     /// Images.
@@ -247,38 +264,20 @@ impl Chain {
         })
     }
 
-    fn check_layer(&self, index: usize, layer: &Layer) -> Result<(), String> {
+    fn check_layer(&self, index: usize, layer: &Layer<F>) -> Result<(), String> {
         let s = &layer.shape;
         ensure(s.is_valid() && s.n == self.images(), || format!("{s:?}"))?;
-        let planes = if matches!(layer.op, Op::PlanarConv(_)) { s.cin } else { 1 };
-        let high = (s.kh.checked_add(s.sh)).and_then(|rows| rows.checked_mul(planes));
-        ensure(high.is_some_and(|rows| rows <= MAX_ROWS), || {
+        let rows = s.kh.checked_add(s.sh).and_then(|rows| rows.checked_mul(F::planes(layer)));
+        ensure(rows.is_some_and(|rows| rows <= MAX_ROWS), || {
             format!("a window that is too high: {s:?}")
         })?;
-        let of_shape = match &layer.op {
-            Op::Conv(weights) => weights.fit(s),
-            Op::PlanarConv(weights) => {
-                s.groups == 1 && weights.fit(s) && matches!(layer.x.place, Place::Outer(_))
-            }
-            Op::ConvBf16(weights) => bf16::fits(s) && weights.fit(s),
-            Op::Depthwise(weights) => s.is_depthwise() && weights.fit(s),
-            Op::MaxPool | Op::AveragePool(_) => {
-                let others = layer.residual.is_some() || layer.interleave.is_some();
-                s.is_depthwise()
-                    && !others
-                    && layer.bias.is_none()
-                    && layer.activation == Activation::None
-            }
-        };
-        ensure(of_shape, || format!("weights of another shape than {s:?}"))?;
-        let bias = layer.bias.as_ref().is_none_or(|bias| bias.len() == s.cout);
-        ensure(bias, || "a bias of another size".into())?;
+        F::check(layer)?;
         self.check_read(index, layer.x, [s.h, s.w, s.cin])?;
         for &other in layer.residual.iter().chain(&layer.interleave) {
             self.check_read(index, other, [s.oh, s.ow, s.cout])?;
         }
-        let mut reads = layer.residual.iter().chain(&layer.interleave).chain([&layer.x]);
-        ensure(reads.all(|x| x.place != layer.y.place), || "it overwrites what it reads".into())?;
+        let overwrites = layer.reads().any(|x| x.place == layer.y.place);
+        ensure(!overwrites, || "it overwrites what it reads".into())?;
         match layer.y.place {
             Place::Outer(outer) => ensure(outer < MAX_OUTERS && s.oh == self.rows(), || {
                 "layers that end a chain have equal heights".into()
@@ -303,7 +302,7 @@ impl Chain {
             let Place::Outer(outer) = operand.place else { return Ok(()) };
             return ensure(outer < MAX_OUTERS, || format!("no outer tensor {outer}"));
         };
-        let written = |layer: &&Layer| layer.y.place == operand.place;
+        let written = |layer: &&Layer<F>| layer.y.place == operand.place;
         let mut writers = self.layers[..index].iter().filter(written).peekable();
         let same = writers.peek().is_some() && writers.all(|layer| layer.shape.oh == rows);
         let later = self.layers[index..].iter().any(|layer| written(&layer));

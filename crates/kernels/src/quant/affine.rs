@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::requant::{MAGIC, MAGIC_BITS};
 use crate::Ctx;
+use crate::pool::SharedMut;
 use crate::simd::simd_fn;
 
 /// `real = (byte - zero_point) * scale`
@@ -64,6 +65,53 @@ pub fn dequantize(ctx: Ctx, x: &[u8], affine: Affine, y: &mut [f32]) {
     });
 }
 
+/// Planes `x` `[n, channels, pixels]` to pixels `y` `[n, pixels, 4]`, each byte `affine.quantize(x)`;
+/// bytes of channels that do not exist are 0. A product takes 4 bytes at a time.
+///
+/// # Panics
+/// If there are more than 4 channels or none, or a slice has another size.
+pub fn quantize_planes(
+    ctx: Ctx,
+    channels: usize,
+    pixels: usize,
+    x: &[f32],
+    affine: Affine,
+    y: &mut [u8],
+) {
+    assert!((1..=4).contains(&channels), "{channels} planes");
+    let images = if pixels == 0 { 0 } else { x.len() / (channels * pixels) };
+    assert_eq!(x.len(), images * channels * pixels, "the planes have another size");
+    assert_eq!(y.len(), images * pixels * 4, "the pixels have another size");
+    let parts = pixels.div_ceil(CHUNK);
+    let y = SharedMut::new(y);
+    ctx.pool.for_each(images * parts, &|task| {
+        let (image, first) = (task / parts.max(1), task % parts.max(1) * CHUNK);
+        let count = CHUNK.min(pixels - first);
+        // SAFETY: each task has its own pixels.
+        let y = unsafe { y.range((image * pixels + first) * 4, count * 4) };
+        let plane = |c: usize| {
+            let c = c.min(channels - 1);
+            &x[(image * channels + c) * pixels + first..][..count]
+        };
+        planes_chunk(ctx.isa, channels, [0, 1, 2, 3].map(plane), affine, y);
+    });
+}
+
+simd_fn! {
+    fn planes_chunk(
+        _s: Simd, channels: usize, planes: [&[f32]; 4], affine: Affine, y: &mut [u8],
+    ) {
+        let [a, b, c, d] = planes;
+        let pixels = y.chunks_exact_mut(4).zip(a).zip(b).zip(c).zip(d);
+        for ((((y, a), b), c), d) in pixels {
+            let bytes = [*a, *b, *c, *d].map(|x| affine.quantize(x));
+            for (i, (y, byte)) in y.iter_mut().zip(bytes).enumerate() {
+                *y = if i < channels { byte } else { 0 };
+            }
+        }
+    }
+}
+
 simd_fn! {
     fn quantize_chunk(_s: Simd, x: &[f32], affine: Affine, y: &mut [u8]) {
         for (y, &x) in y.iter_mut().zip(x) {
@@ -76,6 +124,32 @@ simd_fn! {
     fn dequantize_chunk(_s: Simd, x: &[u8], affine: Affine, y: &mut [f32]) {
         for (y, &x) in y.iter_mut().zip(x) {
             *y = affine.dequantize(x);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{everywhere, random};
+
+    #[test]
+    fn planes_become_pixels_of_four_bytes() {
+        let affine = Affine::new(0.013, 101);
+        for (channels, pixels) in [(1, 7), (2, 40), (3, CHUNK + 5), (4, 33)] {
+            let x = random(2 * channels * pixels, pixels as u64);
+            let got = everywhere(|ctx| {
+                let mut y = vec![9; 2 * pixels * 4];
+                quantize_planes(ctx, channels, pixels, &x, affine, &mut y);
+                y.into_iter().map(f32::from).collect()
+            });
+            for (i, &byte) in got.iter().enumerate() {
+                let (pixel, c) = (i / 4, i % 4);
+                let (image, pixel) = (pixel / pixels, pixel % pixels);
+                let at = (image * channels + c) * pixels + pixel;
+                let want = if c < channels { affine.quantize(x[at]) } else { 0 };
+                assert_eq!(byte, f32::from(want), "pixel {pixel} of {pixels}, channel {c}");
+            }
         }
     }
 }

@@ -27,18 +27,21 @@ mod pack;
 mod peak;
 mod pool2d;
 mod product;
+mod quads;
 mod requant;
 mod weights;
 
-pub use affine::{Affine, dequantize, quantize};
+pub use affine::{Affine, dequantize, quantize, quantize_planes};
 pub use conv::{conv, conv_row};
-pub use depthwise::{DepthwiseWeights, depthwise};
+pub use depthwise::{DepthwiseWeights, depthwise, depthwise_rows};
 pub use elementwise::{Meaning, Numbers, binary, lookup, lookup_table};
 pub use finish::{Finish, Residual};
 pub use gemm::{Output, gemm, gemm_rows};
 pub use pack::PackedWeights;
 pub(crate) use peak::multiply_add;
-pub use pool2d::{average_pool, global_average_pool, max_pool};
+pub use pool2d::{
+    Mean, average_pool, average_pool_row, global_average_pool, max_pool, max_pool_row,
+};
 pub use requant::{Dequant, Requant};
 pub use weights::ConvWeights;
 

@@ -7,7 +7,7 @@ use std::fmt::Debug;
 use std::sync::OnceLock;
 
 /// Bytes that include the extremes often, where a 16-bit step would saturate.
-fn bytes(len: usize, seed: u64) -> Vec<u8> {
+pub(super) fn bytes(len: usize, seed: u64) -> Vec<u8> {
     let mut state = seed | 1;
     let mut next = || {
         state =
@@ -23,12 +23,12 @@ fn bytes(len: usize, seed: u64) -> Vec<u8> {
         .collect()
 }
 
-fn signed(len: usize, seed: u64) -> Vec<i8> {
+pub(super) fn signed(len: usize, seed: u64) -> Vec<i8> {
     bytes(len, seed ^ 0x55).into_iter().map(|b| b as i8).collect()
 }
 
 /// The one result of `f` on all instruction sets and thread counts.
-fn everywhere<T: PartialEq + Debug>(f: impl Fn(Ctx) -> T) -> T {
+pub(super) fn everywhere<T: PartialEq + Debug>(f: impl Fn(Ctx) -> T) -> T {
     static POOLS: OnceLock<Vec<Pool>> = OnceLock::new();
     let pools = POOLS.get_or_init(|| (1..4).map(Pool::new).collect());
     let first = f(Ctx { isa: Isa::SCALAR, pool: &pools[0] });
@@ -190,12 +190,12 @@ proptest! {
     #[test]
     fn depthwise_is_exact(s in shapes(true), p in parameters()) {
         let (x, w) = (bytes(s.in_len(), p.seed), signed(s.weight_len(), p.seed));
-        let weights = DepthwiseWeights::new(s.kh * s.kw, s.cout, &w, p.x.zero_point);
+        let weights = DepthwiseWeights::pack(&s, &w, p.x.zero_point);
         let layer = Layer::new(s.cout, &p, s.k());
         let requant = layer.requant(&p, weights.sums());
         let got = everywhere(|ctx| {
             let mut y = vec![0; s.out_len()];
-            depthwise(ctx, &s, &x, &weights, &requant, &mut y);
+            depthwise(ctx, &s, &x, &weights, &mut y, &Finish::new(&requant));
             y
         });
         prop_assert_eq!(got, conv_bytes(&s, &p, &layer, &x, &w));

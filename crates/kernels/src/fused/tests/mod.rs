@@ -1,6 +1,11 @@
+mod int8;
+
 use super::*;
+use crate::conv::{self, ConvWeights};
+use crate::depthwise::{self, DepthwiseWeights};
+use crate::pool2d::{self, Divisor};
 use crate::testing::{cases, everywhere, random};
-use crate::{Epilogue, conv, depthwise, pool2d};
+use crate::{Activation, Epilogue, bf16};
 use proptest::prelude::*;
 
 /// A layer from the shape of its input; the weights depend on the seed.
@@ -35,9 +40,11 @@ fn layer(
     let layer = Layer {
         shape,
         op,
-        bias: (!pools).then(|| random(cout, seed ^ 1).into()),
+        tail: Tail {
+            bias: (!pools).then(|| random(cout, seed ^ 1).into()),
+            activation: if pools { Activation::None } else { Activation::Clamp(-0.5, 2.0) },
+        },
         residual: None,
-        activation: if pools { Activation::None } else { Activation::Clamp(-0.5, 2.0) },
         interleave: None,
         x: Operand::outer(0),
         y: Operand::outer(1),
@@ -55,9 +62,9 @@ fn whole(
     let shape = &layer.shape;
     let mut out = vec![f32::NAN; shape.out_len()];
     let epilogue = Epilogue {
-        bias: layer.bias.as_deref(),
+        bias: layer.tail.bias.as_deref(),
         residual: residual.map(|r| (r, shape.cout)),
-        activation: layer.activation,
+        activation: layer.tail.activation,
         ..Epilogue::default()
     };
     match &layer.op {
@@ -221,9 +228,8 @@ fn bfloat16_layers_in_a_chain_are_those_outside() {
             false => Op::Depthwise(DepthwiseWeights::pack(&shape, &weights).into()),
         };
         let bias = Some(random(shape.cout, seed ^ 9).into());
-        let (residual, interleave) = (None, None);
-        let activation = Activation::HardSwish;
-        Layer { shape, op, bias, residual, activation, interleave, x, y }
+        let tail = Tail { bias, activation: Activation::HardSwish };
+        Layer { shape, op, tail, residual: None, interleave: None, x, y }
     };
     // Expanded, filtered, projected with the input added, and a 3x3 window at the end.
     let ring = Operand::ring;
