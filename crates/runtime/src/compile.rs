@@ -98,6 +98,9 @@ fn rewrite(graph: &mut Graph) -> Result<()> {
         passes::merge_reshapes(graph)?;
         passes::pad_into_conv(graph)?;
         passes::fold_batch_norm(graph)?;
+        passes::silu(graph)?;
+        passes::move_integers(graph)?;
+        passes::remove_requantise(graph)?;
         graph.remove_unused();
     } else {
         passes::canonicalise(graph)?;

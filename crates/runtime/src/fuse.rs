@@ -1,17 +1,18 @@
 //! Joining neighbouring layers into chains that keep their intermediate rows in the caches.
 //!
-//! Every float convolution and pooling is lowered to a chain of one layer. Here a run of them grows
+//! Every convolution and pooling is lowered to a chain of one layer. Here a run of them grows
 //! as long as each reads what the run makes, the layers that end it have equal heights, and the
 //! tensor that is saved is worth it. A tensor that nobody outside of the run reads becomes a ring of
 //! rows and takes no place in the arena.
 
 use std::collections::{BTreeMap, HashMap};
 
-use edgecut_kernels::fused::{Chain, Layer, MAX_LAYERS, MAX_OUTERS, Operand, Place};
+use edgecut_kernels::fused::int8::Int8;
+use edgecut_kernels::fused::{Chain, Float, Layer, MAX_LAYERS, MAX_OUTERS, Operand, Place};
 
 use crate::lower::Lowered;
 use crate::plan::{Buffer, Emitted, Slot, StepInfo};
-use crate::step::{Layers, Pixels, Step};
+use crate::step::{Layers, Pixels, Steps};
 
 /// A tensor smaller than this stays in the second-level cache from one step to the next anyway.
 const WORTHWHILE_BYTES: usize = 512 * 1024;
@@ -25,6 +26,12 @@ const STEP_PIXELS: usize = 56;
 
 /// Joins the steps of `lowered` where that saves memory traffic.
 pub(crate) fn fuse(lowered: &mut Lowered) {
+    fuse_family::<Float>(lowered);
+    fuse_family::<Int8>(lowered);
+}
+
+/// Joins steps of one family of layers.
+fn fuse_family<F: Steps>(lowered: &mut Lowered) {
     let uses = uses(lowered);
     let steps = std::mem::take(&mut lowered.steps);
     let mut pending: Vec<Emitted> = vec![];
@@ -35,17 +42,23 @@ pub(crate) fn fuse(lowered: &mut Lowered) {
         // The longest run from here on, then what is left of the look-ahead goes on.
         while let Some(next) = rest.peek()
             && pending.len() < MAX_LAYERS
-            && extends(lowered, &pending, next)
+            && extends::<F>(lowered, &pending, next)
         {
             pending.extend(rest.next());
         }
         while !pending.is_empty() {
             let (count, group) = (1..=pending.len())
                 .rev()
-                .find_map(|count| Some((count, Group::new(lowered, &uses, &pending[..count])?)))
+                .find_map(|count| {
+                    Some((count, Group::new::<F>(lowered, &uses, &pending[..count])?))
+                })
                 .unwrap_or((1, Group::default()));
             let run: Vec<Emitted> = pending.drain(..count).collect();
-            fused.extend(if count == 1 { run } else { vec![group.join(run, &lowered.buffers)] });
+            fused.extend(if count == 1 {
+                run
+            } else {
+                vec![group.join::<F>(run, &lowered.buffers)]
+            });
         }
     }
     lowered.steps = fused;
@@ -66,18 +79,14 @@ fn uses(lowered: &Lowered) -> HashMap<Slot, [usize; 2]> {
     uses
 }
 
-fn layers(step: &Emitted) -> Option<&Layers> {
-    match &step.step {
-        Step::Layers(layers) => Some(layers),
-        _ => None,
-    }
+fn layers<F: Steps>(step: &Emitted) -> Option<&Layers<F>> {
+    F::of(&step.step)
 }
 
 /// Whether `next` reads a large enough tensor that the run makes, on a large enough map.
-fn extends(lowered: &Lowered, run: &[Emitted], next: &Emitted) -> bool {
-    let Some(layers) = layers(next).filter(|_| run.iter().all(|s| layers(s).is_some())) else {
-        return false;
-    };
+fn extends<F: Steps>(lowered: &Lowered, run: &[Emitted], next: &Emitted) -> bool {
+    let all = run.iter().all(|step| layers::<F>(step).is_some());
+    let Some(layers) = layers::<F>(next).filter(|_| all) else { return false };
     let shape = &layers.chain.layers()[0].shape;
     let made = |slot: &&Slot| run.iter().any(|step| step.writes.contains(slot));
     let joins = next.reads.iter().filter(made).any(|slot| {
@@ -102,7 +111,12 @@ struct Group {
 
 impl Group {
     /// `None` where the steps do not make a chain.
-    fn new(lowered: &Lowered, uses: &HashMap<Slot, [usize; 2]>, run: &[Emitted]) -> Option<Group> {
+    fn new<F: Steps>(
+        lowered: &Lowered,
+        uses: &HashMap<Slot, [usize; 2]>,
+        run: &[Emitted],
+    ) -> Option<Group> {
+        let layers = layers::<F>;
         let mut group = Group::default();
         let last = layers(run.last()?)?.chain.layers().last()?.shape;
         group.step = (STEP_PIXELS.div_ceil(last.ow.max(1))).max(2);
@@ -121,7 +135,7 @@ impl Group {
                 } else if !group.rings.contains_key(&slot) {
                     let pixels = layers(step)?.outers.iter().find(|p| p.slot == slot)?;
                     group.rings.insert(slot, group.sizes.len());
-                    group.sizes.push([layer.shape.ow, ring_stride(pixels.stride)]);
+                    group.sizes.push([layer.shape.ow, ring_stride::<F>(pixels.stride)]);
                     group.heights.push(layer.shape.oh);
                 }
             }
@@ -132,14 +146,14 @@ impl Group {
                 group.outers.push(pixels);
             }
         }
-        let finds = |layers: &Layers| group.finds(layers, last.n);
+        let finds = |layers: &Layers<F>| group.finds(layers, last.n);
         let fits = run.iter().filter_map(layers).all(finds) && group.outers.len() <= MAX_OUTERS;
         fits.then_some(group)
     }
 
     /// Whether a layer reads rings with the extents that they are written with: a reshape may lie
     /// in between.
-    fn finds(&self, layers: &Layers, images: usize) -> bool {
+    fn finds<F: Steps>(&self, layers: &Layers<F>, images: usize) -> bool {
         let layer = &layers.chain.layers()[0];
         let s = &layer.shape;
         let others = layer.residual.iter().chain(&layer.interleave).map(|o| (o, [s.oh, s.ow]));
@@ -155,7 +169,7 @@ impl Group {
     }
 
     /// One step in place of all.
-    fn join(self, run: Vec<Emitted>, buffers: &[Buffer]) -> Emitted {
+    fn join<F: Steps>(self, run: Vec<Emitted>, buffers: &[Buffer]) -> Emitted {
         let mut info = joined_info(&run);
         let keeps = |slot: &Slot| !self.rings.contains_key(slot);
         let mut slots = [vec![], vec![]];
@@ -166,20 +180,19 @@ impl Group {
                 to.sort();
                 to.dedup();
             }
-            let Step::Layers(step) = step.step else { unreachable!("all steps have layers") };
-            let outers = step.outers;
-            layers.extend(step.chain.into_layers().into_iter().map(|l| self.moved(l, &outers)));
+            let Layers { chain, outers } = F::take(step.step).expect("all steps have layers");
+            layers.extend(chain.into_layers().into_iter().map(|l| self.moved(l, &outers)));
         }
         let [reads, writes] = slots;
         let chain = Chain::new(layers, &self.sizes, self.step);
-        let step = Step::Layers(Box::new(Layers { chain, outers: self.outers }));
+        let step = F::step(Layers { chain, outers: self.outers });
         let tensors = reads.iter().chain(&writes).map(|slot| buffers[slot.index()].bytes as u64);
         info.bytes = tensors.sum::<u64>() + step.weight_bytes() as u64;
         Emitted { step, info, reads, writes, in_place: None }
     }
 
     /// The layer with its operands where the chain has them.
-    fn moved(&self, mut layer: Layer, outers: &[Pixels]) -> Layer {
+    fn moved<F: Steps>(&self, mut layer: Layer<F>, outers: &[Pixels]) -> Layer<F> {
         let place = |operand: &mut Operand| {
             let Place::Outer(index) = operand.place else { unreachable!("one layer has no rings") };
             let pixels = outers[index];
@@ -199,10 +212,11 @@ impl Group {
     }
 }
 
-/// Floats between the pixels of a ring. Rows of pixels that are a multiple of 512 bytes apart would
+/// Elements between the pixels of a ring. Rows of pixels that are a multiple of 512 bytes apart would
 /// meet in few sets of the first-level cache.
-fn ring_stride(channels: usize) -> usize {
-    if channels.is_multiple_of(128) { channels + 16 } else { channels }
+fn ring_stride<F: Steps>(channels: usize) -> usize {
+    let size = size_of::<F::Element>();
+    if (channels * size).is_multiple_of(512) { channels + 64 / size } else { channels }
 }
 
 /// The report's line for a chain, but for its bytes: those of the tensors that remain, and the

@@ -1,6 +1,6 @@
 //! Some channels of every pixel of a wider tensor.
 //!
-//! Convolutions and poolings in float read and write pixels at any distance. So a slice of channels
+//! Convolutions and poolings read and write pixels at any distance, floats and bytes alike. So a slice of channels
 //! is only a place to look at, and what will be concatenated is written side by side at once. A
 //! channel shuffle moves nothing either: whoever multiplies channels has its weights in another
 //! order instead. Whoever cannot do so gets a dense copy, once.
@@ -14,13 +14,13 @@ use crate::Result;
 use crate::plan::Slot;
 use crate::step::{Concat, Move, Part, Shuffle, Step};
 
-/// Channels of every pixel of a batch of images in a float buffer.
+/// Channels of every pixel of a batch of images in a buffer.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Channels {
     pub slot: Slot,
     /// The first of them.
     pub first: usize,
-    /// Floats from one pixel to the next.
+    /// Elements from one pixel to the next.
     pub stride: usize,
 }
 
@@ -73,7 +73,7 @@ pub(super) struct Halves {
 }
 
 impl Lowering<'_> {
-    /// The channels of a float image batch, where they are.
+    /// The channels of an image batch, where they are.
     pub(super) fn channels(&mut self, value: ValueId) -> Result<Channels> {
         let held = &self.held[value.index()];
         match held.part.filter(|_| held.slot.is_none()) {
@@ -103,10 +103,16 @@ impl Lowering<'_> {
     }
 
     /// A dense copy of channels.
-    pub(super) fn copied(&mut self, name: &str, x: Channels, shape: &[usize]) -> Slot {
-        let y = self.buffer(DType::F32, count(shape));
+    pub(super) fn copied(
+        &mut self,
+        name: &str,
+        x: Channels,
+        dtype: DType,
+        shape: &[usize],
+    ) -> Slot {
+        let y = self.buffer(dtype, count(shape));
         let dims = [count(shape) / shape[1], shape[1]];
-        let step = Move::gather(x.slot, y, DType::F32, x.first, &dims, &[x.stride, 1]);
+        let step = Move::gather(x.slot, y, dtype, x.first, &dims, &[x.stride, 1]);
         let effects = Effects::new("move", &[x.slot], &[y]);
         self.emit_named(name, shape.to_vec(), Step::Move(step), effects);
         y
@@ -127,30 +133,38 @@ impl Lowering<'_> {
         y
     }
 
-    /// Whether all readers of a float image batch read pixels at any distance.
-    fn is_read_by_pixels(&self, value: ValueId) -> bool {
-        let readers = &self.consumers[value.index()];
-        let by_pixels = |&index: &usize| {
-            matches!(
-                self.graph.nodes[index].op,
-                Op::Conv(_) | Op::MaxPool(_) | Op::AveragePool(_) | Op::Concat { axis: 1 }
-            )
-        };
+    /// Whether all readers of an image batch read pixels at any distance.
+    pub(super) fn is_read_by_pixels(&self, value: ValueId) -> bool {
         self.is_image(value)
-            && !self.returned[value.index()]
-            && !readers.is_empty()
-            && readers.iter().all(by_pixels)
+            && self.all_readers(value, &|node| match &node.op {
+                Op::Conv(_) | Op::MaxPool(_) | Op::AveragePool(_) | Op::Concat { axis: 1 } => true,
+                _ => false,
+            })
+    }
+
+    /// Whether somebody reads `value`, the graph does not return it, and all of its readers are like
+    /// this; instead of a Dequantize those that read its result.
+    fn all_readers(&self, value: ValueId, like: &dyn Fn(&Node) -> bool) -> bool {
+        let readers = &self.consumers[value.index()];
+        let fits = |&index: &usize| match &self.graph.nodes[index] {
+            Node { op: Op::Dequantize { .. }, outputs, .. } => {
+                outputs.iter().all(|&output| self.all_readers(output, like))
+            }
+            node => like(node),
+        };
+        !self.returned[value.index()] && !readers.is_empty() && readers.iter().all(fits)
     }
 
     fn is_image(&self, value: ValueId) -> bool {
-        self.dtype(value) == DType::F32 && self.shape(value).len() == 4
+        let dtype = self.dtype(value);
+        (dtype == DType::F32 || dtype.is_quantised()) && self.shape(value).len() == 4
     }
 
     /// A slice of channels that nobody needs to copy. Returns whether the node is one.
     pub(super) fn slice_of_channels(&mut self, node: &Node, start: usize) -> Result<bool> {
         let (x, y) = (node.input(0)?, node.output());
         let fits = self.is_read_by_pixels(y)
-            && self.held[x.index()].view.is_none()
+            && !self.held[x.index()].is_view()
             && !self.is_row_major_only(x);
         if fits {
             self.held[y.index()].part = Some(self.channels(x)?.skip(start));
@@ -161,12 +175,8 @@ impl Lowering<'_> {
     /// A shuffle that those behind it absorb, as far as they can. Returns whether the node is one.
     pub(super) fn shuffle_of_channels(&mut self, node: &Node, groups: usize) -> Result<bool> {
         let (x, y) = (node.input(0)?, node.output());
-        let readers = &self.consumers[y.index()];
-        let convolves = |&index: &usize| matches!(self.graph.nodes[index].op, Op::Conv(_));
-        let fits = self.is_image(y)
-            && !self.returned[y.index()]
-            && readers.iter().all(convolves)
-            && self.held[x.index()].view.is_none();
+        let convolved = self.all_readers(y, &|node| matches!(node.op, Op::Conv(_)));
+        let fits = self.is_image(y) && convolved && !self.held[x.index()].is_view();
         if fits {
             let slot = self.stored(x)?;
             self.held[y.index()].shuffled = Some(Shuffled { slot, groups });
@@ -200,14 +210,13 @@ impl Lowering<'_> {
         is_shuffle.then_some(shuffle)
     }
 
-    /// The concatenation of channels that alone reads `value`, if all that it joins is computed in
-    /// float, each once.
+    /// The concatenation of channels that reads `value`, if all that it joins is computed, each once.
     fn concatenation_of(&self, value: ValueId) -> Option<usize> {
         let joins = |&index: &usize| {
             let node = &self.graph.nodes[index];
             let fits = |input: ValueId| {
                 let held = &self.held[input.index()];
-                self.is_image(input) && !self.is_constant(input) && held.view.is_none()
+                self.is_image(input) && !self.is_constant(input) && !held.is_view()
             };
             node.op == Op::Concat { axis: 1 }
                 && !self.done[index]
@@ -244,7 +253,7 @@ impl Lowering<'_> {
         // Its result may be part of another concatenation.
         let y = self.part_of_join(out).unwrap_or_else(|| {
             let shape = self.shape(out);
-            Channels::all(self.buffer(DType::F32, count(&shape)), shape[1])
+            Channels::all(self.buffer(self.dtype(out), count(&shape)), shape[1])
         });
         self.joins.insert(concat, Join { out, y, activation, taken });
     }
@@ -307,7 +316,10 @@ impl Lowering<'_> {
                 if x.slot == y.slot {
                     // A step does not read what it writes.
                     let shape = self.shape(input);
-                    x = Channels::all(self.copied(&node.name, x, &shape), channels);
+                    x = Channels::all(
+                        self.copied(&node.name, x, self.dtype(input), &shape),
+                        channels,
+                    );
                 }
                 reads.push(x.slot);
                 parts.push(Part::new(x.slot, [x.first, x.stride], channels, y.first));
@@ -316,8 +328,10 @@ impl Lowering<'_> {
         }
         if !parts.is_empty() {
             let Channels { slot, stride, .. } = join.y;
-            let step = Concat { parts, y: slot, row: stride, dtype: DType::F32 };
-            self.emit(node, Step::Concat(step), Effects::new("concat", &reads, &[slot]));
+            let dtype = self.dtype(node.output());
+            let step = Concat { parts, y: slot, row: stride, dtype };
+            let effects = Effects::new(concat_kind(dtype), &reads, &[slot]);
+            self.emit(node, Step::Concat(step), effects);
         }
         self.take(&join.taken);
         let whole = join.y == Channels::all(join.y.slot, self.shape(join.out)[1]);
@@ -328,6 +342,11 @@ impl Lowering<'_> {
         }
         Ok(true)
     }
+}
+
+/// What a report calls a concatenation.
+pub(super) fn concat_kind(dtype: DType) -> &'static str {
+    if dtype.is_quantised() { "concat.int8" } else { "concat" }
 }
 
 /// Whether no window of a pooling lies in the padding alone.

@@ -4,7 +4,7 @@ use edgecut_graph::{Conv, Node, ValueId};
 use edgecut_kernels::bf16;
 use edgecut_kernels::conv::ConvWeights;
 use edgecut_kernels::depthwise::DepthwiseWeights;
-use edgecut_kernels::fused::Op;
+use edgecut_kernels::fused::{self, Op};
 use edgecut_kernels::{Activation, Blob, ConvShape};
 
 use super::channels::{Channels, Shuffled};
@@ -133,7 +133,7 @@ impl Lowering<'_> {
             self.take(&halves.taken);
         }
         let y = self.destination(ahead.out, &layer.reads());
-        self.layer(node, layer, y);
+        self.layer(node, layer.kind(), shape.macs(), layer, y);
         Ok(())
     }
 
@@ -159,7 +159,7 @@ impl Lowering<'_> {
             }
             _ => self.destination(ahead.out, &layer.reads()),
         };
-        self.layer(node, layer, y);
+        self.layer(node, layer.kind(), shape.macs(), layer, y);
         Ok(())
     }
 
@@ -172,8 +172,8 @@ impl Lowering<'_> {
         ahead: &Ahead,
     ) -> Result<Layer> {
         let residual = ahead.residual.map(|value| self.channels(value)).transpose()?;
-        let (bias, activation) = (bias.map(Blob::from), ahead.activation);
-        Ok(Layer { bias, residual, activation, ..Layer::new(shape, op, x) })
+        let tail = fused::Tail { bias: bias.map(Blob::from), activation: ahead.activation };
+        Ok(Layer { tail, residual, ..Layer::new(shape, op, x) })
     }
 
     /// The tail of a float step, and what it reads.

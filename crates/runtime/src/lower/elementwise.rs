@@ -20,7 +20,7 @@ impl Lowering<'_> {
         let shape = self.shape(node.output());
         let (mut arguments, mut bytes) = (vec![], None);
         for &input in node.inputs.iter().flatten() {
-            if let Some(view) = &self.held[input.index()].view {
+            if let Some(view) = self.view(input)? {
                 let same = bytes.is_none_or(|slot| slot == view.slot);
                 if !same || self.shape(input) != shape {
                     return Ok(false);

@@ -1,39 +1,33 @@
 //! Steps of one layer, which may become part of a chain later.
 
 use edgecut_graph::Node;
-use edgecut_kernels::fused::{self, Chain, MAX_ROWS, Op, Operand};
-use edgecut_kernels::{Activation, Blob, ConvShape};
+use edgecut_kernels::ConvShape;
+use edgecut_kernels::fused::int8::{self, Int8};
+use edgecut_kernels::fused::{self, Chain, Float, MAX_ROWS, Op, Operand, Tail};
 
 use super::channels::Channels;
 use super::{Effects, Lowering};
 use crate::plan::Slot;
-use crate::step::{Layers, Pixels, Step};
+use crate::step::{Layers, Pixels, Steps};
 
 /// A layer, and where what it reads lies.
-pub(super) struct Layer {
+pub(super) struct Layer<F: Steps = Float> {
     pub shape: ConvShape,
-    pub op: Op,
+    pub op: F::Op,
+    pub tail: F::Tail,
     pub x: Channels,
-    pub bias: Option<Blob<f32>>,
     pub residual: Option<Channels>,
-    pub activation: Activation,
     pub interleave: Option<Channels>,
 }
 
 impl Layer {
     /// Only the operator.
     pub fn new(shape: ConvShape, op: Op, x: Channels) -> Layer {
-        let activation = Activation::None;
-        Layer { shape, op, x, bias: None, residual: None, activation, interleave: None }
+        Layer { shape, op, tail: Tail::default(), x, residual: None, interleave: None }
     }
 
-    /// The buffers that it reads.
-    pub fn reads(&self) -> Vec<Slot> {
-        let others = self.residual.iter().chain(&self.interleave);
-        std::iter::once(&self.x).chain(others).map(|channels| channels.slot).collect()
-    }
-
-    fn kind(&self) -> &'static str {
+    /// What a report calls it.
+    pub fn kind(&self) -> &'static str {
         match &self.op {
             Op::Conv(_) if self.shape.is_pointwise() => "pointwise",
             Op::Conv(_) | Op::PlanarConv(_) => "conv",
@@ -46,12 +40,43 @@ impl Layer {
     }
 }
 
+impl Layer<Int8> {
+    /// A pooling.
+    pub fn pool(shape: ConvShape, op: int8::Op, x: Channels) -> Layer<Int8> {
+        Layer { shape, op, tail: None, x, residual: None, interleave: None }
+    }
+
+    /// What a report calls it.
+    pub fn kind(&self) -> &'static str {
+        match &self.op {
+            int8::Op::Conv(_) if self.shape.is_pointwise() => "pointwise.int8",
+            int8::Op::Conv(_) => "conv.int8",
+            int8::Op::Depthwise(_) => "depthwise.int8",
+            int8::Op::MaxPool => "max_pool.int8",
+            int8::Op::AveragePool(_) => "average_pool.int8",
+        }
+    }
+}
+
+impl<F: Steps> Layer<F> {
+    /// The buffers that it reads.
+    pub fn reads(&self) -> Vec<Slot> {
+        let others = self.residual.iter().chain(&self.interleave);
+        std::iter::once(&self.x).chain(others).map(|channels| channels.slot).collect()
+    }
+}
+
 impl Lowering<'_> {
-    /// Appends a step of one layer that writes `y`.
-    pub(super) fn layer(&mut self, node: &Node, layer: Layer, y: Channels) {
-        let (kind, reads) = (layer.kind(), layer.reads());
-        let pools = matches!(layer.op, Op::MaxPool | Op::AveragePool(_));
-        let macs = if pools { 0 } else { layer.shape.macs() };
+    /// Appends a step of one layer of `macs` multiply-adds that writes `y`.
+    pub(super) fn layer<F: Steps>(
+        &mut self,
+        node: &Node,
+        kind: &'static str,
+        macs: usize,
+        layer: Layer<F>,
+        y: Channels,
+    ) {
+        let reads = layer.reads();
         let mut outers = vec![];
         let mut operand = |channels: Channels, written| {
             let Channels { slot, first, stride } = channels;
@@ -62,20 +87,19 @@ impl Lowering<'_> {
             });
             Operand { channel: first, ..Operand::outer(index) }
         };
-        let layer = fused::Layer {
+        let layer: fused::Layer<F> = fused::Layer {
             shape: layer.shape,
             op: layer.op,
-            bias: layer.bias,
+            tail: layer.tail,
             x: operand(layer.x, false),
             residual: layer.residual.map(|channels| operand(channels, false)),
-            activation: layer.activation,
             interleave: layer.interleave.map(|channels| operand(channels, false)),
             y: operand(y, true),
         };
         let rows = layer.shape.oh.max(1);
         let step = Layers { chain: Chain::new(vec![layer], &[], rows), outers };
         let effects = Effects::new(kind, &reads, &[y.slot]).macs(macs);
-        self.emit(node, Step::Layers(Box::new(step)), effects);
+        self.emit(node, F::step(step), effects);
     }
 }
 

@@ -15,7 +15,7 @@
 //! | `order` | values in channels-last or row-major order |
 //! | `elementwise`, `pool`, `rows`, `window` | the other float operators |
 //! | `shape`, `take` | operators that move elements |
-//! | `quantised` | integer steps out of Dequantize - operator - Quantize |
+//! | `quantised`, `quantised_conv` | integer steps out of Dequantize - operator - Quantize |
 
 mod channels;
 mod conv;
@@ -26,6 +26,7 @@ mod linear;
 mod order;
 mod pool;
 mod quantised;
+mod quantised_conv;
 mod rows;
 mod shape;
 mod state;

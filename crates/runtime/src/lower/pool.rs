@@ -3,7 +3,9 @@
 use edgecut_graph::{DType, Node, Pool};
 use edgecut_kernels::ConvShape;
 use edgecut_kernels::fused::Op;
+use edgecut_kernels::fused::int8;
 use edgecut_kernels::pool2d::Divisor;
+use edgecut_kernels::quant::Mean;
 
 use super::layer::{Layer, fits_chain};
 use super::state::View;
@@ -23,7 +25,7 @@ impl Lowering<'_> {
     pub(super) fn max_pool(&mut self, node: &Node, pool: &Pool) -> Result<bool> {
         let (x, y) = (node.input(0)?, node.output());
         let shape = pool_shape(pool, &self.shape(x), &self.shape(y));
-        if let Some(view) = self.held[x.index()].view.clone().filter(View::is_monotone) {
+        if let Some(view) = self.view(x)?.filter(View::is_monotone) {
             let slot = self.buffer(DType::U8, count(&self.shape(y)));
             let step = step::Pool { x: view.slot, y: slot, shape, kind: PoolKind::MaxBytes };
             self.emit(node, Step::Pool(step), Effects::new("max_pool.int8", &[view.slot], &[slot]));
@@ -36,6 +38,13 @@ impl Lowering<'_> {
     /// Maximum over windows of 8-bit integers.
     pub(super) fn byte_max_pool(&mut self, node: &Node, pool: &Pool) -> Result<bool> {
         let shape = pool_shape(pool, &self.shape(node.input(0)?), &self.shape(node.output()));
+        if fits_chain(&shape) {
+            let x = self.channels(node.input(0)?)?;
+            let layer = Layer::pool(shape, int8::Op::MaxPool, x);
+            let y = self.destination(node.output(), &[x.slot]);
+            self.layer(node, layer.kind(), 0, layer, y);
+            return Ok(true);
+        }
         self.windows(node, shape, PoolKind::MaxBytes, "max_pool.int8")
     }
 
@@ -46,7 +55,10 @@ impl Lowering<'_> {
         let shape = pool_shape(pool, &self.shape(x), &self.shape(y));
         // The integer kernel divides by whole windows, which a window beyond the padding is not.
         let whole = !(pool.ceil_mode && pool.count_include_pad);
-        if whole && self.quantised_average(node, Average::Window(shape, pool.count_include_pad))? {
+        if whole
+            && (self.quantised_layer(node, shape, pool.count_include_pad)?
+                || self.quantised_average(node, Average::Window(shape, pool.count_include_pad))?)
+        {
             return Ok(true);
         }
         let [_, _, bottom, right] = pool.window.pads;
@@ -55,6 +67,30 @@ impl Lowering<'_> {
             false => Divisor::Data,
         };
         self.windows(node, shape, PoolKind::Average(divisor), "average_pool")
+    }
+
+    /// A mean over windows of 8-bit data that is quantised again, as a layer.
+    fn quantised_layer(
+        &mut self,
+        node: &Node,
+        shape: ConvShape,
+        include_pad: bool,
+    ) -> Result<bool> {
+        let Some((bytes, from)) = self.held[node.input(0)?.index()].codes else {
+            return Ok(false);
+        };
+        let ahead = match fits_chain(&shape) {
+            true => self.quantise_ahead(node.output())?,
+            false => None,
+        };
+        let Some(ahead) = ahead else { return Ok(false) };
+        let x = self.channels(bytes)?;
+        self.take(&ahead.taken);
+        let mean = Mean::new(from, ahead.affine, ahead.clamp, include_pad);
+        let layer = Layer::pool(shape, int8::Op::AveragePool(mean), x);
+        let y = self.destination(ahead.out, &[x.slot]);
+        self.layer(node, layer.kind(), 0, layer, y);
+        Ok(true)
     }
 
     fn windows(
@@ -72,7 +108,8 @@ impl Lowering<'_> {
         if let Some(op) = op {
             let x = self.channels(node.input(0)?)?;
             let y = self.destination(node.output(), &[x.slot]);
-            self.layer(node, Layer::new(shape, op, x), y);
+            let layer = Layer::new(shape, op, x);
+            self.layer(node, layer.kind(), 0, layer, y);
             return Ok(true);
         }
         let x = self.stored(node.input(0)?)?;
@@ -99,7 +136,7 @@ impl Lowering<'_> {
 
     /// A mean of 8-bit data that is quantised again.
     fn quantised_average(&mut self, node: &Node, window: Average) -> Result<bool> {
-        let view = self.held[node.input(0)?.index()].view.clone();
+        let view = self.view(node.input(0)?)?;
         let Some((x, from)) = view.and_then(|v| Some((v.slot, v.affine?))) else {
             return Ok(false);
         };

@@ -1,32 +1,45 @@
 //! Integer steps out of what QDQ spells in float.
 //!
-//! DequantizeLinear makes a [`View`] and no step. A convolution of a view with dequantised
-//! constant weights, followed (over clamps) by QuantizeLinear, is one integer step with the sums
-//! requantised; without the QuantizeLinear its sums become floats directly. What does not fit, for
-//! instance weights beyond int8 or sums beyond int32, runs in float as it is written.
+//! DequantizeLinear makes no step: a float value may be the meaning of an 8-bit one ([`Held::codes`])
+//! or a function of it ([`View`]). A convolution of such a value with dequantised constant weights,
+//! followed by QuantizeLinear (over a residual addition, an activation and clamps), is one integer
+//! layer with the sums requantised; without the QuantizeLinear its sums become floats directly.
+//! What does not fit, for instance weights beyond int8 or sums beyond int32, runs in float as it is
+//! written.
+//!
+//! [`Held::codes`]: super::state::Held::codes
 
-use edgecut_graph::{Binary, Conv, DType, Node, ValueId};
+use edgecut_graph::{Binary, DType, Node, ValueId};
 use edgecut_kernels::elementwise::Walk;
-use edgecut_kernels::quant::{
-    Affine, ConvWeights, DepthwiseWeights, Dequant, MAX_K, PackedWeights, Requant,
-};
+use edgecut_kernels::quant::{Affine, Dequant, MAX_K, PackedWeights, Requant};
 
+use super::channels::Channels;
 use super::state::View;
-use super::weights::{IntWeights, conv_matrix, conv_shape};
-use super::{Effects, Lowering};
+use super::tail::QuantAhead;
+use super::weights::IntWeights;
+use super::{Effects, Lowering, count};
 use crate::plan::Slot;
-use crate::step::{
-    self, QuantBinary, QuantConv, QuantDepthwise, QuantLinear, QuantOutput, Quantize, Step,
-};
+use crate::step::{self, QuantBinary, QuantLinear, QuantOutput, Quantize, QuantizePlanes, Step};
 use crate::{Result, layout};
 
-/// Integer operands of a convolution or product.
-struct Operands {
-    x: Slot,
-    affine: Affine,
-    weights: IntWeights,
-    bias: Vec<i32>,
+/// Where 8-bit data is.
+#[derive(Clone, Copy)]
+pub(super) enum Bytes {
+    Value(ValueId),
+    Slot(Slot),
 }
+
+/// Integer operands of a convolution or product.
+pub(super) struct Operands {
+    pub x: Bytes,
+    pub affine: Affine,
+    pub weights: IntWeights,
+    pub bias: Vec<i32>,
+}
+
+/// Most channels of a picture whose planes are quantised to pixels of 4 bytes, which is what a
+/// product takes at a time.
+pub(super) const MOST_PLANES: usize = 4;
 
 impl Lowering<'_> {
     /// QuantizeLinear with one scale: a table over 8-bit data, nothing at all where it undoes a
@@ -34,27 +47,47 @@ impl Lowering<'_> {
     pub(super) fn quantize(&mut self, node: &Node) -> Result<bool> {
         let Some(affine) = self.affine(node)? else { return Ok(false) };
         let (x, y) = (node.input(0)?, node.output());
-        let shape = self.shape(y);
-        let held = &self.held[x.index()];
-        if let Some(view) = held.view.clone() {
+        if let Some(view) = self.view(x)? {
             let slot = self.recode(node, &view, |v| affine.quantize(v));
             self.held[y.index()].slot = Some(slot);
             return Ok(true);
         }
-        // Conversion to channels-last moves a quarter of the bytes after quantisation.
+        let held = &self.held[x.index()];
         let row_major = held.row_major.filter(|_| held.slot.is_none());
-        let from = match row_major {
-            Some(slot) => slot,
-            None => self.stored(x)?,
-        };
-        let to = self.buffer(DType::U8, crate::lower::count(&shape));
-        let step = Step::Quantize(Quantize { x: from, y: to, affine });
-        self.emit(node, step, Effects::new("quantize", &[from], &[to]));
-        self.held[y.index()].slot = Some(match row_major {
-            Some(_) => self.channels_last(&node.name, to, DType::U8, &shape),
-            None => to,
-        });
+        match row_major {
+            Some(planes) if self.is_read_by_pixels(y) && self.shape(y)[1] <= MOST_PLANES => {
+                self.quantize_planes(node, planes, affine);
+            }
+            // Conversion to channels-last moves a quarter of the bytes after quantisation.
+            Some(slot) => {
+                let bytes = self.quantize_slot(node, slot, affine);
+                let slot = self.channels_last(&node.name, bytes, DType::U8, &self.shape(y));
+                self.held[y.index()].slot = Some(slot);
+            }
+            None => {
+                let slot = self.stored(x)?;
+                self.held[y.index()].slot = Some(self.quantize_slot(node, slot, affine));
+            }
+        }
         Ok(true)
+    }
+
+    fn quantize_slot(&mut self, node: &Node, x: Slot, affine: Affine) -> Slot {
+        let y = self.buffer(DType::U8, count(&self.shape(node.output())));
+        let step = Step::Quantize(Quantize { x, y, affine });
+        self.emit(node, step, Effects::new("quantize", &[x], &[y]));
+        y
+    }
+
+    /// The planes of a picture to pixels of 4 bytes, whose last ones may be nothing.
+    fn quantize_planes(&mut self, node: &Node, x: Slot, affine: Affine) {
+        let shape = self.shape(node.output());
+        let (images, channels, pixels) = (shape[0], shape[1], shape[2] * shape[3]);
+        let y = self.buffer(DType::U8, images * pixels * MOST_PLANES);
+        let step = QuantizePlanes { x, y, images, channels, pixels, affine };
+        self.emit(node, Step::QuantizePlanes(step), Effects::new("quantize", &[x], &[y]));
+        let part = Channels { slot: y, first: 0, stride: MOST_PLANES };
+        self.held[node.output().index()].part = Some(part);
     }
 
     /// DequantizeLinear of 8-bit data with one scale.
@@ -63,69 +96,41 @@ impl Lowering<'_> {
         let Some(affine) = self.affine(node)?.filter(|_| self.dtype(x).is_quantised()) else {
             return Ok(false);
         };
-        let slot = self.stored(x)?;
-        self.held[node.output().index()].view = Some(View::new(slot, affine));
+        self.held[node.output().index()].codes = Some((x, affine));
         Ok(true)
     }
 
     /// Data and parameters of a value that is a plain dequantisation.
-    fn quantised(&self, value: ValueId) -> Option<(Slot, Affine)> {
-        let view = self.held[value.index()].view.as_ref()?;
-        Some((view.slot, view.affine?))
+    fn quantised(&self, value: ValueId) -> Option<(Bytes, Affine)> {
+        let held = &self.held[value.index()];
+        match held.codes {
+            Some((bytes, affine)) => Some((Bytes::Value(bytes), affine)),
+            None => held.view.as_ref().and_then(|v| Some((Bytes::Slot(v.slot), v.affine?))),
+        }
+    }
+
+    /// 8-bit data in physical order.
+    pub(super) fn stored_bytes(&mut self, bytes: Bytes) -> Result<Slot> {
+        match bytes {
+            Bytes::Value(value) => self.stored(value),
+            Bytes::Slot(slot) => Ok(slot),
+        }
     }
 
     /// The integer operands of a layer of `channels` outputs, whose weights have their output
     /// channels along `axis`; `None` where some are not integers or sums could leave int32.
-    fn operands(&mut self, node: &Node, channels: usize, axis: usize) -> Result<Option<Operands>> {
+    pub(super) fn operands(
+        &mut self,
+        node: &Node,
+        channels: usize,
+        axis: usize,
+    ) -> Result<Option<Operands>> {
         let Some((x, affine)) = self.quantised(node.input(0)?) else { return Ok(None) };
         let Some(weights) = self.int_weights(node.input(1)?, axis)? else { return Ok(None) };
         let reach = reach(&weights.data, channels, axis);
         let unit = |c: usize| affine.scale * weights.scale(c);
         let bias = self.int_bias(node, channels, unit, |c| reach[c])?;
         Ok(bias.map(|bias| Operands { x, affine, weights, bias }))
-    }
-
-    /// A convolution of integers. Returns whether the node was lowered.
-    pub(super) fn quantised_conv(&mut self, index: usize, conv: &Conv) -> Result<bool> {
-        let node = &self.graph.nodes[index];
-        let shape = conv_shape(conv, &self.shape(node.input(0)?), &self.shape(node.output()));
-        if shape.k() > MAX_K {
-            return Ok(false);
-        }
-        let Some(Operands { x, affine, weights, bias }) = self.operands(node, shape.cout, 0)?
-        else {
-            return Ok(false);
-        };
-        let depthwise = shape.is_depthwise() && shape.groups > 1;
-        let ahead = self.quantise_ahead(node.output())?;
-        if depthwise && ahead.is_none() {
-            return Ok(false);
-        }
-        let (out, taken) = match &ahead {
-            Some(ahead) => (ahead.out, ahead.taken.clone()),
-            None => (node.output(), vec![]),
-        };
-        self.take(&taken);
-        let y = self.produce(out);
-        let to = ahead.map(|a| (a.affine, a.clamp));
-        let matrix = conv_matrix(&shape, &weights.data);
-        let macs = shape.macs();
-        let (step, kind) = if let (true, Some((to, clamp))) = (depthwise, to) {
-            let taps =
-                DepthwiseWeights::new(shape.kh * shape.kw, shape.cout, &matrix, affine.zero_point);
-            let requant =
-                Requant::new(affine, &weights.scales, taps.sums(), Some(&bias), to, clamp);
-            let step = QuantDepthwise { x, y, shape, weights: taps.into(), requant };
-            (Step::QuantDepthwise(Box::new(step)), "depthwise.int8")
-        } else {
-            let packed = ConvWeights::pack(&shape, &matrix, affine.zero_point);
-            let output = output(affine, &weights.scales, packed.sums(), &bias, to);
-            let step = QuantConv { x, y, shape, weights: packed.into(), output };
-            let kind = if shape.is_pointwise() { "pointwise.int8" } else { "conv.int8" };
-            (Step::QuantConv(Box::new(step)), kind)
-        };
-        self.emit(node, step, Effects::new(kind, &[x], &[y]).macs(macs));
-        Ok(true)
     }
 
     /// A matrix product of integers. Returns whether the node was lowered.
@@ -145,17 +150,12 @@ impl Lowering<'_> {
         else {
             return Ok(false);
         };
-        let ahead = self.quantise_ahead(node.output())?;
-        let (out, taken) = match &ahead {
-            Some(ahead) => (ahead.out, ahead.taken.clone()),
-            None => (node.output(), vec![]),
-        };
-        self.take(&taken);
-        let y = self.produce(out);
+        let x = self.stored_bytes(x)?;
+        let ahead = self.finish_ahead(node.output(), false)?;
+        let y = self.produce_finished(node, ahead.as_ref());
         let matrix = product.matrix(&weights.data);
         let packed = PackedWeights::new(product.k, product.n, &matrix, product.n);
-        let to = ahead.map(|a| (a.affine, a.clamp));
-        let output = output(affine, &weights.scales, packed.sums(), &bias, to);
+        let output = output(affine, &weights.scales, packed.sums(), &bias, ahead.as_ref());
         let macs = product.rows * product.k * product.n;
         let step = QuantLinear { x, y, rows: product.rows, weights: packed.into(), output };
         let effects = Effects::new("linear.int8", &[x], &[y]).macs(macs);
@@ -167,10 +167,14 @@ impl Lowering<'_> {
     pub(super) fn quantised_binary(&mut self, index: usize, op: Binary) -> Result<bool> {
         let node = &self.graph.nodes[index];
         let values = [node.input(0)?, node.input(1)?];
-        let views = values.map(|v| self.held[v.index()].view.clone());
-        let [Some(a), Some(b)] = views else { return Ok(false) };
+        if !values.iter().all(|v| self.held[v.index()].is_view()) {
+            return Ok(false);
+        }
         let (Some(op), Some(ahead)) = (step::binary(op), self.quantise_ahead(node.output())?)
         else {
+            return Ok(false);
+        };
+        let [Some(a), Some(b)] = [self.view(values[0])?, self.view(values[1])?] else {
             return Ok(false);
         };
         self.take(&ahead.taken);
@@ -186,20 +190,40 @@ impl Lowering<'_> {
         self.emit(node, Step::QuantBinary(Box::new(step)), effects);
         Ok(true)
     }
+
+    /// A new buffer for what a step with sums makes: the 8-bit value that `ahead` found, else the
+    /// result of the node.
+    pub(super) fn produce_finished(&mut self, node: &Node, ahead: Option<&QuantAhead>) -> Slot {
+        let Some(ahead) = ahead else { return self.produce(node.output()) };
+        self.take(&ahead.taken);
+        self.produce(ahead.out)
+    }
 }
 
 /// What becomes of sums: bytes where they are quantised again, else floats.
-fn output(
+pub(super) fn output(
     x: Affine,
     scales: &[f32],
     sums: &[i32],
     bias: &[i32],
-    to: Option<(Affine, (u8, u8))>,
+    ahead: Option<&QuantAhead>,
 ) -> QuantOutput {
-    match to {
-        Some((y, clamp)) => QuantOutput::Bytes(Requant::new(x, scales, sums, Some(bias), y, clamp)),
+    match ahead {
+        Some(ahead) => QuantOutput::Bytes(requant(x, scales, sums, bias, ahead)),
         None => QuantOutput::Floats(Dequant::new(x, scales, sums, Some(bias))),
     }
+}
+
+/// How sums become the 8-bit value that was found ahead.
+pub(super) fn requant(
+    x: Affine,
+    scales: &[f32],
+    sums: &[i32],
+    bias: &[i32],
+    ahead: &QuantAhead,
+) -> Requant {
+    let requant = Requant::new(x, scales, sums, Some(bias), ahead.affine, ahead.clamp);
+    requant.activated(ahead.activation)
 }
 
 /// The largest magnitude that each channel's sum can reach: 255 times its absolute weights.

@@ -4,6 +4,7 @@
 
 use edgecut_graph::{Cut, DType, Node};
 
+use super::channels::concat_kind;
 use super::order::Found;
 use super::state::{View, codes};
 use super::{Effects, Lowering, count};
@@ -17,7 +18,7 @@ impl Lowering<'_> {
     pub(super) fn reshape(&mut self, node: &Node) -> Result<bool> {
         let (x, y) = (node.input(0)?, node.output());
         let (from, to) = (self.shape(x), self.shape(y));
-        if let Some(view) = self.held[x.index()].view.clone() {
+        if let Some(view) = self.view(x)? {
             let slot = if from == to {
                 view.slot
             } else {
@@ -73,8 +74,8 @@ impl Lowering<'_> {
         let node = &self.graph.nodes[index];
         let values = (0..node.inputs.len()).map(|i| node.input(i));
         let values = values.collect::<Result<Vec<_>, _>>()?;
-        let views = values.iter().map(|v| self.held[v.index()].view.clone());
-        if let Some(views) = views.collect::<Option<Vec<View>>>() {
+        let views = values.iter().map(|&v| self.view(v)).collect::<Result<Vec<_>>>()?;
+        if let Some(views) = views.into_iter().collect::<Option<Vec<View>>>() {
             let first = views[0].clone();
             if views.iter().all(|v| v.table == first.table) {
                 let slots: Vec<Slot> = views.iter().map(|v| v.slot).collect();
@@ -114,9 +115,8 @@ impl Lowering<'_> {
             parts.push(Part::new(slot, [0, len], len, row));
             row += len;
         }
-        let kind = if dtype.is_quantised() { "concat.int8" } else { "concat" };
         let step = Step::Concat(Concat { parts, y, row, dtype });
-        self.emit(node, step, Effects::new(kind, slots, &[y]));
+        self.emit(node, step, Effects::new(concat_kind(dtype), slots, &[y]));
         Ok(())
     }
 

@@ -26,6 +26,8 @@ pub(super) struct Held {
     pub row_major: Option<Slot>,
     /// 8-bit data that this float value is a function of.
     pub view: Option<View>,
+    /// An 8-bit value that this one dequantises. The view of it is made when somebody asks.
+    pub codes: Option<(ValueId, Affine)>,
     /// Channels of a wider buffer.
     pub part: Option<Channels>,
     /// A buffer with the channels in another order.
@@ -50,9 +52,14 @@ impl Held {
             || self.deferred.is_some()
             || self.slot.is_some()
             || self.row_major.is_some()
-            || self.view.is_some()
+            || self.is_view()
             || self.part.is_some()
             || self.shuffled.is_some()
+    }
+
+    /// Whether this float value is a function of 8-bit data.
+    pub fn is_view(&self) -> bool {
+        self.view.is_some() || self.codes.is_some()
     }
 }
 
@@ -142,11 +149,11 @@ impl Lowering<'_> {
         let name = self.graph.value(value).name.clone();
         let slot = if let Some(row_major) = held.row_major {
             self.channels_last(&name, row_major, dtype, &shape)
-        } else if let Some(view) = held.view.clone() {
+        } else if let Some(view) = self.view(value)? {
             self.materialise(&name, &view, &shape)
-        } else if let Some(part) = held.part {
-            self.copied(&name, part, &shape)
-        } else if let Some(shuffled) = held.shuffled {
+        } else if let Some(part) = self.held[value.index()].part {
+            self.copied(&name, part, dtype, &shape)
+        } else if let Some(shuffled) = self.held[value.index()].shuffled {
             self.shuffled(&name, shuffled, dtype, &shape)
         } else if let Some(tensor) = self.constant(value)? {
             self.constant_slot(Constant::physical(&tensor))
@@ -155,6 +162,16 @@ impl Lowering<'_> {
         };
         self.held[value.index()].slot = Some(slot);
         Ok(slot)
+    }
+
+    /// The 8-bit data that a float value is a function of.
+    pub(super) fn view(&mut self, value: ValueId) -> Result<Option<View>> {
+        let held = &self.held[value.index()];
+        if let (None, Some((bytes, affine))) = (&held.view, held.codes) {
+            let slot = self.stored(bytes)?;
+            self.held[value.index()].view = Some(View::new(slot, affine));
+        }
+        Ok(self.held[value.index()].view.clone())
     }
 
     fn materialise(&mut self, name: &str, view: &View, shape: &[usize]) -> Slot {

@@ -32,11 +32,15 @@ pub(super) struct ClampAhead {
     pub taken: Vec<usize>,
 }
 
-/// A QuantizeLinear that an integer step takes along, with the clamps before it.
+/// A QuantizeLinear that an integer step takes along, with what comes before it.
 pub(super) struct QuantAhead {
     /// The 8-bit value.
     pub out: ValueId,
     pub affine: Affine,
+    /// A dequantised value of the same shape that is added first: the 8-bit value, and its meaning.
+    pub residual: Option<(ValueId, Affine)>,
+    /// Applied next, unless it is a clamp.
+    pub activation: Activation,
     /// Lowest and highest code that the clamps leave.
     pub clamp: (u8, u8),
     /// The nodes that are then done.
@@ -94,7 +98,44 @@ impl Lowering<'_> {
 
     /// The QuantizeLinear behind `value`, over any clamps in between.
     pub(super) fn quantise_ahead(&mut self, value: ValueId) -> Result<Option<QuantAhead>> {
-        let (mut out, mut taken, mut clamps) = (value, vec![], vec![]);
+        self.quantise_behind(value, None, Activation::None, vec![])
+    }
+
+    /// The QuantizeLinear behind the sums of a product: over a residual add (where asked for), an
+    /// activation, and any clamps, in this order.
+    pub(super) fn finish_ahead(
+        &mut self,
+        mut value: ValueId,
+        residual: bool,
+    ) -> Result<Option<QuantAhead>> {
+        let (mut taken, mut added, mut activation) = (vec![], None, Activation::None);
+        if residual
+            && let Some((index, other)) = self.residual_add(value)
+            && let Some(codes) = self.held[other.index()].codes
+        {
+            added = Some(codes);
+            taken.push(index);
+            value = self.graph.nodes[index].output();
+        }
+        if let Some(index) = self.sole_reader(value)
+            && let Some(found) = self::activation(&self.graph.nodes[index].op)
+            && !matches!(found, Activation::Clamp(..))
+        {
+            activation = found;
+            taken.push(index);
+            value = self.graph.nodes[index].output();
+        }
+        self.quantise_behind(value, added, activation, taken)
+    }
+
+    fn quantise_behind(
+        &mut self,
+        value: ValueId,
+        residual: Option<(ValueId, Affine)>,
+        activation: Activation,
+        mut taken: Vec<usize>,
+    ) -> Result<Option<QuantAhead>> {
+        let (mut out, mut clamps) = (value, vec![]);
         while let Some(index) = self.sole_reader(out) {
             let node = &self.graph.nodes[index];
             taken.push(index);
@@ -109,7 +150,7 @@ impl Lowering<'_> {
                     let (low, high) = (affine.quantize(low), affine.quantize(high));
                     (range.0.max(low).min(high), range.1.max(low).min(high))
                 });
-                return Ok(Some(QuantAhead { out, affine, clamp, taken }));
+                return Ok(Some(QuantAhead { out, affine, residual, activation, clamp, taken }));
             } else {
                 break;
             }

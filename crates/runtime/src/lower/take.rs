@@ -32,13 +32,14 @@ impl Lowering<'_> {
         let (from, to) = (self.shape(node.input(0)?), self.shape(node.output()));
         let nowhere = tables.iter().flatten().flatten().any(|&at| at == NOWHERE);
         let input = node.input(0)?.index();
-        let view = self.held[input].view.clone();
+        let view = self.view(node.input(0)?)?;
         let code = view.as_ref().and_then(|v| v.table.iter().position(|&t| t == fill));
         let as_floats = nowhere && view.is_some() && code.is_none();
+        let codes = self.held[input].codes;
         if as_floats {
             // No code stands for the fill.
             self.stored(node.input(0)?)?;
-            self.held[input].view = None;
+            (self.held[input].view, self.held[input].codes) = (None, None);
         }
         let value = |dtype| match code {
             Some(code) => Constant::U8([code as u8].into_iter().collect()),
@@ -58,7 +59,7 @@ impl Lowering<'_> {
             Ok(y)
         })?;
         if as_floats {
-            self.held[input].view = view;
+            (self.held[input].view, self.held[input].codes) = (view, codes);
         }
         Ok(true)
     }
@@ -242,7 +243,7 @@ impl Lowering<'_> {
     ) -> Result<bool> {
         let (x, y) = (node.input(0)?, node.output());
         let shape = self.shape(x);
-        let view = self.held[x.index()].view.clone();
+        let view = self.view(x)?;
         if let Some(view) = view.filter(|_| !row_major || layout::is_row_major(&self.shape(y))) {
             let slot = apply(self, view.slot, DType::U8, &layout::strides(&shape))?;
             self.held[y.index()].view = Some(View { slot, ..view });

@@ -23,17 +23,20 @@ use serde::{Deserialize, Serialize};
 
 use edgecut_kernels::Ctx;
 use edgecut_kernels::arena::{Span, Views};
+use edgecut_kernels::fused::int8::Int8;
 
 pub(crate) use arrange::{Concat, Convert, Move, Part, Shuffle};
 pub(crate) use check::{Check, Checked};
 pub(crate) use conv::{Conv, Linear, LinearBf16, MatMul, Tail};
 pub(crate) use elementwise::{Broadcast, ChannelAffine, Elementwise, binary, unary};
+#[cfg(feature = "compile")]
+pub(crate) use layers::Steps;
 pub(crate) use layers::{Layers, Pixels};
 pub(crate) use lookup::Lookup;
 pub(crate) use pool::{GlobalAverage, Pool, PoolKind};
 pub(crate) use quantised::{
-    Average, Meaning, QuantAverage, QuantBinary, QuantConv, QuantDepthwise, QuantLinear,
-    QuantOutput, Quantize,
+    Average, Meaning, QuantAverage, QuantBinary, QuantConv, QuantLinear, QuantOutput, Quantize,
+    QuantizePlanes,
 };
 #[cfg(feature = "compile")]
 pub(crate) use reference::{Operand, Reference, Source};
@@ -51,14 +54,15 @@ use crate::share::SharedWeights;
 pub(crate) enum Step {
     Conv(Box<Conv>),
     Layers(Box<Layers>),
+    QuantLayers(Box<Layers<Int8>>),
     Linear(Box<Linear>),
     LinearBf16(Box<LinearBf16>),
     QuantConv(Box<QuantConv>),
-    QuantDepthwise(Box<QuantDepthwise>),
     QuantLinear(Box<QuantLinear>),
     QuantBinary(Box<QuantBinary>),
     QuantAverage(QuantAverage),
     Quantize(Quantize),
+    QuantizePlanes(QuantizePlanes),
     Lookup(Box<Lookup>),
     Move(Move),
     Convert(Convert),
@@ -86,14 +90,15 @@ impl Step {
         match self {
             Step::Conv(step) => step.check(c),
             Step::Layers(step) => step.check(c),
+            Step::QuantLayers(step) => step.check(c),
             Step::Linear(step) => step.check(c),
             Step::LinearBf16(step) => step.check(c),
             Step::QuantConv(step) => step.check(c),
-            Step::QuantDepthwise(step) => step.check(c),
             Step::QuantLinear(step) => step.check(c),
             Step::QuantBinary(step) => step.check(c),
             Step::QuantAverage(step) => step.check(c),
             Step::Quantize(step) => step.check(c),
+            Step::QuantizePlanes(step) => step.check(c),
             Step::Lookup(step) => step.check(c),
             Step::Move(step) => step.check(c),
             Step::Convert(step) => step.check(c),
@@ -121,14 +126,15 @@ impl Step {
         match self {
             Step::Conv(step) => step.run(env),
             Step::Layers(step) => step.run(env),
+            Step::QuantLayers(step) => step.run(env),
             Step::Linear(step) => step.run(env),
             Step::LinearBf16(step) => step.run(env),
             Step::QuantConv(step) => step.run(env),
-            Step::QuantDepthwise(step) => step.run(env),
             Step::QuantLinear(step) => step.run(env),
             Step::QuantBinary(step) => step.run(env),
             Step::QuantAverage(step) => step.run(env),
             Step::Quantize(step) => step.run(env),
+            Step::QuantizePlanes(step) => step.run(env),
             Step::Lookup(step) => step.run(env),
             Step::Move(step) => step.run(env),
             Step::Convert(step) => step.run(env),
@@ -157,10 +163,10 @@ impl Step {
         match self {
             Step::Conv(step) => step.weight_bytes(),
             Step::Layers(step) => step.weight_bytes(),
+            Step::QuantLayers(step) => step.weight_bytes(),
             Step::Linear(step) => step.weight_bytes(),
             Step::LinearBf16(step) => step.weight_bytes(),
             Step::QuantConv(step) => step.weight_bytes(),
-            Step::QuantDepthwise(step) => step.weight_bytes(),
             Step::QuantLinear(step) => step.weight_bytes(),
             Step::Lookup(step) => step.bytes(),
             Step::Take(step) => step.weight_bytes(),
@@ -183,10 +189,10 @@ impl Step {
             Step::Conv(step) => known.convolutions.share(bytes, &mut step.weights),
             Step::ConvTranspose(step) => known.convolutions.share(bytes, &mut step.weights),
             Step::Layers(step) => step.share_weights(known),
+            Step::QuantLayers(step) => step.share_weights(known),
             Step::Linear(step) => known.matrices.share(bytes, &mut step.weights),
             Step::LinearBf16(step) => known.bf16.share(bytes, &mut step.weights),
             Step::QuantConv(step) => known.quant_convolutions.share(bytes, &mut step.weights),
-            Step::QuantDepthwise(step) => known.quant_depthwise.share(bytes, &mut step.weights),
             Step::QuantLinear(step) => known.quant_matrices.share(bytes, &mut step.weights),
             _ => {}
         }
@@ -197,6 +203,7 @@ impl Step {
         match self {
             Step::Conv(step) => step.scratch_bytes(threads),
             Step::Layers(step) => step.scratch_bytes(threads),
+            Step::QuantLayers(step) => step.scratch_bytes(threads),
             Step::LinearBf16(step) => step.scratch_bytes(threads),
             Step::ConvTranspose(step) => step.scratch_bytes(threads),
             _ => 0,

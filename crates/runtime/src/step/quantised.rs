@@ -7,7 +7,7 @@ use std::sync::Arc;
 use edgecut_kernels::ConvShape;
 use edgecut_kernels::elementwise::{Binary, Walk};
 use edgecut_kernels::quant::{
-    self, Affine, ConvWeights, DepthwiseWeights, Dequant, Numbers, Output, PackedWeights, Requant,
+    self, Affine, ConvWeights, Dequant, Numbers, Output, PackedWeights, Requant,
 };
 
 use crate::plan::Slot;
@@ -80,36 +80,6 @@ impl QuantConv {
         let x = env.read(self.x);
         let output = self.output.of(env, self.y);
         quant::conv(env.ctx, &self.shape, x, &self.weights, output);
-    }
-}
-
-/// Depthwise convolution of bytes.
-#[derive(Serialize, Deserialize)]
-pub(crate) struct QuantDepthwise {
-    pub x: Slot,
-    pub y: Slot,
-    pub shape: ConvShape,
-    pub weights: Arc<DepthwiseWeights>,
-    pub requant: Requant,
-}
-
-impl QuantDepthwise {
-    pub fn check(&self, c: &mut Check) -> Checked {
-        let s = &self.shape;
-        valid(s)?;
-        let fits = s.is_depthwise() && self.weights.fit(s.kh * s.kw, s.cout);
-        ensure(fits && self.requant.fit(s.cout), || format!("the weights are not those of {s:?}"))?;
-        c.read::<u8>(self.x, s.in_len())?;
-        c.write::<u8>(self.y, s.out_len())
-    }
-
-    pub fn weight_bytes(&self) -> usize {
-        self.weights.bytes() + self.requant.bytes()
-    }
-
-    pub fn run(&self, env: &mut Env) {
-        let (x, y) = (env.read(self.x), env.write(self.y));
-        quant::depthwise(env.ctx, &self.shape, x, &self.weights, &self.requant, y);
     }
 }
 
@@ -259,5 +229,30 @@ impl Quantize {
 
     pub fn run(&self, env: &mut Env) {
         quant::quantize(env.ctx, env.read(self.x), self.affine, env.write(self.y));
+    }
+}
+
+/// The planes of pictures to pixels of 4 bytes.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct QuantizePlanes {
+    pub x: Slot,
+    pub y: Slot,
+    pub images: usize,
+    pub channels: usize,
+    pub pixels: usize,
+    pub affine: Affine,
+}
+
+impl QuantizePlanes {
+    pub fn check(&self, c: &mut Check) -> Checked {
+        let &QuantizePlanes { images, channels, pixels, .. } = self;
+        ensure((1..=4).contains(&channels), || format!("{channels} planes"))?;
+        c.read::<f32>(self.x, product(&[images, channels, pixels])?)?;
+        c.write::<u8>(self.y, product(&[images, pixels, 4])?)
+    }
+
+    pub fn run(&self, env: &mut Env) {
+        let (x, y) = (env.read(self.x), env.write(self.y));
+        quant::quantize_planes(env.ctx, self.channels, self.pixels, x, self.affine, y);
     }
 }

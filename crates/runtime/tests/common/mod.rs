@@ -2,6 +2,8 @@
 
 #![allow(dead_code)] // each test binary uses its own part
 
+pub mod qdq;
+
 use std::sync::Arc;
 
 use edgecut_graph::{Graph, Tensor};
