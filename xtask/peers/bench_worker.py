@@ -18,6 +18,9 @@ PACKAGES = {
     "ncnn": "ncnn",
     "mnn": "MNN",
     "pnnx": "pnnx",
+    "onnx": "onnx",
+    "nncf": "nncf",
+    "ai-edge-quantizer": "ai-edge-quantizer",
 }
 UNMEASURED = 2  # runs at the start of a burst: caches hold another worker's data then
 

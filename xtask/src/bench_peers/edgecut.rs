@@ -3,22 +3,29 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use edgecut_graph::onnx;
+use edgecut_compress::{QuantizeConfig, calibrate, quantize};
+use edgecut_graph::{Tensor, onnx};
 use edgecut_kernels::Pool;
 use edgecut_runtime::{CompileOptions, Facts, Packed, Plan, Precision, Session, compile, pack};
 
+use super::worker::floats;
 use protocol::Job;
 
 #[path = "../../peers/rust/src/worker.rs"]
 mod protocol;
 
 /// `pack MODEL OUT PRECISION`: writes the ONNX file MODEL as a packed model.
+/// `quantize MODEL CALIBRATION OUT`: writes the int8 model of the float MODEL; CALIBRATION holds its
+/// inputs, one after the other, float32, little-endian.
 /// Otherwise serves bursts of `MODEL INPUT SHAPE OUTPUT THREADS PRECISION`, MODEL an ONNX file or a
 /// packed model.
 pub fn serve(args: &[&str]) -> Result<(), String> {
     if let ["pack", model, out, precision] = args {
         let plan = compiled(Path::new(model), precision)?;
         return pack(&[plan], &Facts::default(), Path::new(out)).map_err(|e| e.to_string());
+    }
+    if let ["quantize", model, calibration, out] = args {
+        return int8(Path::new(model), Path::new(calibration), Path::new(out));
     }
     let Some(job) = Job::from_args(args.iter().map(|a| a.to_string())) else {
         return Err("usage: bench-worker MODEL INPUT SHAPE OUTPUT THREADS PRECISION".into());
@@ -54,6 +61,24 @@ fn load(model: &Path, threads: usize, precision: &str) -> Result<Session, String
         false => compiled(model, precision)?,
     };
     Ok(Session::new(plan, Arc::new(Pool::new(threads))))
+}
+
+/// With the defaults of the library.
+fn int8(model: &Path, calibration: &Path, out: &Path) -> Result<(), String> {
+    let graph = onnx::import(model).map_err(|e| e.to_string())?;
+    let &[input] = graph.inputs.as_slice() else { return Err("needs one input".into()) };
+    let shape = graph.value(input).shape.with_symbols(1);
+    let bytes = std::fs::read(calibration).map_err(|e| e.to_string())?;
+    let values = floats(&bytes);
+    let images = values.chunks_exact(shape.iter().product());
+    let images: Result<Vec<Tensor>, _> =
+        images.map(|image| Tensor::new(shape.clone(), image.to_vec())).collect();
+    let images = images.map_err(|e| e.to_string())?;
+    let pool = Arc::new(Pool::for_this_machine());
+    let calibration = calibrate(&graph, images.into_iter(), &pool).map_err(|e| e.to_string())?;
+    let quantised = quantize(&graph, &calibration, &QuantizeConfig::default());
+    let quantised = quantised.map_err(|e| e.to_string())?.graph;
+    onnx::export(&quantised, out).map_err(|e| e.to_string())
 }
 
 /// An int8 model stays what it is; `bf16` is how a float model computes.

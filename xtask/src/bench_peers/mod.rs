@@ -8,6 +8,7 @@
 
 mod edgecut;
 mod options;
+mod quantiser;
 mod row;
 mod runtime;
 mod subject;
@@ -50,9 +51,9 @@ impl Precision {
         }
     }
 
-    /// Largest relative error at which a peer still counts as computing the same: rounding of
-    /// float32 in another order, 8 bits of significand through some fifty layers, and other
-    /// choices where integers are rounded.
+    /// Largest error relative to ONNX Runtime's float32 at which a peer still counts as computing
+    /// the same: rounding in another order, 8 bits of significand through some fifty layers, and
+    /// quantisation of them.
     pub fn tolerance(self) -> f64 {
         match self {
             Precision::F32 => 1e-3,
@@ -134,7 +135,7 @@ fn measure_all(root: &Path, options: &Options) -> Result<Vec<Row>, String> {
             eprintln!("preparing {model} {}", precision.name());
             let subject = Subject::prepare(root, model, precision)?;
             subject.reference(&tools)?;
-            for &runtime in &options.runtimes {
+            for &runtime in options.runtimes.iter().filter(|r| r.applies(precision)) {
                 // What goes wrong here is said again, in its row.
                 if let Err(reason) = tools.command(runtime, &subject, 1) {
                     eprintln!("  {}: {reason}", runtime.name());
@@ -172,8 +173,10 @@ fn measure(
         worker.burst(WARM_UP)?;
         Ok(worker)
     };
+    let runtimes = options.runtimes.iter().copied().filter(|r| r.applies(subject.precision));
+    let runtimes: Vec<Runtime> = runtimes.collect();
     let mut workers: Vec<Result<Worker, String>> =
-        options.runtimes.iter().map(|&runtime| start(runtime)).collect();
+        runtimes.iter().map(|&runtime| start(runtime)).collect();
     let mut times = vec![vec![]; workers.len()];
     for round in 0..options.rounds {
         for turn in 0..workers.len() {
@@ -187,9 +190,10 @@ fn measure(
         }
     }
     let mut rows = vec![];
-    for ((&runtime, worker), times) in options.runtimes.iter().zip(workers).zip(times) {
-        let version = tools.version(runtime);
-        let mut row = Row::new(&subject.name, runtime, version, subject.precision, threads);
+    for ((&runtime, worker), times) in runtimes.iter().zip(workers).zip(times) {
+        let version = tools.version(runtime, subject.precision);
+        let mut row =
+            Row::new(&subject.name, runtime, version.as_deref(), subject.precision, threads);
         match worker.and_then(Worker::finish) {
             Ok(end) => row.fill(times, &end, reference.as_deref(), subject.precision),
             Err(reason) => row.note = Some(reason),

@@ -33,17 +33,23 @@ Options:
   --threads N,M       (default 1)
   --rounds N          bursts of each runtime (default 20)
   --runtimes A,B      edgecut, edgecut-packed (the same from an .ecut file), onnxruntime, openvino,
-                      litert, ncnn, mnn, tract, rten (default all)
+                      litert, ncnn, mnn, tract, rten; beside int8 also edgecut-float and
+                      openvino-qdq (default all)
   --out FILE          also write the table there
   --json              print the list of rows instead
   --table FILE...     measure nothing, print the table of earlier lists of rows
   --prepare           build, write and convert what is needed, measure nothing
+
+With int8 every runtime has the model of its own quantiser, all made of the same float model and
+noise: OpenVINO NNCF's, as openvino-qdq and tract ONNX Runtime's, rten its dynamic form. ncnn's needs
+ncnn2table and ncnn2int8, built of its sources, in the folder NCNN_TOOLS.
 
 Python is EDGECUT_PYTHON (default python3) with the packages of requirements-bench.txt.
 Exit code 2: an option is wrong.
 
 Examples:
   cargo xtask bench-peers --models mobilenet-v2 --threads 1,2
+  cargo xtask bench-peers --precision int8 --threads 1,2
   cargo xtask bench-peers --precision bf16 --runtimes edgecut,openvino --out peers.md
   cargo xtask bench-peers --json > rows.json && cargo xtask bench-peers --table rows.json
 ";

@@ -26,7 +26,7 @@ pub struct Row {
     /// Activation memory, where the runtime tells it.
     pub arena_mb: Option<f64>,
     pub runs: usize,
-    /// Largest difference to ONNX Runtime's outputs over their largest magnitude.
+    /// Largest difference to ONNX Runtime's float32 outputs over their largest magnitude.
     pub relative_error: Option<f64>,
     /// Whether the outputs are those of ONNX Runtime, so that the time counts.
     pub counted: bool,

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use super::Precision;
+use super::quantiser::Quantiser;
 use super::subject::Subject;
 
 /// A program that runs models.
@@ -13,8 +14,12 @@ pub enum Runtime {
     Edgecut,
     /// The same from a packed model, which takes less to load.
     EdgecutPacked,
+    /// Beside int8: the float model.
+    EdgecutFloat,
     Ort,
     OpenVino,
+    /// Beside int8: the model of ONNX Runtime's quantiser in place of NNCF's.
+    OpenVinoQdq,
     LiteRt,
     Ncnn,
     Mnn,
@@ -23,11 +28,13 @@ pub enum Runtime {
 }
 
 impl Runtime {
-    pub const ALL: [Runtime; 9] = [
+    pub const ALL: [Runtime; 11] = [
         Runtime::Edgecut,
         Runtime::EdgecutPacked,
+        Runtime::EdgecutFloat,
         Runtime::Ort,
         Runtime::OpenVino,
+        Runtime::OpenVinoQdq,
         Runtime::LiteRt,
         Runtime::Ncnn,
         Runtime::Mnn,
@@ -39,8 +46,10 @@ impl Runtime {
         match self {
             Runtime::Edgecut => "edgecut",
             Runtime::EdgecutPacked => "edgecut-packed",
+            Runtime::EdgecutFloat => "edgecut-float",
             Runtime::Ort => "onnxruntime",
             Runtime::OpenVino => "openvino",
+            Runtime::OpenVinoQdq => "openvino-qdq",
             Runtime::LiteRt => "litert",
             Runtime::Ncnn => "ncnn",
             Runtime::Mnn => "mnn",
@@ -51,7 +60,13 @@ impl Runtime {
 
     /// Whether it is edgecut, and no peer of it.
     pub fn is_edgecut(self) -> bool {
-        matches!(self, Runtime::Edgecut | Runtime::EdgecutPacked)
+        matches!(self, Runtime::Edgecut | Runtime::EdgecutPacked | Runtime::EdgecutFloat)
+    }
+
+    /// Whether it has a row in a table of this precision.
+    pub fn applies(self, precision: Precision) -> bool {
+        let beside_int8 = matches!(self, Runtime::EdgecutFloat | Runtime::OpenVinoQdq);
+        !beside_int8 || precision == Precision::Int8
     }
 
     /// The runtimes whose worker is a program of `xtask/peers/rust`.
@@ -59,16 +74,34 @@ impl Runtime {
         matches!(self, Runtime::Tract | Runtime::Rten)
     }
 
+    /// The Python package; its name is also the worker's.
+    fn package(self) -> &'static str {
+        match self {
+            Runtime::OpenVinoQdq => Runtime::OpenVino.name(),
+            _ => self.name(),
+        }
+    }
+
+    /// Who makes the int8 model that a peer runs: what its documentation recommends.
+    fn quantiser(self) -> Option<Quantiser> {
+        match self {
+            Runtime::Edgecut | Runtime::EdgecutPacked | Runtime::EdgecutFloat => None,
+            Runtime::Ort | Runtime::OpenVinoQdq | Runtime::Tract => Some(Quantiser::Ort),
+            Runtime::OpenVino => Some(Quantiser::Nncf),
+            Runtime::LiteRt => Some(Quantiser::LiteRt),
+            Runtime::Ncnn => Some(Quantiser::Ncnn),
+            Runtime::Mnn => Some(Quantiser::Mnn),
+            Runtime::Rten => Some(Quantiser::OrtDynamic),
+        }
+    }
+
     /// Why a precision is not measured.
     fn lacks(self, precision: Precision) -> Option<&'static str> {
         match (precision, self) {
-            (Precision::F32, _) | (Precision::Bf16, Runtime::OpenVino | Runtime::Ncnn) => None,
+            (Precision::F32 | Precision::Int8, _) => None,
+            (Precision::Bf16, Runtime::OpenVino | Runtime::Ncnn) => None,
             (Precision::Bf16, _) if self.is_edgecut() => None,
             (Precision::Bf16, _) => Some("skipped: needs a bf16 mode for this processor"),
-            (Precision::Int8, Runtime::Ncnn | Runtime::Mnn) => {
-                Some("skipped: needs a model of its own quantiser; reads no QDQ")
-            }
-            (Precision::Int8, _) => None,
         }
     }
 }
@@ -118,14 +151,27 @@ impl Tools {
         Ok(tools)
     }
 
-    /// The version that a row names.
-    pub fn version(&self, runtime: Runtime) -> Option<&str> {
-        match runtime {
-            Runtime::Edgecut | Runtime::EdgecutPacked => Some(env!("CARGO_PKG_VERSION")),
+    /// The version that a row names, with that of the quantiser where it comes by itself.
+    pub fn version(&self, runtime: Runtime, precision: Precision) -> Option<String> {
+        let own = match runtime {
+            _ if runtime.is_edgecut() => Some(env!("CARGO_PKG_VERSION")),
             Runtime::Tract => self.locked.get("tract-onnx").map(String::as_str),
             Runtime::Rten => self.locked.get("rten").map(String::as_str),
-            _ => self.package(runtime.name()).ok(),
-        }
+            _ => self.package(runtime.package()).ok(),
+        }?;
+        let quantiser = match (precision, runtime) {
+            (Precision::Int8, Runtime::OpenVino) => Some("nncf"),
+            (Precision::Int8, Runtime::LiteRt) => Some("ai-edge-quantizer"),
+            (Precision::Int8, Runtime::OpenVinoQdq | Runtime::Tract | Runtime::Rten) => {
+                Some("onnxruntime")
+            }
+            _ => None,
+        };
+        let quantiser = quantiser.and_then(|name| Some((name, self.package(name).ok()?)));
+        Some(match quantiser {
+            Some((name, version)) => format!("{own}, {name} {version}"),
+            None => own.into(),
+        })
     }
 
     /// Starts the worker; an error is what the row says instead of figures.
@@ -139,27 +185,56 @@ impl Tools {
             return Err(reason.into());
         }
         let output = subject.output(runtime.name());
+        let model = self.model(runtime, subject)?;
+        let mut command = match runtime {
+            _ if runtime.is_edgecut() => self.worker()?,
+            Runtime::Tract | Runtime::Rten => self.rust_peer(runtime)?,
+            _ => return Ok(self.python_worker(runtime, &model, subject, &output, threads)),
+        };
+        with_job(&mut command, &model, subject, &output, threads);
+        Ok(command)
+    }
+
+    /// The file that `runtime` runs, converted or quantised where it is not there yet.
+    fn model(&self, runtime: Runtime, subject: &Subject) -> Result<PathBuf, String> {
         match runtime {
-            Runtime::Edgecut => {
-                Ok(with_job(self.worker()?, &subject.onnx(), subject, &output, threads))
-            }
+            Runtime::Edgecut => return subject.own(self.worker()?),
             Runtime::EdgecutPacked => {
-                let packed = subject.packed(self.worker()?)?;
-                Ok(with_job(self.worker()?, &packed, subject, &output, threads))
+                let own = subject.own(self.worker()?)?;
+                return subject.packed(&own, self.worker()?);
             }
-            Runtime::Tract | Runtime::Rten => {
-                let folder = self.rust_peers.as_ref().map_err(Clone::clone)?;
-                let command = Command::new(folder.join(runtime.name()));
-                Ok(with_job(command, &subject.onnx(), subject, &output, threads))
+            Runtime::EdgecutFloat => return Ok(subject.float()),
+            Runtime::Tract | Runtime::Rten => drop(self.rust_peer(runtime)?),
+            _ => drop(self.package(runtime.package())?),
+        }
+        if runtime == Runtime::LiteRt && !subject.tflite().exists() {
+            return Err("skipped: needs a model that TensorFlow Lite can hold".into());
+        }
+        if runtime == Runtime::Ncnn {
+            self.package("pnnx")?;
+        }
+        let float = match runtime {
+            Runtime::LiteRt => subject.tflite(),
+            Runtime::Ncnn => subject.converted("ncnn", self)?,
+            Runtime::Mnn => subject.converted("mnn", self)?,
+            _ => subject.float(),
+        };
+        match runtime.quantiser().filter(|_| subject.precision == Precision::Int8) {
+            Some(quantiser) => {
+                for package in quantiser.packages() {
+                    self.package(package)?;
+                }
+                subject.quantised(quantiser, &float, self)
             }
-            _ => self.python_worker(runtime, subject, &output, threads),
+            None => Ok(float),
         }
     }
 
-    /// ONNX Runtime as the judge of `subject`'s outputs; `None` where it is not installed.
-    pub fn reference(&self, subject: &Subject) -> Option<Command> {
-        let output = subject.output("reference");
-        self.python_worker(Runtime::Ort, subject, &output, 1).ok()
+    /// ONNX Runtime on the float model as the judge of `subject`'s outputs, which come to lie in
+    /// `output`; `None` where it is not installed.
+    pub fn reference(&self, subject: &Subject, output: &Path) -> Option<Command> {
+        self.package(Runtime::Ort.name()).ok()?;
+        Some(self.python_worker(Runtime::Ort, &subject.float(), subject, output, 1))
     }
 
     /// Python with a script of `xtask/peers`.
@@ -176,31 +251,24 @@ impl Tools {
         Ok(command)
     }
 
+    fn rust_peer(&self, runtime: Runtime) -> Result<Command, String> {
+        let folder = self.rust_peers.as_ref().map_err(Clone::clone)?;
+        Ok(Command::new(folder.join(runtime.name())))
+    }
+
     fn python_worker(
         &self,
         runtime: Runtime,
+        model: &Path,
         subject: &Subject,
         output: &Path,
         threads: usize,
-    ) -> Result<Command, String> {
-        self.package(runtime.name())?;
-        let model = match runtime {
-            Runtime::LiteRt if !subject.tflite().exists() => {
-                return Err("skipped: needs a model that TensorFlow Lite can hold".into());
-            }
-            Runtime::LiteRt => subject.tflite(),
-            Runtime::Ncnn => {
-                self.package("pnnx")?;
-                subject.converted("ncnn", self)?
-            }
-            Runtime::Mnn => subject.converted("mnn", self)?,
-            _ => subject.onnx(),
-        };
+    ) -> Command {
         let mut command = self.python("bench_worker.py");
-        command.arg(runtime.name());
-        let mut command = with_job(command, &model, subject, output, threads);
+        command.arg(runtime.package());
+        with_job(&mut command, model, subject, output, threads);
         command.args(&subject.outputs);
-        Ok(command)
+        command
     }
 
     fn package(&self, name: &str) -> Result<&str, String> {
@@ -220,16 +288,9 @@ impl Tools {
 }
 
 /// The arguments that all workers take.
-fn with_job(
-    mut command: Command,
-    model: &Path,
-    subject: &Subject,
-    output: &Path,
-    threads: usize,
-) -> Command {
+fn with_job(command: &mut Command, model: &Path, subject: &Subject, output: &Path, threads: usize) {
     command.arg(model).arg(subject.input()).arg(subject.extents()).arg(output);
     command.arg(threads.to_string()).arg(subject.precision.name());
-    command
 }
 
 /// This program is a development build, and a worker of it would be measured as such.

@@ -2,16 +2,17 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::Arc;
 
-use edgecut_compress::{Placement, QuantizeConfig, calibrate, quantize};
-use edgecut_graph::{DType, Graph, onnx, tflite};
-use edgecut_kernels::Pool;
+use edgecut_graph::{DType, Graph, Tensor, onnx, tflite};
 use edgecut_testkit::{random_inputs, random_tensor};
 
 use super::Precision;
+use super::quantiser::Quantiser;
 use super::runtime::Tools;
 use super::worker::{Worker, floats};
+
+/// Enough that ranges of noise no longer move: each image has tens of thousands of values a tensor.
+const CALIBRATION_IMAGES: u64 = 16;
 
 /// A model with fixed shapes and one input, and a folder with everything that is made of it.
 pub struct Subject {
@@ -26,14 +27,10 @@ pub struct Subject {
 
 impl Subject {
     /// Writes the model that `spec` names (an architecture of the zoo with fresh weights, `FILE` or
-    /// `FILE@1x3x320x320`) for one image, as ONNX and, where that can hold it, TensorFlow Lite.
-    /// Every runtime gets files made of this ONNX file.
+    /// `FILE@1x3x320x320`) for one image, as ONNX and, where that can hold it, TensorFlow Lite, and
+    /// inputs for those who calibrate. Every runtime gets files made of this float model.
     pub fn prepare(root: &Path, spec: &str, precision: Precision) -> Result<Subject, String> {
         let graph = graph(spec).map_err(|e| format!("{spec}: {e}"))?;
-        let graph = match precision {
-            Precision::Int8 => quantised(&graph).map_err(|e| format!("{spec}: {e}"))?,
-            Precision::F32 | Precision::Bf16 => graph,
-        };
         let &[input] = graph.inputs.as_slice() else {
             return Err(format!("{spec}: has {} inputs, must have one", graph.inputs.len()));
         };
@@ -43,9 +40,8 @@ impl Subject {
         }
         let name = Path::new(spec).file_name().unwrap_or_default().to_string_lossy();
         let name = name.replace(".onnx", "");
-        let suffix = if precision == Precision::Int8 { "-int8" } else { "" };
         let subject = Subject {
-            folder: root.join("target/bench-peers/models").join(format!("{name}{suffix}")),
+            folder: root.join("target/bench-peers/models").join(&name),
             name,
             precision,
             shape: input.shape.with_symbols(1),
@@ -58,28 +54,31 @@ impl Subject {
     /// Writes the files unless they are there already; what was made of another graph goes.
     fn write(&self, graph: &Graph) -> Result<(), String> {
         let bytes = onnx::to_bytes(graph).map_err(|e| e.to_string())?;
-        if std::fs::read(self.onnx()).is_ok_and(|old| old == bytes) {
+        let current = std::fs::read(self.float()).is_ok_and(|old| old == bytes);
+        if current && self.calibration().exists() {
             return Ok(());
         }
         let place = |e: std::io::Error| format!("{}: {e}", self.folder.display());
         let _ = std::fs::remove_dir_all(&self.folder);
         std::fs::create_dir_all(&self.folder).map_err(place)?;
         let input = random_inputs(graph, 1, 1).remove(0);
-        let values = input.f32s().map_err(|e| e.to_string())?;
-        let values: Vec<u8> = values.iter().flat_map(|v| v.to_le_bytes()).collect();
-        std::fs::write(self.input(), values).map_err(place)?;
+        std::fs::write(self.input(), bytes_of(&input)?).map_err(place)?;
+        let images = (0..CALIBRATION_IMAGES).map(|seed| random_tensor(&self.shape, seed));
+        let images: Result<Vec<Vec<u8>>, String> = images.map(|image| bytes_of(&image)).collect();
+        std::fs::write(self.calibration(), images?.concat()).map_err(place)?;
         if let Err(error) = tflite::export(graph, &self.tflite()) {
             eprintln!("{}: no TensorFlow Lite file: {error}", self.name);
         }
         // Last: its presence says that the others are complete.
-        std::fs::write(self.onnx(), bytes).map_err(place)
+        std::fs::write(self.float(), bytes).map_err(place)
     }
 
-    pub fn onnx(&self) -> PathBuf {
+    /// The float model.
+    pub fn float(&self) -> PathBuf {
         self.folder.join("model.onnx")
     }
 
-    /// There only where TensorFlow Lite can hold the model.
+    /// The float model; there only where TensorFlow Lite can hold it.
     pub fn tflite(&self) -> PathBuf {
         self.folder.join("model.tflite")
     }
@@ -89,9 +88,15 @@ impl Subject {
         self.folder.join("input.bin")
     }
 
+    /// Inputs that quantisers calibrate with, one after the other. They are noise: the answers of
+    /// the int8 models mean nothing, their speed does.
+    pub fn calibration(&self) -> PathBuf {
+        self.folder.join("calibration.bin")
+    }
+
     /// Where the worker `name` writes its outputs.
     pub fn output(&self, name: &str) -> PathBuf {
-        self.folder.join(format!("{name}.bin"))
+        self.folder.join(format!("{name}-{}.bin", self.precision.name()))
     }
 
     /// `1x3x224x224`
@@ -100,7 +105,7 @@ impl Subject {
         dims.join("x")
     }
 
-    /// The file that `xtask/peers/bench_convert.py` makes of the ONNX file for `kind`.
+    /// The file that `xtask/peers/bench_convert.py` makes of the float model for `kind`.
     pub fn converted(&self, kind: &str, tools: &Tools) -> Result<PathBuf, String> {
         let target = self.folder.join(format!("model.{kind}"));
         // ncnn has two files; its second comes last.
@@ -108,28 +113,58 @@ impl Subject {
             if kind == "ncnn" { target.with_extension("ncnn.bin") } else { target.clone() };
         if !written.exists() {
             let mut command: Command = tools.python("bench_convert.py");
-            command.arg(kind).arg(self.onnx()).arg(self.extents()).arg(&target);
+            command.arg(kind).arg(self.float()).arg(self.extents()).arg(&target);
             convert(command)?;
         }
         Ok(target)
     }
 
-    /// The packed model that edgecut's `worker` makes of the ONNX file, made anew each time: what
-    /// is in it depends on the build.
-    pub fn packed(&self, mut worker: Command) -> Result<PathBuf, String> {
-        let precision = self.precision.name();
-        let target = self.folder.join(format!("model-{precision}.ecut"));
-        worker.arg("pack").arg(self.onnx()).arg(&target).arg(precision);
+    /// The int8 model that `xtask/peers/bench_quantize.py` makes of `float` with the quantiser
+    /// `kind`.
+    pub fn quantised(
+        &self,
+        kind: Quantiser,
+        float: &Path,
+        tools: &Tools,
+    ) -> Result<PathBuf, String> {
+        let target = self.folder.join(kind.file());
+        let written =
+            if kind == Quantiser::Ncnn { with_suffix(&target, ".bin") } else { target.clone() };
+        if !written.exists() {
+            let mut command: Command = tools.python("bench_quantize.py");
+            command.arg(kind.name()).arg(float).arg(self.calibration());
+            command.arg(self.extents()).arg(&target);
+            convert(command)?;
+        }
+        Ok(target)
+    }
+
+    /// What edgecut runs: the float model, or the int8 model that its `worker` makes of it. That is
+    /// made anew each time: what is in it depends on the build.
+    pub fn own(&self, mut worker: Command) -> Result<PathBuf, String> {
+        if self.precision != Precision::Int8 {
+            return Ok(self.float());
+        }
+        let target = self.folder.join("edgecut-int8.onnx");
+        worker.arg("quantize").arg(self.float()).arg(self.calibration()).arg(&target);
         convert(worker)?;
         Ok(target)
     }
 
-    /// What ONNX Runtime computes in float32 (or in the integers of an int8 model); `None` without
-    /// ONNX Runtime.
+    /// The packed model that edgecut's `worker` makes of `model`, made anew each time too.
+    pub fn packed(&self, model: &Path, mut worker: Command) -> Result<PathBuf, String> {
+        let precision = self.precision.name();
+        let target = self.folder.join(format!("model-{precision}.ecut"));
+        worker.arg("pack").arg(model).arg(&target).arg(precision);
+        convert(worker)?;
+        Ok(target)
+    }
+
+    /// What ONNX Runtime computes in float32; `None` without ONNX Runtime.
     pub fn reference(&self, tools: &Tools) -> Result<Option<Vec<f32>>, String> {
-        let path = self.output("reference");
+        let path = self.folder.join("reference.bin");
         if !path.exists() {
-            let Some(command) = tools.reference(self) else { return Ok(None) };
+            let Some(command) = tools.reference(self, &path) else { return Ok(None) };
             Worker::start(command, path.clone())
                 .and_then(Worker::finish)
                 .map_err(|e| format!("{}: ONNX Runtime: {e}", self.name))?;
@@ -137,6 +172,18 @@ impl Subject {
         let bytes = std::fs::read(&path).map_err(|e| format!("{}: {e}", path.display()))?;
         Ok(Some(floats(&bytes)))
     }
+}
+
+/// float32, little-endian.
+fn bytes_of(tensor: &Tensor) -> Result<Vec<u8>, String> {
+    let values = tensor.f32s().map_err(|e| e.to_string())?;
+    Ok(values.iter().flat_map(|v| v.to_le_bytes()).collect())
+}
+
+fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    name.into()
 }
 
 /// Runs a converter; its last words are the error.
@@ -174,22 +221,4 @@ fn graph(spec: &str) -> Result<Graph, String> {
         None => Ok((input.name.as_str(), input.shape.with_symbols(1))),
     });
     template.graph(&shapes.collect::<Result<Vec<_>, String>>()?).map_err(text)
-}
-
-/// The int8 model of edgecut's own quantiser, calibrated on noise: its answers mean nothing, its
-/// speed does.
-fn quantised(graph: &Graph) -> Result<Graph, String> {
-    const BATCHES: u64 = 4;
-    let &[input] = graph.inputs.as_slice() else { return Err("needs one input".into()) };
-    let shape = graph.value(input).shape.with_symbols(1);
-    let images = (0..BATCHES).map(|seed| random_tensor(&shape, seed));
-    let pool = Arc::new(Pool::for_this_machine());
-    let calibration = calibrate(graph, images, &pool).map_err(|e| e.to_string())?;
-    let quantised = quantize(graph, &calibration, &every_operator());
-    Ok(quantised.map_err(|e| e.to_string())?.graph)
-}
-
-/// As other runtimes need it to compute in integers.
-fn every_operator() -> QuantizeConfig {
-    QuantizeConfig { placement: Placement::EveryOperator, ..QuantizeConfig::default() }
 }

@@ -21,8 +21,8 @@ pub fn render(rows: &[Row]) -> String {
     text += "Latencies in ms of bursts that the runtimes measured in turn, in one run; minima are \
              compared. Load: file to ready model, library already loaded. RSS: peak of the process \
              in MB (10^6 bytes), in brackets what it held before the runtime came (Python, the \
-             input). Error: largest difference to ONNX Runtime's outputs over their largest \
-             magnitude.\n";
+             input). Error: largest difference to ONNX Runtime's float32 outputs over their \
+             largest magnitude.\n";
     text
 }
 
@@ -37,14 +37,17 @@ fn minima(all: &[Row], part: &[&Row], threads: usize) -> String {
     let scales = threads > 1 && all.iter().any(|r| r.threads == 1);
     header.extend(scales.then(|| "edgecut on 1 thread / edgecut".into()));
     let mut lines = vec![];
-    let mut ratios = [vec![], vec![], vec![]];
+    let beside_float = runtimes.contains(&Runtime::EdgecutFloat.name());
+    header.extend(beside_float.then(|| "edgecut-float / edgecut".into()));
+    let mut ratios = vec![vec![]; header.len() - 1 - runtimes.len()];
     for model in distinct(part.iter().map(|r| r.model.as_str())) {
         let of = |runtime: &str| -> Option<f64> {
             let row = part.iter().find(|r| r.model == model && r.runtime == runtime)?;
             row.min_ms.filter(|_| row.counted)
         };
         let best = |names: &[&str]| names.iter().filter_map(|r| of(r)).reduce(f64::min);
-        let peers: Vec<&str> = runtimes.iter().copied().filter(|&r| r != "edgecut").collect();
+        let peers: Vec<&str> =
+            runtimes.iter().copied().filter(|r| !r.starts_with("edgecut")).collect();
         let (ours, fastest) = (of("edgecut"), best(&peers));
         let alone = all.iter().find(|r| {
             r.model == model
@@ -55,20 +58,22 @@ fn minima(all: &[Row], part: &[&Row], threads: usize) -> String {
         let alone = alone.and_then(|r| r.min_ms.filter(|_| r.counted));
         let mut line = vec![model.to_string()];
         line.extend(runtimes.iter().map(|&runtime| match of(runtime) {
-            Some(ms) if Some(ms) == fastest && runtime != "edgecut" => format!("**{ms:.2}**"),
+            Some(ms) if Some(ms) == fastest && peers.contains(&runtime) => format!("**{ms:.2}**"),
             Some(ms) => format!("{ms:.2}"),
             None => "–".into(),
         }));
-        let found = [over(fastest, ours), over(best(&["tract", "rten"]), ours), over(alone, ours)];
-        for (column, ratio) in found.iter().enumerate().take(if scales { 3 } else { 2 }) {
-            line.push(times(*ratio));
-            ratios[column].extend(*ratio);
+        let mut found = vec![over(fastest, ours), over(best(&["tract", "rten"]), ours)];
+        found.extend(scales.then(|| over(alone, ours)));
+        found.extend(beside_float.then(|| over(of(Runtime::EdgecutFloat.name()), ours)));
+        for (column, ratio) in found.into_iter().enumerate() {
+            line.push(times(ratio));
+            ratios[column].extend(ratio);
         }
         lines.push(line);
     }
     let mut mean = vec!["geometric mean".to_string()];
     mean.resize(1 + runtimes.len(), String::new());
-    mean.extend(ratios.iter().take(if scales { 3 } else { 2 }).map(|r| times(geometric_mean(r))));
+    mean.extend(ratios.iter().map(|r| times(geometric_mean(r))));
     lines.push(mean);
     markdown(&header, &lines)
 }
