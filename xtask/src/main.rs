@@ -4,6 +4,7 @@ mod aarch64;
 mod agreement;
 mod bench_peers;
 mod conformance;
+mod duel_quantize;
 mod edge;
 mod fuzz;
 mod models;
@@ -27,6 +28,8 @@ Tasks:
                                 LiteRT; without names all of EDGECUT_DATA, the OCR package and the zoo
   bench-peers [OPTION...]       measure edgecut and other runtimes on the same models and inputs;
                                 `cargo xtask bench-peers --help` lists the options
+  duel-quantize [OPTION...]     quantise the same models with edgecut and with others and compare;
+                                `cargo xtask duel-quantize --help` lists the options
   edge                          build the program that runs packed models alone, stripped, and
                                 check that it stays within 2 MiB
   aarch64 [TEST...]             run the tests of kernels and runtime (those whose name has TEST) on
@@ -55,6 +58,7 @@ fn main() -> ExitCode {
         ["fuzz", rest @ ..] => fuzz::run(root, rest),
         ["models", rest @ ..] => models::run(root, rest),
         ["bench-peers", rest @ ..] => return bench_peers::main(root, rest),
+        ["duel-quantize", rest @ ..] => return duel_quantize::main(root, rest),
         // What `bench-peers` starts.
         ["bench-worker", rest @ ..] => bench_peers::serve(rest),
         ["help" | "--help" | "-h"] | [] => {
