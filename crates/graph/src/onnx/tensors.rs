@@ -4,6 +4,7 @@
 //! | --- | --- |
 //! | float32, float16, bfloat16, float64 | float32 (float64 is rounded) |
 //! | uint8, int8, int32, int64, bool | the same |
+//! | uint4, int4 | uint8, int8 |
 //! | int16, uint16 | int32 |
 //! | uint32, uint64 | int64 (a value of 2^63 or more is refused) |
 //!
@@ -47,28 +48,43 @@ pub(super) fn data_type(dtype: DType) -> i32 {
 pub(super) fn tensor(proto: &TensorProto, place: &str, external: &mut External) -> Result<Tensor> {
     let malformed = |problem: String| GraphError::Malformed { place: place.into(), problem };
     let kind = proto.data_type();
+    let four_bits = matches!(kind, dt::UINT4 | dt::INT4);
     if proto.segment.is_some() {
         return Err(malformed("is stored in segments, which edgecut does not read".into()));
     }
-    let Some(width) = width(kind) else {
+    let Some(width) = width(kind).or(four_bits.then_some(1)) else {
         return Err(malformed(format!(
             "has element type {}; supported are the float, integer and bool types of 8 bits or \
-             more except float8",
+             more except float8, and int4 and uint4",
             dt::name(kind)
         )));
     };
     let shape = proto.dims.iter().map(|&d| usize::try_from(d)).collect::<Result<Vec<_>, _>>();
     let shape = shape.map_err(|_| malformed(format!("has a negative extent: {:?}", proto.dims)))?;
     let count = checked_len(&shape, place)?;
+    // Two elements share a byte.
+    let needs = if four_bits { count.div_ceil(2) } else { count * width };
     let data = if proto.data_location() == EXTERNAL {
-        let decode = |bytes: &mut dyn Read| from_bytes(kind, count, bytes);
-        external.read(&proto.external_data, kind, count * width, place, decode)?
+        let decode = |bytes: &mut dyn Read| match four_bits {
+            true => nibbles(kind, count, bytes).map(Some),
+            false => from_bytes(kind, count, bytes),
+        };
+        external.read(&proto.external_data, kind, needs, place, decode)?
     } else if let Some(raw) = &proto.raw_data {
-        if raw.len() != count * width {
-            let (has, needs) = (raw.len(), count * width);
+        if raw.len() != needs {
+            let has = raw.len();
             return Err(malformed(format!("has {has} bytes, shape {shape:?} needs {needs}")));
         }
-        from_raw(kind, raw)
+        match four_bits {
+            true => nibbles(kind, count, &mut &raw[..]).ok(),
+            false => from_raw(kind, raw),
+        }
+    } else if four_bits {
+        // A number has the bits of two elements.
+        let pairs = unpacked(&proto.int32_data, |v| u8::try_from(v as i32 & 0xff).ok());
+        pairs
+            .filter(|pairs| pairs.len() == needs)
+            .and_then(|pairs| nibbles(kind, count, &mut &pairs[..]).ok())
     } else {
         from_fields(proto, kind)
     };
@@ -126,6 +142,23 @@ fn from_bytes(kind: i32, count: usize, bytes: &mut dyn Read) -> io::Result<Optio
         })?),
     };
     Ok(fits.then_some(data))
+}
+
+/// `count` elements of 4 bits from a stream, the first of each byte in its lower half.
+fn nibbles(kind: i32, count: usize, bytes: &mut dyn Read) -> io::Result<Data> {
+    let pairs = each(count.div_ceil(2), bytes, |[pair]: [u8; 1]| pair)?;
+    let halves = pairs.iter().flat_map(|&pair| [pair & 0xf, pair >> 4]).take(count);
+    Ok(match kind {
+        dt::UINT4 => Data::U8(halves.collect()),
+        // The sign is the highest of the 4 bits.
+        _ => Data::I8(halves.map(|half| (half << 4) as i8 >> 4).collect()),
+    })
+}
+
+/// Two elements a byte, the first in the lower half: int4 of numbers from -8 to 7.
+pub(super) fn int4(values: &[i8]) -> Vec<u8> {
+    let half = |value: i8| value as u8 & 0xf;
+    values.chunks(2).map(|pair| half(pair[0]) | pair.get(1).map_or(0, |&v| half(v) << 4)).collect()
 }
 
 /// Elements of `N` bytes each, converted on their way into the tensor's own memory.
@@ -241,6 +274,29 @@ mod tests {
             read(&raw(dt::UINT32, &[1, 0, 0, 0, 0, 0, 0, 128])).data(),
             &vec![1i64, 1 << 31].into()
         );
+    }
+
+    #[test]
+    fn two_elements_share_a_byte() {
+        let base = TensorProto { dims: vec![3], ..TensorProto::default() };
+        let read = |p: &TensorProto| tensor(p, "t", &mut External::none()).unwrap();
+        for (kind, elements) in
+            [(dt::INT4, Data::from(vec![-8i8, 7, -1])), (dt::UINT4, Data::from(vec![8u8, 7, 15]))]
+        {
+            let base = TensorProto { data_type: Some(kind), ..base.clone() };
+            let raw = TensorProto { raw_data: Some(vec![0x78, 0x0f].into()), ..base.clone() };
+            assert_eq!(read(&raw).data(), &elements);
+            let ints = packed([0x78, 0x0f].into_iter());
+            assert_eq!(read(&TensorProto { int32_data: ints, ..base.clone() }).data(), &elements);
+            for wrong in [vec![0x78], vec![0x78, 0x0f, 0]] {
+                let raw = TensorProto { raw_data: Some(wrong.clone().into()), ..base.clone() };
+                assert!(tensor(&raw, "t", &mut External::none()).is_err());
+                let ints = packed(wrong.iter().map(|&b| b.into()));
+                let typed = TensorProto { int32_data: ints, ..base.clone() };
+                assert!(tensor(&typed, "t", &mut External::none()).is_err());
+            }
+        }
+        assert_eq!(int4(&[-8, 7, -1]), [0x78, 0x0f]);
     }
 
     #[test]

@@ -53,6 +53,15 @@ pub(super) fn tensor(name: &str, tensor: &Tensor) -> TensorProto {
     TensorProto { raw_data: Some(raw.into()), ..tensor_head(name, tensor) }
 }
 
+/// A stored tensor of int8 in 4 bits an element, which are enough for it.
+pub(super) fn int4_tensor(name: &str, tensor: &Tensor, values: &[i8]) -> TensorProto {
+    TensorProto {
+        data_type: Some(data_type::INT4),
+        raw_data: Some(tensors::int4(values).into()),
+        ..tensor_head(name, tensor)
+    }
+}
+
 /// A typed and shaped name.
 pub(super) fn value_info(name: &str, dtype: DType, shape: &Shape) -> ValueInfoProto {
     let dim = |dim: &Dim| match dim {

@@ -1,9 +1,10 @@
 //! Quantised networks are written with Quantize and Dequantize, in the form that ONNX Runtime
 //! turns into integer kernels.
 
-use edgecut_graph::{Op, Tensor, interpret, onnx};
-use edgecut_testkit::{Python, assert_close};
+use edgecut_graph::{Conv, DType, Graph, Op, Shape, Tensor, Window, interpret, onnx};
+use edgecut_testkit::{Python, assert_close, random_tensor};
 
+use crate::peer::{Question, compare};
 use crate::round_trip::round_trip;
 
 const QUANTISE: &str = include_str!("../peers/onnx_quantise.py");
@@ -42,5 +43,27 @@ fn networks_of_the_quantiser_run_as_integers() {
         assert_close(&results["y"], expected, if exact { 1e-6 } else { 0.05 }, way);
         let own = interpret::run(&graph, std::slice::from_ref(x)).unwrap();
         assert_close(&own[0], expected, 0.05, way);
+    }
+}
+
+/// A convolution whose weights are stored in 4 bits.
+#[test]
+fn weights_of_4_bits_are_valid() {
+    let mut graph = Graph::new("four bits");
+    let x = graph.add_input("x", DType::F32, Shape::fixed(&[1, 3, 6, 6]));
+    let codes: Vec<i8> = (0..7 * 27).map(|i| (i * 5 % 16) as i8 - 8).collect();
+    let weight = graph.add_constant("weight", Tensor::new([7, 3, 3, 3], codes).unwrap());
+    let scales: Vec<f32> = (1..8).map(|c| c as f32 / 16.0).collect();
+    let scale = graph.add_constant("scale", Tensor::vector(scales));
+    let zero = graph.add_constant("zero", Tensor::vector(vec![0i8; 7]));
+    let inputs = [Some(weight), Some(scale), Some(zero)];
+    let real = graph.add_node("real", Op::Dequantize { axis: 0 }, &inputs).unwrap();
+    let conv = Op::Conv(Conv { window: Window::same(3, 1), groups: 1 });
+    let y = graph.add_node("conv", conv, &[Some(x), Some(real)]).unwrap();
+    graph.outputs.push(y);
+    let inputs = vec![random_tensor(&[1, 3, 6, 6], 1)];
+    let question = Question { name: "int4".into(), graph, inputs };
+    if let Some(missing) = compare(&[question], 1e-6) {
+        assert!(missing.is_empty(), "{missing:?}");
     }
 }

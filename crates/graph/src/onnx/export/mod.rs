@@ -10,11 +10,12 @@
 //! | 18 | 1.14 | Mish; LpPool with dilations or ceil mode; Resize with antialiasing or a kept aspect ratio; Scatter of maxima or minima |
 //! | 19 | 1.15 | dilated AveragePool; Pad that wraps; Resize with symmetric positions |
 //! | 20 | 1.17 | Gelu |
-//! | 21 | 1.18 | GroupNorm |
+//! | 21 | 1.18 | GroupNorm; weights of 4 bits |
 //!
 //! | file | concern |
 //! | --- | --- |
 //! | `lower` | operators that ONNX lacks |
+//! | `int4` | weights that 4 bits are enough for |
 //! | `model` | the messages of a whole graph |
 //! | `node`, `form` | one node; which operator set it needs |
 //! | `arrange`, `elementwise`, `index`, `numeric`, `resize`, `window` | attributes, by family |
@@ -27,6 +28,7 @@ mod encode;
 mod file;
 mod form;
 mod index;
+mod int4;
 mod lower;
 mod model;
 mod node;

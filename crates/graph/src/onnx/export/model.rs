@@ -4,11 +4,11 @@ use std::collections::HashSet;
 
 use super::encode::{Encoded, Stored};
 use super::form::Context;
-use super::{EXPORT_OPSET, lower, node};
+use super::{EXPORT_OPSET, int4, lower, node};
 use crate::onnx::DOC_STRING;
 use crate::onnx::proto::*;
 use crate::onnx::write::{self, Small};
-use crate::{Graph, GraphError, Result, Tensor};
+use crate::{Data, Graph, GraphError, Result, Tensor};
 
 /// Tensors from this size on are worth a place in the external file: ONNX Runtime reads smaller
 /// ones, such as shapes, while it loads the structure.
@@ -21,7 +21,12 @@ pub(super) fn model(graph: &Graph, external: Option<&str>) -> Result<Encoded> {
     graph.validate()?;
     let graph = &*lower::lower(graph)?;
     let needed = graph.nodes.iter().map(|n| node::since(graph, n)).collect::<Result<Vec<_>>>()?;
-    let opset = needed.into_iter().fold(EXPORT_OPSET, i64::max);
+    let four_bits = int4::weights(graph);
+    let graph = &*int4::plain(graph, &four_bits);
+    let four_bits: HashSet<&str> =
+        four_bits.iter().map(|&id| graph.value(id).name.as_str()).collect();
+    let int4_opset = if four_bits.is_empty() { EXPORT_OPSET } else { int4::OPSET };
+    let opset = needed.into_iter().fold(int4_opset, i64::max);
     let used = used(graph);
     let values = || graph.values().iter().zip(&used).filter(|(_, used)| **used).map(|(v, _)| v);
     let mut taken = HashSet::new();
@@ -34,7 +39,7 @@ pub(super) fn model(graph: &Graph, external: Option<&str>) -> Result<Encoded> {
         }
     }
     let constants = values().filter_map(|v| Some((v.name.as_str(), v.constant.as_ref()?)));
-    let mut stored = stored(constants, external);
+    let mut stored = stored(constants, external, &four_bits);
     let mut small = Small::new(taken);
     let mut nodes = Vec::with_capacity(graph.nodes.len());
     for node in &graph.nodes {
@@ -91,13 +96,19 @@ fn used(graph: &Graph) -> Vec<bool> {
     used
 }
 
-/// Constants in order, each with its place in the external file where there is one.
+/// Constants in order, those named in `four_bits` in half the bytes, each with its place in the external file where there is one.
 fn stored<'g>(
     constants: impl Iterator<Item = (&'g str, &'g Tensor)>,
     external: Option<&str>,
+    four_bits: &HashSet<&str>,
 ) -> Vec<Stored> {
     let mut end = 0u64;
     let one = |(name, tensor): (&str, &Tensor)| match external {
+        _ if four_bits.contains(name)
+            && let Data::I8(values) = tensor.data() =>
+        {
+            Stored::Whole(write::int4_tensor(name, tensor, values))
+        }
         Some(location) if tensor.bytes() >= MIN_EXTERNAL_BYTES => {
             let offset = end.next_multiple_of(ALIGNMENT);
             end = offset + tensor.bytes() as u64;

@@ -27,6 +27,39 @@ fn quantised_weights_stay_integers() {
 }
 
 #[test]
+fn weights_of_4_bits_take_half_the_bytes() {
+    let build = |largest: i8| {
+        let mut graph = Graph::new("four bits");
+        let x = graph.add_input("x", DType::F32, Shape::fixed(&[1, 8, 3, 3]));
+        let codes: Vec<i8> = (0..72).map(|i| if i == 0 { largest } else { i % 16 - 8 }).collect();
+        let weight = graph.add_constant("weight", Tensor::new([9, 8, 1, 1], codes).unwrap());
+        let scale = graph.add_constant("scale", Tensor::vector(vec![0.5f32; 9]));
+        let zero = graph.add_constant("zero", Tensor::vector(vec![0i8; 9]));
+        let inputs = [Some(weight), Some(scale), Some(zero)];
+        let real = graph.add_node("real", Op::Dequantize { axis: 0 }, &inputs).unwrap();
+        let conv = Op::Conv(Conv { window: Window::new([1, 1], [1, 1]), groups: 1 });
+        let y = graph.add_node("conv", conv, &[Some(x), Some(real)]).unwrap();
+        graph.outputs.push(y);
+        graph
+    };
+    let stored = |graph: &Graph| {
+        let proto = ModelProto::decode(to_bytes(graph).unwrap().as_slice()).unwrap();
+        let tensors = &proto.graph.as_ref().unwrap().initializer;
+        let weight = tensors.iter().find(|t| t.name() == "weight").unwrap();
+        let bytes = weight.raw_data.as_ref().unwrap().len();
+        (weight.data_type(), bytes, proto.opset_import[0].version())
+    };
+    assert_eq!(stored(&build(8)), (data_type::INT8, 72, 17));
+    let graph = build(7);
+    assert_eq!(stored(&graph), (data_type::INT4, 36, 21));
+    let bytes = to_bytes(&graph).unwrap();
+    let again = from_bytes("again", &bytes).unwrap();
+    let input = [constant(&[0.7; 72], &[1, 8, 3, 3])];
+    assert_eq!(interpret::run(&again, &input).unwrap(), interpret::run(&graph, &input).unwrap());
+    assert_eq!(to_bytes(&again).unwrap(), bytes);
+}
+
+#[test]
 fn the_interface_keeps_its_names() {
     // One value under two names, an input as output, a constant as output.
     let model = model(13).stored("k", Tensor::scalar(2.0)).node("Relu", "x", "r", &[]);
