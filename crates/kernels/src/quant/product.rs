@@ -301,3 +301,6 @@ impl Tile<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
