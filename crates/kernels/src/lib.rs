@@ -39,10 +39,12 @@ mod pool;
 mod simd;
 #[cfg(test)]
 mod testing;
+#[cfg(target_arch = "x86_64")]
+mod tiles;
 
 pub use blob::Blob;
 pub use conv::ConvShape;
 pub use ctx::Ctx;
 pub use epilogue::{Activation, Epilogue};
-pub use isa::{Isa, Level};
+pub use isa::{Isa, Level, Products};
 pub use pool::Pool;

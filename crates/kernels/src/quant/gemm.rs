@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use super::conv::{RESIDENT, Runs};
 use super::finish::Finish;
-use super::pack::{COLUMNS, GROUP};
+use super::pack::{COLUMNS, GROUP, groups_of_run};
 use super::product::{Left, Out, Sink, multiply};
 use super::{Dequant, PackedWeights, Requant};
 use crate::gemm::part;
@@ -88,7 +88,11 @@ const BLOCK: usize = 512 * 1024;
 /// Multiply-adds that are worth the 2 microseconds that handing out a task may take.
 const TASK: usize = 400_000;
 
-/// Rows of a block where B stays in the second-level cache: they stay in the first.
+/// Bytes of A and C in a block of rows where B stays in the second-level cache: half of a first-level
+/// cache.
+const CACHE: usize = 24 * 1024;
+
+/// Rows of a block are a multiple.
 const ROWS: usize = 32;
 
 /// `C[m, n] = A[m, k] B[k, n]`, rows of A `lda` bytes apart, those of C `ldc` elements.
@@ -172,12 +176,13 @@ unsafe fn pass(
     out: Out,
 ) {
     let k = weights.k();
-    // Rows whose last group of 4 bytes lies in A as well.
-    let safe =
-        a.len().checked_sub(k.next_multiple_of(GROUP)).map_or(0, |last| last / lda.max(1) + 1);
-    let safe = if k.is_multiple_of(GROUP) { rows.end } else { safe.clamp(rows.start, rows.end) };
+    // Rows whose groups all lie in A: those of the last few may reach beyond it.
+    let reach = groups_of_run(k) * GROUP;
+    let safe = a.len().checked_sub(reach).map_or(0, |last| last / lda.max(1) + 1);
+    let safe = if reach == k { rows.end } else { safe.clamp(rows.start, rows.end) };
     let whole = panels.len() * COLUMNS * k <= RESIDENT;
-    let block = if whole { ROWS } else { (BLOCK / (k + weights.n())).max(ROWS) };
+    let room = if whole { CACHE } else { BLOCK };
+    let block = (room / (k + weights.n()) / ROWS * ROWS).max(ROWS);
     let mut first = rows.start;
     while first < rows.end {
         let (count, mut runs) =

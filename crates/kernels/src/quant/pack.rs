@@ -12,6 +12,8 @@ use crate::Blob;
 pub(super) const COLUMNS: usize = 16;
 /// Rows of a group: the bytes of an i32 lane.
 pub(super) const GROUP: usize = 4;
+/// Most groups of a tile register.
+const PART: usize = 16;
 /// Bytes of a group.
 pub(super) const GROUP_BYTES: usize = COLUMNS * GROUP;
 
@@ -59,7 +61,7 @@ impl PackedWeights {
                     sums[column] = sums[column].wrapping_add(w.into());
                 }
             }
-            (k, first) = (k + len, first + len.div_ceil(GROUP));
+            (k, first) = (k + len, first + groups_of_run(len));
         }
         PackedWeights { k, n, groups, data: data.into(), sums: sums.into() }
     }
@@ -77,7 +79,7 @@ impl PackedWeights {
     /// Whether this is a matrix of `k` by `n` over one run, with all of its data: one from a file
     /// may lack some.
     pub fn fit(&self, k: usize, n: usize) -> bool {
-        self.are(k, k.div_ceil(GROUP), n)
+        self.are(k, groups_of_run(k), n)
     }
 
     /// As [`PackedWeights::fit`], for runs of so many groups together.
@@ -115,5 +117,14 @@ impl PackedWeights {
 
 /// Groups that runs of these lengths take.
 pub(super) fn groups_of(runs: impl IntoIterator<Item = usize>) -> usize {
-    runs.into_iter().map(|len| len.div_ceil(GROUP)).sum()
+    runs.into_iter().map(groups_of_run).sum()
+}
+
+/// Groups that a run of `len` bytes takes: rounded up to equal parts of at most 16 groups, as large
+/// as tile registers are, unless a few parts more do without rounding.
+pub(super) fn groups_of_run(len: usize) -> usize {
+    let groups = len.div_ceil(GROUP);
+    let parts = groups.div_ceil(PART);
+    let exact = (parts..=parts + parts / 3).find(|parts| groups.is_multiple_of((*parts).max(1)));
+    if exact.is_some() { groups } else { groups.next_multiple_of(parts) }
 }

@@ -9,7 +9,13 @@
 //!
 //! Integer sums are exact in any order, so all ways to compute them give the same bits.
 
+#[cfg(target_arch = "x86_64")]
+mod amx;
+#[cfg(target_arch = "x86_64")]
+mod avx512;
 mod dots;
+#[cfg(target_arch = "x86_64")]
+mod vnni;
 
 use super::dot;
 use super::finish::Finish;
@@ -19,6 +25,7 @@ use crate::Isa;
 use crate::gemm::heights;
 use crate::simd::{Scalar, Simd};
 use dots::Dots;
+use std::mem::MaybeUninit;
 use std::ops::Range;
 
 /// Neighbouring groups of the left operand, which meet neighbouring groups of the weights.
@@ -131,7 +138,32 @@ const MAX_ROWS: usize = 32;
 
 /// Sums of a tile: `[rows][columns]`, aligned to cache lines.
 #[repr(C, align(64))]
-struct Sums([i32; MAX_ROWS * 2 * COLUMNS]);
+struct Sums([MaybeUninit<i32>; MAX_ROWS * 2 * COLUMNS]);
+
+impl Sums {
+    /// Every sum is written before it is read.
+    fn new() -> Sums {
+        Sums([MaybeUninit::uninit(); MAX_ROWS * 2 * COLUMNS])
+    }
+
+    /// The sums of row `row` and panel `panel` of a tile of `panels`.
+    ///
+    /// # Safety
+    /// They must have been written.
+    unsafe fn get(&self, row: usize, panel: usize, panels: usize) -> [i32; COLUMNS] {
+        let sums = &self.0[(row * panels + panel) * COLUMNS..][..COLUMNS];
+        // SAFETY: initialised by contract.
+        unsafe { *sums.as_ptr().cast() }
+    }
+
+    /// Writes the sums that [`Sums::get`] reads.
+    fn set(&mut self, row: usize, panel: usize, panels: usize, sums: [i32; COLUMNS]) {
+        let to = &mut self.0[(row * panels + panel) * COLUMNS..][..COLUMNS];
+        for (to, sum) in to.iter_mut().zip(sums) {
+            to.write(sum);
+        }
+    }
+}
 
 /// A tile of the result.
 struct Tile<'a> {
@@ -147,8 +179,12 @@ struct Tile<'a> {
     column: usize,
     width: usize,
     /// What the sums begin with: the biases.
-    start: [[i32; COLUMNS]; 2],
+    start: Start,
 }
+
+/// Of two panels, aligned to cache lines.
+#[repr(C, align(64))]
+struct Start([[i32; COLUMNS]; 2]);
 
 /// The way of an instruction set to compute tiles.
 trait Machine: Copy {
@@ -185,7 +221,14 @@ pub(super) unsafe fn multiply(
     unsafe {
         match isa.level() {
             #[cfg(target_arch = "x86_64")]
-            crate::Level::Avx512Vnni => vnni(left, panels, weights, out),
+            crate::Level::Avx512Vnni => {
+                let step = amx::step(left.runs);
+                if isa.products() == Some(crate::Products::Amx) && amx::pays(left.rows, step) {
+                    amx::multiply(left, panels, weights, out, step);
+                } else {
+                    vnni(left, panels, weights, out);
+                }
+            }
             #[cfg(target_arch = "x86_64")]
             crate::Level::Avx2 | crate::Level::Avx512 => avx2(left, panels, weights, out),
             _ => each_tile(Dots(dot::Scalar, Scalar), left, panels, weights, out),
@@ -200,7 +243,7 @@ pub(super) unsafe fn multiply(
 unsafe fn vnni(left: Left, panels: Range<usize>, weights: &PackedWeights, out: &Out) {
     // SAFETY: this function runs only where these instructions exist; the rest by contract.
     unsafe {
-        let machine = Dots(dot::Vnni::new(), crate::simd::Avx512::new());
+        let machine = vnni::Vnni(crate::simd::Avx512::new());
         each_tile(machine, left, panels, weights, out);
     }
 }
@@ -229,15 +272,32 @@ unsafe fn each_tile<M: Machine>(
     weights: &PackedWeights,
     out: &Out,
 ) {
-    let stride = weights.panel_stride();
-    let mut sums = std::mem::MaybeUninit::<Sums>::uninit();
-    // SAFETY: every sum is written before it is read, and an i32 has no invalid bits.
-    let sums = unsafe { &mut *sums.as_mut_ptr() };
-    for panel in panels.clone().step_by(2) {
-        let count = (panels.end - panel).min(2);
-        let column = panel * COLUMNS;
+    // Rows 4096 bytes apart share a set of the first-level cache, which holds 8 to 12 lines.
+    let most = if left.lda.is_multiple_of(4096) { M::ROWS.min(8) } else { M::ROWS };
+    let mut sums = Sums::new();
+    for mut tile in tiles(left, panels, weights, out) {
+        for rows in heights(left.rows, most) {
+            tile.rows = rows;
+            // SAFETY: by contract.
+            unsafe {
+                m.sums(&tile, &mut sums);
+                m.finish(&tile, &sums);
+            }
+        }
+    }
+}
+
+/// The tiles of each two panels, of no rows yet.
+fn tiles<'a>(
+    left: Left<'a>,
+    panels: Range<usize>,
+    weights: &'a PackedWeights,
+    out: &'a Out<'a>,
+) -> impl Iterator<Item = Tile<'a>> {
+    panels.clone().step_by(2).map(move |panel| {
+        let (count, column) = ((panels.end - panel).min(2), panel * COLUMNS);
         let width = (count * COLUMNS).min(weights.n() - column);
-        let start = [0, COLUMNS].map(|before| {
+        let start = |before: usize| {
             let (channel, width) = (out.channel + column + before, width.saturating_sub(before));
             if width == 0 {
                 return [0; COLUMNS];
@@ -247,19 +307,20 @@ unsafe fn each_tile<M: Machine>(
                 pads.add(channel, width.min(COLUMNS), &mut start);
             }
             start
-        });
-        for rows in heights(left.rows, M::ROWS) {
-            let at = weights.data().as_ptr().wrapping_add(panel * stride);
-            let (weights, next) = (at, stride);
-            let panels = count;
-            let tile = Tile { left, out, rows, weights, next, panels, column, width, start };
-            // SAFETY: by contract.
-            unsafe {
-                m.sums(&tile, sums);
-                m.finish(&tile, sums);
-            }
+        };
+        let next = weights.panel_stride();
+        Tile {
+            left,
+            out,
+            rows: 0..0,
+            weights: weights.data().as_ptr().wrapping_add(panel * next),
+            next,
+            panels: count,
+            column,
+            width,
+            start: Start([start(0), start(COLUMNS)]),
         }
-    }
+    })
 }
 
 impl Tile<'_> {
@@ -271,9 +332,10 @@ impl Tile<'_> {
     #[inline(always)]
     unsafe fn finish<S: Simd>(&self, s: S, sums: &Sums) {
         let out = self.out;
-        for (row, sums) in self.rows.clone().zip(sums.0.chunks_exact(self.panels * COLUMNS)) {
-            for (i, sums) in sums.chunks_exact(COLUMNS).enumerate() {
-                let sums: [i32; COLUMNS] = *sums.first_chunk().expect("a panel");
+        for (r, row) in self.rows.clone().enumerate() {
+            for i in 0..self.panels {
+                // SAFETY: the sums of a tile have been written.
+                let sums = unsafe { sums.get(r, i, self.panels) };
                 let before = i * COLUMNS;
                 let (column, width) = (self.column + before, (self.width - before).min(COLUMNS));
                 let (channel, at) = (out.channel + column, row * out.ldc + column);

@@ -55,7 +55,7 @@ impl Header {
         put(8, &FORMAT.to_le_bytes());
         put(12, &text(env!("CARGO_PKG_VERSION")));
         put(28, &LAYOUT.to_le_bytes());
-        put(32, &text(isa.name()));
+        put(32, &text(isa.level().name()));
         let sizes = [metadata.len(), start, data.len()];
         sizes.iter().enumerate().for_each(|(i, n)| put(48 + 8 * i, &(*n as u64).to_le_bytes()));
         put(72, &crc32fast::hash(metadata).to_le_bytes());

@@ -12,7 +12,7 @@ use super::runs::Runs;
 use crate::Isa;
 use crate::conv::{ChannelRuns, ConvShape};
 use crate::gemm::part;
-use crate::quant::pack::{GROUP, PackedWeights};
+use crate::quant::pack::{GROUP, PackedWeights, groups_of_run};
 use crate::quant::product::{Left, Out, multiply};
 
 /// Bytes of the copy of both ends of a row, on the stack.
@@ -91,7 +91,7 @@ impl Row<'_> {
     fn readable(&self) -> Range<usize> {
         let shape = self.shape;
         let interior = shape.interior();
-        let end = |(channel, len): (usize, usize)| channel + len.next_multiple_of(GROUP);
+        let end = |(channel, len): (usize, usize)| channel + groups_of_run(len) * GROUP;
         let reach = self.channels.each().map(end).max().unwrap_or(0);
         let rows = self.rows.iter().filter(|row| !row.is_empty());
         let shortest = rows.map(|row| row.len()).min().unwrap_or(usize::MAX);
@@ -99,7 +99,7 @@ impl Row<'_> {
             let column = pixel * shape.sw + (shape.kw - 1) * shape.dw - shape.pl;
             column * self.x_stride + reach <= shortest
         };
-        // At most the last few pixels do not: groups reach 3 bytes too far.
+        // At most the last few pixels do not: groups reach a few bytes too far.
         let end = interior.clone().rev().find(fits).map_or(interior.start, |last| last + 1);
         interior.start..end
     }
@@ -113,7 +113,13 @@ impl Row<'_> {
         if pixels == 0 {
             return 0;
         }
-        self.shape.kh * self.columns(pixels) * self.shape.cin_per_group() + GROUP
+        self.shape.kh * self.columns(pixels) * self.shape.cin_per_group() + self.slack()
+    }
+
+    /// How many bytes behind a run its groups reach.
+    fn slack(&self) -> usize {
+        let slack = |(_, len)| groups_of_run(len) * GROUP - len;
+        self.channels.each().map(slack).max().unwrap_or(0)
     }
 
     /// What pixels whose taps all exist read. Returns the bytes between them.
@@ -145,13 +151,13 @@ impl Row<'_> {
         let end = (shape.w + shape.pl).saturating_sub(start).clamp(before, columns);
         // The channels lie in the order of the weights, but still in their runs.
         let runs_of = self.channels.packed();
-        let (copy, behind) =
-            copy[..shape.kh * columns * k + GROUP].split_at_mut(shape.kh * columns * k);
+        let (len, slack) = (shape.kh * columns * k, self.slack());
+        let (copy, behind) = copy[..len + slack].split_at_mut(len);
         behind.fill(0);
         for (ky, copy) in copy.chunks_exact_mut((columns * k).max(1)).enumerate() {
             if self.rows[ky].is_empty() {
                 // Read by the last groups of the row before it.
-                let len = copy.len().min(GROUP);
+                let len = copy.len().min(slack);
                 copy[..len].fill(0);
                 continue;
             }

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use crate::conv::{ChannelRuns, ConvShape};
-use crate::quant::pack::{GROUP, groups_of};
+use crate::quant::pack::{GROUP, groups_of, groups_of_run};
 use crate::quant::product::Run;
 
 /// Runs that need no memory but their place on the stack.
@@ -22,7 +22,7 @@ pub(in crate::quant) struct Runs {
 }
 
 impl Runs {
-    /// For rows behind whose runs there are 3 more bytes to read.
+    /// For rows behind whose runs there is as much to read as their last groups reach further.
     pub fn new() -> Runs {
         Runs { few: [Run::END; FEW], many: Vec::new(), len: 0, groups: 0, tails: None }
     }
@@ -37,19 +37,19 @@ impl Runs {
     /// # Safety
     /// With exact runs, `at` must be valid for `len` reads.
     pub unsafe fn push(&mut self, at: *const u8, len: usize, group: usize) {
+        let Some(tails) = &mut self.tails else {
+            return self.push_groups(at, groups_of_run(len), group);
+        };
         let (whole, rest) = (len / GROUP, len % GROUP);
-        match &mut self.tails {
-            Some(tails) if rest > 0 => {
-                assert!(tails.len() < tails.capacity(), "more runs than were announced");
-                // SAFETY: the last bytes of the run.
-                let byte = |i: usize| unsafe { *at.add(whole * GROUP + i) };
-                tails.push(std::array::from_fn(|i| if i < rest { byte(i) } else { 0 }));
-                let tail = tails.last().map_or(at, |tail| tail.as_ptr());
-                self.push_groups(at, whole, group);
-                self.push_groups(tail, 1, group + whole);
-            }
-            _ => self.push_groups(at, len.div_ceil(GROUP), group),
+        if rest > 0 {
+            assert!(tails.len() < tails.capacity(), "more runs than were announced");
+            // SAFETY: the last bytes of the run.
+            let byte = |i: usize| unsafe { *at.add(whole * GROUP + i) };
+            tails.push(std::array::from_fn(|i| if i < rest { byte(i) } else { 0 }));
         }
+        let tail = tails.last().map_or(at, |tail| tail.as_ptr());
+        self.push_groups(at, whole, group);
+        self.push_groups(tail, usize::from(rest > 0), group + whole);
     }
 
     fn push_groups(&mut self, at: *const u8, groups: usize, group: usize) {
@@ -96,7 +96,7 @@ impl Runs {
         let k = shape.cin_per_group();
         let each = groups_of(channels.each().map(|(_, len)| len));
         let first = (ky * shape.kw + taps.start) * each;
-        if channels.whole && x_stride == k && shape.dw == 1 && k.is_multiple_of(GROUP) {
+        if channels.whole && x_stride == k && shape.dw == 1 && each * GROUP == k {
             // SAFETY: by contract.
             return unsafe { self.push(at, taps.len() * k, first) };
         }
@@ -106,7 +106,7 @@ impl Runs {
             for (channel, len) in channels.each() {
                 // SAFETY: by contract.
                 unsafe { self.push(pixel.wrapping_add(channel), len, group) };
-                group += len.div_ceil(GROUP);
+                group += groups_of_run(len);
             }
         }
     }

@@ -19,7 +19,6 @@ impl<D: Dot, S: Simd> Machine for Dots<D, S> {
 
     #[inline(always)]
     unsafe fn sums(self, tile: &Tile, sums: &mut Sums) {
-        let sums = &mut sums.0[..];
         for panel in 0..tile.panels {
             // SAFETY: by contract.
             unsafe {
@@ -45,7 +44,7 @@ impl<D: Dot, S: Simd> Machine for Dots<D, S> {
 /// # Safety
 /// As [`Machine::sums`].
 #[inline(always)]
-unsafe fn rows<D: Dot, const R: usize>(d: D, tile: &Tile, panel: usize, sums: &mut [i32]) {
+unsafe fn rows<D: Dot, const R: usize>(d: D, tile: &Tile, panel: usize, sums: &mut Sums) {
     let mut acc = [d.zero(); R];
     let (lda, offset) = (tile.left.lda, tile.rows.start * tile.left.lda);
     let mut b = tile.weights.wrapping_add(panel * tile.next);
@@ -64,11 +63,12 @@ unsafe fn rows<D: Dot, const R: usize>(d: D, tile: &Tile, panel: usize, sums: &m
             b = b.wrapping_add(GROUP_BYTES);
         }
     }
-    let start = &tile.start[panel];
-    for (acc, row) in acc.into_iter().zip(sums.chunks_exact_mut(tile.panels * COLUMNS)) {
-        let sums = d.sums(acc);
-        for (i, to) in row[panel * COLUMNS..][..COLUMNS].iter_mut().enumerate() {
-            *to = sums[i].wrapping_add(start[i]);
+    let start = &tile.start.0[panel];
+    for r in 0..R {
+        let mut total = d.sums(acc[r]);
+        for (total, start) in total.iter_mut().zip(start) {
+            *total = total.wrapping_add(*start);
         }
+        sums.set(r, panel, tile.panels, total);
     }
 }

@@ -49,7 +49,8 @@ fn affine() -> impl Strategy<Value = Affine> {
 
 fn shapes(pointwise: bool) -> impl Strategy<Value = (ConvShape, usize)> {
     let channels = (1usize..4, prop_oneof![1usize..40, 1usize..200], 1usize..80, 1usize..4);
-    let window = ([1usize..5, 1..5], [1usize..3, 1..3], [1usize..3, 1..3], [0usize..3, 0..3, 0..3, 0..3]);
+    let window =
+        ([1usize..5, 1..5], [1usize..3, 1..3], [1usize..3, 1..3], [0usize..3, 0..3, 0..3, 0..3]);
     let sizes = (1usize..6, 1usize..40);
     (channels, sizes, window).prop_filter_map("the kernel must fit", move |(c, (h, w), win)| {
         let (groups, cin, cout, shuffle) = c;
@@ -100,9 +101,8 @@ impl Case {
 
     fn operands(&self) -> Operands {
         let (s, [x_stride, _, residual, even]) = (&self.shape, self.strides());
-        let matrix = |stride: usize, seed: u64| {
-            bytes((s.oh * s.ow - 1) * stride + s.cout, self.seed ^ seed)
-        };
+        let matrix =
+            |stride: usize, seed: u64| bytes((s.oh * s.ow - 1) * stride + s.cout, self.seed ^ seed);
         // Scales that spread the results over the bytes.
         let unit = self.y.scale / self.x.scale / (s.k() as f32).sqrt() / 100.0;
         let scale = |x: f32| unit * (2.0 + x);
@@ -199,7 +199,7 @@ impl Case {
 }
 
 proptest! {
-    #![proptest_config(cases(192))]
+    #![proptest_config(cases(128))]
 
     #[test]
     fn rows_of_convolutions_are_exact(case in case(false)) {
@@ -247,6 +247,10 @@ proptest! {
             }
         }
     }
+}
+
+proptest! {
+    #![proptest_config(cases(8))]
 
     /// Windows whose copy would be too large, and more runs than lie on the stack.
     #[test]

@@ -1,0 +1,223 @@
+//! Tiles on `tdpbusd`: 16 rows by 16 columns by up to 64 products on the tile registers of AMX.
+//!
+//! Two by two tiles of sums take 4 tile loads for 4 products, so that loading hides behind the 16
+//! cycles of each product. A group of weights is a row of a tile as it lies, and rows of activations
+//! are loaded from where they lie, as many bytes at a time as divide all runs: nothing is copied, and
+//! nothing but the operands is read. A last block of rows begins early instead of being shorter, and
+//! computes a few rows twice, so that all tiles of a product have one shape.
+//!
+//! The compiler knows nothing of tile registers and never touches them: they are configured at the
+//! beginning of a product and released at its end, which also keeps the system from saving them at a
+//! context switch.
+
+use std::arch::asm;
+use std::ops::Range;
+
+use super::{Left, Out, Run, Sums, Tile, avx512, tiles};
+use crate::quant::pack::{COLUMNS, GROUP, GROUP_BYTES, PackedWeights};
+use crate::simd::Avx512;
+
+/// Rows and groups of a tile.
+const SIDE: usize = 16;
+
+/// The groups of a tile: the most that divide all runs, 0 if there are none.
+pub(super) fn step(runs: &[Run]) -> usize {
+    let divides = |step: &usize| runs.iter().all(|run| run.groups.is_multiple_of(*step));
+    if runs[0].groups == 0 { 0 } else { (1..=SIDE).rev().find(divides).unwrap_or(0) }
+}
+
+/// Whether tiles of so many groups multiply these rows faster than dot products.
+pub(super) fn pays(rows: usize, step: usize) -> bool {
+    step >= 3 && rows.min(2 * SIDE) * step >= 64
+}
+
+/// [`multiply`](super::multiply) with tiles of `step` groups.
+///
+/// # Safety
+/// As [`multiply`](super::multiply); the CPU must have the instructions, and the process permission
+/// to use them.
+#[target_feature(enable = "avx2,fma,avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
+pub(super) unsafe fn multiply(
+    left: Left,
+    panels: Range<usize>,
+    weights: &PackedWeights,
+    out: &Out,
+    step: usize,
+) {
+    // SAFETY: this function runs only where these instructions exist.
+    let s = unsafe { Avx512::new() };
+    let height = left.rows.min(SIDE);
+    let _tiles = Tiles::configure(height, step);
+    let mut sums = Sums::new();
+    for mut tile in tiles(left, panels, weights, out) {
+        let mut first = 0;
+        while first < left.rows {
+            let rest = left.rows - first;
+            // A single tile of rows begins early, and so does the second one of the last two.
+            let rows = if rest >= SIDE { first } else { left.rows - height }..left.rows;
+            let rows = rows.start..rows.end.min(rows.start + 2 * SIDE);
+            let second = (rows.len() > height).then(|| rows.len() - height);
+            first = rows.end;
+            tile.rows = rows;
+            // SAFETY: by contract; the tiles are configured.
+            unsafe {
+                match (second, tile.panels) {
+                    (Some(second), 2) => products::<2, 2>(&tile, second, step, &mut sums),
+                    (Some(second), _) => products::<2, 1>(&tile, second, step, &mut sums),
+                    (None, 2) => products::<1, 2>(&tile, 0, step, &mut sums),
+                    (None, _) => products::<1, 1>(&tile, 0, step, &mut sums),
+                }
+                avx512::finish(s, &tile, &sums);
+            }
+        }
+    }
+}
+
+/// Tile registers 0 to 3 hold sums, 4 and 5 activations, 6 and 7 weights.
+struct Tiles;
+
+#[repr(C, align(64))]
+struct Configuration([u8; 64]);
+
+impl Tiles {
+    /// Sums of `rows` rows and products of `groups` groups.
+    fn configure(rows: usize, groups: usize) -> Tiles {
+        let mut bytes = [0; 64];
+        bytes[0] = 1; // palette
+        let shapes = [(rows, GROUP_BYTES), (rows, groups * GROUP), (groups, GROUP_BYTES)];
+        for (tile, shape) in [0, 0, 0, 0, 1, 1, 2, 2].into_iter().enumerate() {
+            let (rows, width) = shapes[shape];
+            bytes[16 + 2 * tile] = width as u8;
+            bytes[48 + tile] = rows as u8;
+        }
+        let configuration = Configuration(bytes);
+        // SAFETY: a valid configuration of palette 1; callers run where AMX exists.
+        unsafe { asm!("ldtilecfg [{}]", in(reg) &configuration.0, options(nostack, readonly)) };
+        Tiles
+    }
+}
+
+impl Drop for Tiles {
+    fn drop(&mut self) {
+        // SAFETY: tiles exist where they were configured.
+        unsafe { asm!("tilerelease", options(nostack, nomem)) };
+    }
+}
+
+/// The sums of `M` by `N` tiles, the second row of tiles `second` rows below the first.
+///
+/// # Safety
+/// As [`multiply`], with configured tiles.
+#[inline(always)]
+unsafe fn products<const M: usize, const N: usize>(
+    tile: &Tile,
+    second: usize,
+    step: usize,
+    sums: &mut Sums,
+) {
+    let start = tile.start.0.as_ptr().cast::<i32>();
+    // SAFETY: a stride of 0 loads the same row of biases 16 times.
+    unsafe {
+        asm!("tileloadd tmm0, [{b} + {s} * 1]", b = in(reg) start, s = in(reg) 0usize, options(nostack, readonly));
+        if M == 2 {
+            asm!("tileloadd tmm2, [{b} + {s} * 1]", b = in(reg) start, s = in(reg) 0usize, options(nostack, readonly));
+        }
+        if N == 2 {
+            asm!("tileloadd tmm1, [{b} + {s} * 1 + 64]", b = in(reg) start, s = in(reg) 0usize, options(nostack, readonly));
+        }
+        if M == 2 && N == 2 {
+            asm!("tileloadd tmm3, [{b} + {s} * 1 + 64]", b = in(reg) start, s = in(reg) 0usize, options(nostack, readonly));
+        }
+    }
+    let lda = tile.left.lda;
+    let mut b = tile.weights;
+    for run in tile.left.runs {
+        b = b.wrapping_add(run.skip * GROUP_BYTES);
+        let a = run.at.wrapping_add(tile.rows.start * lda);
+        for group in (0..run.groups).step_by(step) {
+            let a = a.wrapping_add(group * GROUP);
+            // SAFETY: these groups of all rows of the tile, and of its panels.
+            unsafe { add::<M, N>(a, a.wrapping_add(second * lda), lda, b, tile.next) };
+            b = b.wrapping_add(step * GROUP_BYTES);
+        }
+    }
+    // SAFETY: room for the rows of the tile.
+    unsafe { store::<M, N>(sums.0.as_mut_ptr().cast(), second) };
+}
+
+/// Adds `M` by `N` products of tiles to tile registers 0 to 3.
+///
+/// # Safety
+/// Tiles of activations begin at `a0` and `a1`, their rows `lda` bytes apart; those of weights at `b`
+/// and `next` bytes on.
+#[inline(always)]
+unsafe fn add<const M: usize, const N: usize>(
+    a0: *const u8,
+    a1: *const u8,
+    lda: usize,
+    b: *const i8,
+    next: usize,
+) {
+    let (line, b1) = (GROUP_BYTES, b.wrapping_add(next));
+    // SAFETY: by contract.
+    unsafe {
+        match (M, N) {
+            (2, 2) => asm!(
+                "tileloadd tmm4, [{a0} + {s} * 1]",
+                "tileloadd tmm6, [{b} + {l} * 1]",
+                "tdpbusd tmm0, tmm4, tmm6",
+                "tileloadd tmm7, [{b1} + {l} * 1]",
+                "tdpbusd tmm1, tmm4, tmm7",
+                "tileloadd tmm5, [{a1} + {s} * 1]",
+                "tdpbusd tmm2, tmm5, tmm6",
+                "tdpbusd tmm3, tmm5, tmm7",
+                a0 = in(reg) a0, a1 = in(reg) a1, s = in(reg) lda,
+                b = in(reg) b, b1 = in(reg) b1, l = in(reg) line, options(nostack, readonly)),
+            (2, 1) => asm!(
+                "tileloadd tmm4, [{a0} + {s} * 1]",
+                "tileloadd tmm6, [{b} + {l} * 1]",
+                "tdpbusd tmm0, tmm4, tmm6",
+                "tileloadd tmm5, [{a1} + {s} * 1]",
+                "tdpbusd tmm2, tmm5, tmm6",
+                a0 = in(reg) a0, a1 = in(reg) a1, s = in(reg) lda,
+                b = in(reg) b, l = in(reg) line, options(nostack, readonly)),
+            (1, 2) => asm!(
+                "tileloadd tmm4, [{a0} + {s} * 1]",
+                "tileloadd tmm6, [{b} + {l} * 1]",
+                "tdpbusd tmm0, tmm4, tmm6",
+                "tileloadd tmm7, [{b1} + {l} * 1]",
+                "tdpbusd tmm1, tmm4, tmm7",
+                a0 = in(reg) a0, s = in(reg) lda,
+                b = in(reg) b, b1 = in(reg) b1, l = in(reg) line, options(nostack, readonly)),
+            _ => asm!(
+                "tileloadd tmm4, [{a0} + {s} * 1]",
+                "tileloadd tmm6, [{b} + {l} * 1]",
+                "tdpbusd tmm0, tmm4, tmm6",
+                a0 = in(reg) a0, s = in(reg) lda,
+                b = in(reg) b, l = in(reg) line, options(nostack, readonly)),
+        }
+    }
+}
+
+/// Stores the sums as rows of `N` panels.
+///
+/// # Safety
+/// `sums` must be valid for `second` rows and those of a tile.
+#[inline(always)]
+unsafe fn store<const M: usize, const N: usize>(sums: *mut i32, second: usize) {
+    let stride = N * COLUMNS * size_of::<i32>();
+    let below = sums.wrapping_add(second * N * COLUMNS);
+    // SAFETY: by contract.
+    unsafe {
+        asm!("tilestored [{c} + {s} * 1], tmm0", c = in(reg) sums, s = in(reg) stride, options(nostack));
+        if N == 2 {
+            asm!("tilestored [{c} + {s} * 1 + 64], tmm1", c = in(reg) sums, s = in(reg) stride, options(nostack));
+        }
+        if M == 2 {
+            asm!("tilestored [{c} + {s} * 1], tmm2", c = in(reg) below, s = in(reg) stride, options(nostack));
+        }
+        if M == 2 && N == 2 {
+            asm!("tilestored [{c} + {s} * 1 + 64], tmm3", c = in(reg) below, s = in(reg) stride, options(nostack));
+        }
+    }
+}
