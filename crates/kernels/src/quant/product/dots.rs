@@ -2,7 +2,7 @@
 
 use super::{MAX_ROWS, Machine, Sums, Tile};
 use crate::quant::dot::Dot;
-use crate::quant::pack::{COLUMNS, GROUP, GROUP_BYTES};
+use crate::quant::pack::{GROUP, GROUP_BYTES};
 use crate::simd::Simd;
 
 /// Rows of a tile.

@@ -1,7 +1,7 @@
 //! Rows of convolutions and products against the formula of their bytes, on every instruction set.
 
 use crate::quant::*;
-use crate::simd::{LANES, Scalar, Simd};
+use crate::simd::{LANES, Scalar};
 use crate::testing::{cases, random};
 use crate::{Activation, ConvShape, Ctx, Isa, Pool};
 use proptest::prelude::*;
@@ -74,7 +74,7 @@ fn case(pointwise: bool) -> impl Strategy<Value = Case> {
     let finish = (activations(), proptest::option::of(affine()), any::<bool>(), any::<(u8, u8)>());
     (shapes(pointwise), gaps, (affine(), affine()), finish, any::<u64>()).prop_map(
         |((shape, shuffle), gaps, (x, y), (activation, residual, interleave, (a, b)), seed)| {
-            let clamp = if seed % 2 == 0 { (0, 255) } else { (a.min(b), a.max(b)) };
+            let clamp = if seed.is_multiple_of(2) { (0, 255) } else { (a.min(b), a.max(b)) };
             let y = Affine::new(y.scale, y.zero_point);
             Case { shape, shuffle, gaps, x, y, clamp, activation, residual, interleave, seed }
         },

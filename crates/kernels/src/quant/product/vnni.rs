@@ -31,6 +31,7 @@ impl Machine for Vnni {
                 match (tile.rows.len(), tile.panels) {
                     // SAFETY: by contract; the token proves that the CPU has AVX-512.
                     $(($r, 2) => unsafe { wide::<$r>(tile, sums) },
+                    // SAFETY: as above.
                     ($r, _) => unsafe { narrow::<$r>(tile, sums) },)*
                     _ => unreachable!("a tile has at most 14 rows"),
                 }
