@@ -25,7 +25,7 @@ impl Machine {
     /// This machine, with measurements on `threads` threads.
     pub fn this(threads: usize) -> Machine {
         Machine {
-            cpu: cpu_name(),
+            cpu: edgecut_kernels::cpu_name(),
             cores: cores(),
             threads,
             isa: edgecut_kernels::Isa::detect().name().into(),
@@ -71,20 +71,6 @@ fn format_utc(seconds: u64) -> String {
     let month = if shifted < 10 { shifted + 3 } else { shifted - 9 };
     let year = year_of_era + era * 400 + u64::from(month <= 2);
     format!("{year:04}-{month:02}-{day:02} {:02}:{:02} UTC", rest / 3600, rest / 60 % 60)
-}
-
-fn cpu_name() -> String {
-    let info = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let field = |key: &str| {
-        let line = info.lines().find(|l| l.starts_with(key))?;
-        let name = line.split_once(':')?.1.trim();
-        (!name.is_empty()).then(|| name.to_string())
-    };
-    // Arm kernels give no "model name"; some give "Model" or "Hardware".
-    ["model name", "Model", "Hardware"]
-        .into_iter()
-        .find_map(field)
-        .unwrap_or_else(|| format!("unknown {} processor", std::env::consts::ARCH))
 }
 
 /// A field of a /proc file that is given in KiB, in bytes.

@@ -59,6 +59,28 @@ fn bench_and_inspect_know_packed_models() {
 }
 
 #[test]
+fn tuned_plans_are_remembered_and_packed() {
+    let net = scratch().join("net.onnx");
+    succeed(&["zoo", "mobilenet-v3-small", "--resolution", "96", "--out", text(&net)]);
+    let bench = || json(&["bench", text(&net), "--tune", "--threads", "1", "--runs", "3"]);
+    let (first, second) = (bench(), bench());
+    assert!(first["tuned"]["measured"].as_u64().unwrap() > 0, "{first}");
+    assert_eq!(second["tuned"]["measured"], 0, "{second}");
+    assert!(second["tuned"]["known"].as_u64().unwrap() > 0, "{second}");
+    let changes = |o: &serde_json::Value| o["tuned"]["changes"].as_array().unwrap().len();
+    assert_eq!(changes(&first), changes(&second));
+
+    let packed = scratch().join("tuned.ecut");
+    let o = json(&["convert", text(&net), text(&packed), "--tune", "--threads", "1"]);
+    assert_eq!(o["tuned"]["measured"], 0, "{o}");
+    succeed(&["bench", text(&packed), "--against", text(&net), "--runs", "3"]);
+    let message = refuse(&["bench", text(&packed), "--tune"]);
+    assert!(message.contains("--tune") && message.contains("packed"), "{message}");
+    let message = refuse(&["convert", text(&net), "other.onnx", "--tune"]);
+    assert!(message.contains("--tune: only for packed models"), "{message}");
+}
+
+#[test]
 fn what_a_packed_model_cannot_do_is_said() {
     let path = packed(model(), "no.ecut", &[]);
     for args in [

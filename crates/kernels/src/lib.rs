@@ -30,6 +30,7 @@ pub mod resample;
 pub mod roofline;
 pub mod softmax;
 
+mod cpu;
 mod ctx;
 mod epilogue;
 mod exp;
@@ -44,6 +45,7 @@ mod tiles;
 
 pub use blob::Blob;
 pub use conv::ConvShape;
+pub use cpu::cpu_name;
 pub use ctx::Ctx;
 pub use epilogue::{Activation, Epilogue};
 pub use isa::{Isa, Level, Products};

@@ -1,5 +1,7 @@
 //! From a graph to a plan, ahead of time.
 
+use std::sync::Arc;
+
 use edgecut_graph::infer::infer_node;
 use edgecut_graph::{Graph, Node, Op, Shape, ValueId, checked_len, passes};
 use edgecut_kernels::Isa;
@@ -10,6 +12,7 @@ use crate::lower::{Lowered, lower};
 use crate::memory::{Life, assign};
 use crate::model::{check_shapes, inputs_of};
 use crate::plan::{Emitted, Place, Plan, Port, Slot};
+use crate::tune::Tuner;
 use crate::{MAX_ARENA_BYTES, Result, RuntimeError};
 
 /// What a plan is compiled for.
@@ -21,6 +24,9 @@ pub struct CompileOptions {
     pub isa: Isa,
     /// What float convolutions and products compute in.
     pub precision: Precision,
+    /// Measures which layers run as one chain; without it, rules say so. Results do not depend on
+    /// it.
+    pub tuner: Option<Arc<Tuner>>,
 }
 
 /// What float convolutions and matrix products with constant weights compute in.
@@ -36,9 +42,10 @@ pub enum Precision {
 }
 
 impl Default for CompileOptions {
-    /// One image, the best instruction set of this machine.
+    /// One image, the best instruction set of this machine, float32, no measurements.
     fn default() -> CompileOptions {
-        CompileOptions { batch: 1, isa: Isa::detect(), precision: Precision::F32 }
+        let (isa, precision) = (Isa::detect(), Precision::F32);
+        CompileOptions { batch: 1, isa, precision, tuner: None }
     }
 }
 
@@ -53,7 +60,7 @@ impl Default for CompileOptions {
 pub fn compile(graph: &Graph, options: &CompileOptions) -> Result<Plan> {
     let shapes = graph.inputs.iter().map(|&i| graph.value(i).shape.with_symbols(options.batch));
     let shapes: Vec<_> = shapes.collect();
-    compile_fixed(specialise(graph.clone(), &shapes)?, options.isa, options.precision)
+    compile_fixed(specialise(graph.clone(), &shapes)?, options)
 }
 
 /// As [`compile()`] for `shapes`, one for each input in order, which say the batch too. Takes the graph, so that its weights
@@ -63,14 +70,15 @@ pub fn compile(graph: &Graph, options: &CompileOptions) -> Result<Plan> {
 /// As [`compile()`], and where the shapes do not fit the inputs.
 pub fn compile_for(graph: Graph, shapes: &[Vec<usize>], options: &CompileOptions) -> Result<Plan> {
     check_shapes(&inputs_of(&graph), shapes)?;
-    compile_fixed(specialise(graph, shapes)?, options.isa, options.precision)
+    compile_fixed(specialise(graph, shapes)?, options)
 }
 
 /// Compiles a graph whose shapes are all fixed.
-pub(crate) fn compile_fixed(mut graph: Graph, isa: Isa, precision: Precision) -> Result<Plan> {
+pub(crate) fn compile_fixed(mut graph: Graph, options: &CompileOptions) -> Result<Plan> {
+    let isa = options.isa;
     rewrite(&mut graph)?;
-    let mut lowered = lower(&mut graph, precision)?;
-    fuse(&mut lowered);
+    let mut lowered = lower(&mut graph, options.precision)?;
+    fuse(&mut lowered, isa, options.tuner.as_deref())?;
     let (places, arena_bytes) = place(&mut lowered)?;
     let ports = |values: &[ValueId], slots: &[Slot]| {
         let pairs = values.iter().zip(slots);
@@ -132,7 +140,7 @@ pub(crate) fn specialise(mut graph: Graph, shapes: &[Vec<usize>]) -> Result<Grap
 }
 
 /// Gives every buffer its place.
-fn place(lowered: &mut Lowered) -> Result<(Vec<Place>, usize)> {
+pub(crate) fn place(lowered: &mut Lowered) -> Result<(Vec<Place>, usize)> {
     let mut shared: Vec<usize> = (0..lowered.buffers.len()).collect();
     let mut lives = lives(lowered);
     for (buffer, life) in lowered.buffers.iter_mut().zip(&mut lives) {

@@ -54,6 +54,8 @@ mod session;
 #[cfg(feature = "compile")]
 mod share;
 mod step;
+#[cfg(feature = "compile")]
+mod tune;
 
 #[cfg(feature = "compile")]
 pub use compile::{CompileOptions, Precision, compile, compile_for};
@@ -66,6 +68,8 @@ pub use packed::{Facts, MAX_PACKED_PLANS, Packed, PackedError};
 pub use plan::{Plan, Port, StepInfo};
 pub use profile::{Profile, StepProfile};
 pub use session::Session;
+#[cfg(feature = "compile")]
+pub use tune::{Tuner, TuningChange, TuningReport};
 
 /// Largest arena that [`compile`] accepts: 8 GiB, which bounds what a hostile model can ask for.
 pub const MAX_ARENA_BYTES: usize = 8 << 30;

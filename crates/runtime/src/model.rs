@@ -6,10 +6,10 @@ use std::sync::{Arc, Mutex};
 use edgecut_graph::{DType, Dim, Graph, Shape, Tensor, ValueId, onnx};
 use edgecut_kernels::{Isa, Pool};
 
-use crate::compile::{compile_fixed, specialise};
+use crate::compile::{CompileOptions, compile_fixed, specialise};
 use crate::model_plans::{Entry, Plans, lock};
 use crate::share::SharedWeights;
-use crate::{Plan, Precision, Result, RuntimeError, Session};
+use crate::{Plan, Precision, Result, RuntimeError, Session, Tuner};
 
 /// Plans that a [`Model`] keeps. A seventeenth set of shapes pushes out the one that was used
 /// least recently; sessions that run it keep it alive as long as they need it.
@@ -55,8 +55,7 @@ type MakeGraph = Box<dyn Fn(&[Vec<usize>]) -> Result<Graph> + Send + Sync>;
 pub struct Model {
     inputs: Vec<Input>,
     make: MakeGraph,
-    isa: Isa,
-    precision: Precision,
+    options: CompileOptions,
     pool: Arc<Pool>,
     plans: Plans,
     weights: Mutex<SharedWeights>,
@@ -98,22 +97,34 @@ impl Model {
         Model {
             inputs,
             make: Box::new(make),
-            isa: Isa::detect(),
-            precision: Precision::F32,
+            options: CompileOptions::default(),
             pool,
             plans: Plans::new(MAX_PLANS),
             weights: Mutex::default(),
         }
     }
 
+    /// The same model, its plans compiled in another way; the batch follows from the shapes.
+    pub fn with_options(self, options: CompileOptions) -> Model {
+        Model { options, plans: Plans::new(MAX_PLANS), ..self }
+    }
+
     /// The same model on a given instruction set.
     pub fn with_isa(self, isa: Isa) -> Model {
-        Model { isa, plans: Plans::new(MAX_PLANS), ..self }
+        let options = CompileOptions { isa, ..self.options.clone() };
+        self.with_options(options)
     }
 
     /// The same model in another precision.
     pub fn with_precision(self, precision: Precision) -> Model {
-        Model { precision, plans: Plans::new(MAX_PLANS), ..self }
+        let options = CompileOptions { precision, ..self.options.clone() };
+        self.with_options(options)
+    }
+
+    /// The same model with plans that are measured while they are compiled.
+    pub fn with_tuner(self, tuner: Arc<Tuner>) -> Model {
+        let options = CompileOptions { tuner: Some(tuner), ..self.options.clone() };
+        self.with_options(options)
     }
 
     /// What the model declares of its inputs, in order.
@@ -204,7 +215,7 @@ impl Model {
     fn planned(&self, shapes: &[Vec<usize>]) -> Result<(Arc<Entry>, Arc<Plan>)> {
         check_shapes(&self.inputs, shapes)?;
         self.plans.planned(shapes, || {
-            let mut plan = compile_fixed(self.graph(shapes)?, self.isa, self.precision)?;
+            let mut plan = compile_fixed(self.graph(shapes)?, &self.options)?;
             plan.share_weights(&mut lock(&self.weights));
             Ok(plan)
         })

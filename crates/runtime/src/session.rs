@@ -30,6 +30,13 @@ impl Session {
         Session { plan, pool, arena, scratch }
     }
 
+    #[cfg(feature = "compile")]
+    /// Sets every byte of the memory between steps.
+    pub(crate) fn fill(&mut self, byte: u8) {
+        let bytes = self.arena.bytes();
+        self.arena.slice_mut::<u8>(Span { offset: 0, bytes }).fill(byte);
+    }
+
     /// The plan.
     pub fn plan(&self) -> &Arc<Plan> {
         &self.plan

@@ -26,7 +26,7 @@ fn net() -> Graph {
 }
 
 fn plan(graph: &Graph, batch: usize, isa: Isa, precision: Precision) -> Arc<Plan> {
-    Arc::new(compile(graph, &CompileOptions { batch, isa, precision }).unwrap())
+    Arc::new(compile(graph, &CompileOptions { batch, isa, precision, tuner: None }).unwrap())
 }
 
 fn noise(batch: usize) -> Tensor {

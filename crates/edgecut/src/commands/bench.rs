@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use edgecut_kernels::Pool;
 use edgecut_kernels::roofline::Peaks;
-use edgecut_runtime::{Precision, Session};
+use edgecut_runtime::{CompileOptions, Precision, Session};
 use serde::Serialize;
 
 use crate::cli::Global;
@@ -18,6 +18,7 @@ use crate::work::loaded::Loaded;
 use crate::work::precision::Compute;
 use crate::work::shapes::Shapes;
 use crate::work::time::{Subject, in_turn};
+use crate::work::tune::{Tune, Tuned};
 use crate::{files, term};
 
 /// Options of `bench`.
@@ -28,6 +29,7 @@ Examples:
   edgecut bench int8.onnx --against model.onnx --threads 1
   edgecut bench model.ecut
   edgecut bench model.onnx --precision bf16
+  edgecut bench model.onnx --tune --threads 1
   edgecut bench detector.onnx --shape 1x3x640x640 --profile
   edgecut bench model.onnx --threads 1 --profile-html profile.html
   edgecut bench model.onnx --batch 8 --runs 50 --json")]
@@ -39,6 +41,8 @@ pub struct Args {
     shapes: Shapes,
     #[command(flatten)]
     compute: Compute,
+    #[command(flatten)]
+    tune: Tune,
     /// Another model, run in turn with the first
     #[arg(long, value_name = "OTHER")]
     against: Option<PathBuf>,
@@ -72,6 +76,9 @@ struct Output {
     speedup: Option<f64>,
     /// Largest resident memory of this process, both models and their files included.
     peak_rss_bytes: Option<u64>,
+    /// What tuning changed, where it was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tuned: Option<Tuned>,
     /// What this machine can do at most, where a profile was asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     roofs: Option<Roofs>,
@@ -107,7 +114,9 @@ pub fn run(args: &Args, global: &Global) -> Result<()> {
     if let Some(path) = &args.profile_html {
         files::check_writable(path)?;
     }
-    let (pool, precision) = (global.pool(), args.compute.precision(global));
+    let pool = global.pool();
+    let tuner = args.tune.tuner(global, &pool);
+    let options = args.compute.options(global, tuner.clone());
     let mut paths = vec![&args.model];
     paths.extend(&args.against);
     let mut models = Vec::new();
@@ -115,11 +124,12 @@ pub fn run(args: &Args, global: &Global) -> Result<()> {
     for path in paths {
         let began = Instant::now();
         let model = Loaded::open(path, &args.shapes, false)?;
-        let session = Session::new(model.plan(args.batch.into(), precision)?, Arc::clone(&pool));
+        let session = Session::new(model.plan(args.batch.into(), &options)?, Arc::clone(&pool));
         let load_ms = began.elapsed().as_secs_f64() * 1e3;
         subjects.push(Subject::of(session).map_err(|e| e.at(path))?);
         models.push((path.clone(), model.file_bytes(), load_ms));
     }
+    let tuned = tuner.map(|tuner| Tuned::of(&tuner, global));
     let mut all: Vec<&mut Subject> = subjects.iter_mut().collect();
     let times = in_turn(global, &mut all, args.warmup as usize, args.runs as usize)?;
     // Before the roofs are measured, which takes memory of its own.
@@ -127,7 +137,7 @@ pub fn run(args: &Args, global: &Global) -> Result<()> {
     let profiling = args.profile || args.profile_html.is_some();
     let roofs =
         profiling.then(|| Roofs::of(&Peaks::measure(subjects[0].plan().isa(), pool.threads())));
-    let errors = match precision {
+    let errors = match options.precision {
         Precision::F32 => vec![None; subjects.len()],
         Precision::Bf16 => errors(args, &mut subjects, &pool)?,
     };
@@ -156,7 +166,7 @@ pub fn run(args: &Args, global: &Global) -> Result<()> {
     let against = figures.next();
     let speedup = against.as_ref().map(|a| a.latency.median_ms / model.latency.median_ms.max(1e-9));
     let machine = Machine::this(pool.threads());
-    let output = Output { machine, model, against, speedup, peak_rss_bytes, roofs };
+    let output = Output { machine, model, against, speedup, peak_rss_bytes, tuned, roofs };
     if let Some(path) = &args.profile_html {
         write_page(path, &output)?;
     }
@@ -200,8 +210,8 @@ fn names(output: &Output) -> Vec<String> {
 fn errors(args: &Args, subjects: &mut [Subject], pool: &Arc<Pool>) -> Result<Vec<Option<f64>>> {
     let mut errors = Vec::new();
     for (path, subject) in std::iter::once(&args.model).chain(&args.against).zip(subjects) {
-        let plan =
-            Loaded::open(path, &args.shapes, false)?.plan(args.batch.into(), Precision::F32)?;
+        let plan = Loaded::open(path, &args.shapes, false)?
+            .plan(args.batch.into(), &CompileOptions::default())?;
         let mut float = Subject::of(Session::new(plan, Arc::clone(pool)))?;
         errors.push(Some(subject.difference(&mut float)?));
     }
@@ -240,6 +250,7 @@ fn show(output: &Output, args: &Args) {
             "{this} is {times:.2} times {word} than {other} (medians, run in turn)"
         ));
     }
+    output.tuned.iter().for_each(Tuned::show);
     for (f, name) in all().filter(|_| args.profile) {
         if let (Some(profiled), Some(roofs)) = (&f.profile, &output.roofs) {
             files::print(&format!("\n{name}"));

@@ -14,6 +14,7 @@ use crate::work::model::{self, Model};
 use crate::work::pack::{Wanted, pack_file};
 use crate::work::precision::Compute;
 use crate::work::shapes::Shapes;
+use crate::work::tune::{Tune, Tuned};
 use crate::{files, term};
 
 /// Options of `convert`.
@@ -25,6 +26,7 @@ Examples:
   edgecut convert large.onnx split.onnx --external-data
   edgecut convert model.onnx model.ecut
   edgecut convert model.onnx bf16.ecut --precision bf16
+  edgecut convert model.onnx model.ecut --tune --threads 1
   edgecut convert detector.onnx detector.ecut --shape 1x3x320x320 --shape 1x3x640x640
   edgecut convert detector.onnx fixed.onnx --shape 1x3x640x640 --canonical")]
 pub struct Args {
@@ -54,6 +56,9 @@ pub struct Args {
     /// .ecut only
     #[command(flatten)]
     compute: Compute,
+    /// .ecut only
+    #[command(flatten)]
+    tune: Tune,
 }
 
 #[derive(Serialize)]
@@ -67,6 +72,9 @@ struct Output {
     /// Shapes of the inputs of each plan of a packed model.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     plans: Vec<Vec<Vec<usize>>>,
+    /// What tuning changed, where it was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tuned: Option<Tuned>,
 }
 
 /// Converts.
@@ -75,12 +83,13 @@ pub fn run(args: &Args, global: &Global) -> Result<()> {
     if model::format(&args.to)? == model::Format::Ecut {
         return pack(args, global);
     }
-    if !args.batch.is_empty() || args.float_ports || args.compute.is_bf16() {
-        let option = match (args.float_ports, args.compute.is_bf16()) {
-            (true, _) => "--float-ports",
-            (_, true) => "--precision",
-            _ => "--batch",
-        };
+    let only_packed = [
+        ("--float-ports", args.float_ports),
+        ("--precision", args.compute.is_bf16()),
+        ("--tune", args.tune.is_on()),
+        ("--batch", !args.batch.is_empty()),
+    ];
+    if let Some((option, _)) = only_packed.iter().find(|(_, is_given)| *is_given) {
         return Err(Failure::input(format!("{option}: only for packed models, .ecut")).at(&args.to));
     }
     if args.external_data && model::format(&args.to)? != model::Format::Onnx {
@@ -105,6 +114,7 @@ pub fn run(args: &Args, global: &Global) -> Result<()> {
         nodes: model.graph.nodes.len(),
         rewrites: applied.iter().map(|a| a.rewrites).sum(),
         plans: vec![],
+        tuned: None,
     };
     if global.json {
         return files::print_json(&output);
@@ -129,9 +139,11 @@ fn pack(args: &Args, global: &Global) -> Result<()> {
         return Err(Failure::input("--external-data: only ONNX files have any").at(&args.to));
     }
     let batches = if args.batch.is_empty() { &[1][..] } else { &args.batch };
-    let precision = args.compute.precision(global);
-    let wanted = Wanted { shapes: &args.shapes, batches, float: args.float_ports, precision };
+    let tuner = args.tune.tuner(global, &global.pool());
+    let options = args.compute.options(global, tuner.clone());
+    let wanted = Wanted { shapes: &args.shapes, batches, float: args.float_ports, options };
     let packing = pack_file(&args.from, &args.to, &wanted)?;
+    let tuned = tuner.map(|tuner| Tuned::of(&tuner, global));
     let shapes = |plan: &Arc<Plan>| plan.inputs().iter().map(|i| i.shape.clone()).collect();
     let output = Output {
         from: args.from.clone(),
@@ -141,6 +153,7 @@ fn pack(args: &Args, global: &Global) -> Result<()> {
         nodes: packing.nodes,
         rewrites: 0,
         plans: packing.plans.iter().map(shapes).collect(),
+        tuned,
     };
     if global.json {
         return files::print_json(&output);

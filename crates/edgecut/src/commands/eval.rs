@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use edgecut_graph::Tensor;
-use edgecut_runtime::Precision;
+use edgecut_runtime::{CompileOptions, Precision};
 use edgecut_train::data::{Subset, open::SPLIT_SEED};
 use serde::Serialize;
 
@@ -145,7 +145,10 @@ pub fn run(args: &Args, global: &Global) -> Result<()> {
                   visit: &mut dyn FnMut(&[f32], &[f32])| {
         let preprocess = args.preprocessing.choose(card)?;
         let offset = label_offset(args, card)?;
-        let plan = loaded.plan(loaded.batch(&preprocess)?, precision)?;
+        let plan = loaded.plan(
+            loaded.batch(&preprocess)?,
+            &CompileOptions { precision, ..CompileOptions::default() },
+        )?;
         classify_with(global, name, (card, plan), &pool, &set, &preprocess, offset, visit)
             .map_err(|e| e.at(&card.path))
     };

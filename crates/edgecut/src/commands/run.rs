@@ -16,6 +16,7 @@ use crate::work::precision::Compute;
 use crate::work::preprocessing::Preprocessing;
 use crate::work::runner::Runner;
 use crate::work::shapes::Shapes;
+use crate::work::tune::{Tune, Tuned};
 use crate::{files, term};
 
 /// Longest file of labels that is read.
@@ -38,6 +39,8 @@ pub struct Args {
     shapes: Shapes,
     #[command(flatten)]
     compute: Compute,
+    #[command(flatten)]
+    tune: Tune,
     /// Pictures (JPEG, PNG), or one .npy array for each input of the model, in their order or as
     /// INPUT=FILE.npy. Where the model leaves height and width open, they are those of the picture
     /// or array
@@ -98,18 +101,16 @@ pub fn run(args: &Args, global: &Global) -> Result<()> {
         return Err(Failure::input("pictures and .npy arrays cannot be mixed in one run"));
     }
     // Arrays are fed as the file wants them; pictures become numbers first.
-    let runner = Runner::open(
-        &args.model,
-        &args.shapes,
-        arrays == 0,
-        args.compute.precision(global),
-        global,
-    )?;
+    let pool = global.pool();
+    let tuner = args.tune.tuner(global, &pool);
+    let options = args.compute.options(global, tuner.clone());
+    let runner = Runner::open(&args.model, &args.shapes, arrays == 0, &options, pool)?;
     let ran = if arrays == 0 {
         on_pictures(&args.files, &args.preprocessing, &runner)?
     } else {
         on_arrays(&args.files, &runner)?
     };
+    tuner.iter().for_each(|tuner| _ = Tuned::of(tuner, global));
     if let Some(path) = &args.output {
         for (index, tensor) in ran.outputs.iter().enumerate() {
             npy::write(&numbered(path, index), tensor)?;

@@ -63,18 +63,19 @@ impl Loaded {
     /// one plan has that.
     ///
     /// # Errors
-    /// Where the model cannot be compiled, or is packed and another precision is asked for.
-    pub fn plan(&self, batch: usize, precision: Precision) -> Result<Arc<Plan>> {
+    /// Where the model cannot be compiled, or is packed and another precision or tuning is asked
+    /// for.
+    pub fn plan(&self, batch: usize, options: &CompileOptions) -> Result<Arc<Plan>> {
         match self {
             Loaded::Graph(model) => {
-                let options = CompileOptions { batch, precision, ..CompileOptions::default() };
+                let options = CompileOptions { batch, ..options.clone() };
                 let plan = compile(&model.graph, &options);
                 Ok(Arc::new(plan.map_err(|e| Failure::from(e).at(&model.path))?))
             }
-            Loaded::Packed(file) if precision != Precision::F32 => {
-                Err(packed_precision().at(&file.path))
+            Loaded::Packed(file) => {
+                check_packed(options).map_err(|e| e.at(&file.path))?;
+                file.plan(batch)
             }
-            Loaded::Packed(file) => file.plan(batch),
         }
     }
 
@@ -87,10 +88,18 @@ impl Loaded {
     }
 }
 
-/// What a packed model says to `--precision`.
-pub fn packed_precision() -> Failure {
-    Failure::input("--precision: a packed model has the precision that it was packed with")
-        .hint("convert the model again with --precision bf16")
+/// A packed model is as it was packed: it says so to `--precision` and `--tune`.
+pub fn check_packed(options: &CompileOptions) -> Result<()> {
+    if options.precision != Precision::F32 {
+        let problem = "--precision: a packed model has the precision that it was packed with";
+        let hint = "convert the model again with --precision bf16";
+        return Err(Failure::input(problem).hint(hint));
+    }
+    if options.tuner.is_some() {
+        let problem = "--tune: a packed model has the chains that it was packed with";
+        return Err(Failure::input(problem).hint("convert the model again with --tune"));
+    }
+    Ok(())
 }
 
 impl PackedFile {

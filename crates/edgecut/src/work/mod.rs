@@ -17,3 +17,4 @@ pub mod runner;
 pub mod shapes;
 pub mod time;
 pub mod train;
+pub mod tune;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use edgecut_graph::{DType, Graph, onnx};
 use edgecut_kernels::Pool;
 use edgecut_kernels::quant::Affine;
-use edgecut_runtime::{Facts, Model as Runnable, Plan, Precision, pack};
+use edgecut_runtime::{CompileOptions, Facts, Model as Runnable, Plan, pack};
 
 use super::interface::{self, float_ports};
 use super::model::{self, Model, ends_in_softmax};
@@ -31,8 +31,8 @@ pub struct Wanted<'a> {
     pub batches: &'a [u16],
     /// Whether 8-bit inputs and outputs become the numbers that they stand for.
     pub float: bool,
-    /// What it computes in.
-    pub precision: Precision,
+    /// What it computes in, and whether plans are tuned.
+    pub options: CompileOptions,
 }
 
 /// Compiles the model at `from` for all that is `wanted` and writes `to`, whole or not at all.
@@ -45,7 +45,7 @@ pub fn pack_file(from: &Path, to: &Path, wanted: &Wanted) -> Result<Packing> {
         packing.nodes = graph.nodes.len();
         facts.get_or_insert_with(|| describe(&graph, codes));
         let runnable = Runnable::new(graph, Arc::new(Pool::new(1)));
-        let runnable = runnable.with_precision(wanted.precision);
+        let runnable = runnable.with_options(wanted.options.clone());
         for shapes in input_shapes(&runnable, wanted.batches)? {
             let known = packing
                 .plans

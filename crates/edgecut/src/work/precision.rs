@@ -1,11 +1,14 @@
 //! `--precision`: what float models compute in.
 
+use std::sync::Arc;
+
 use clap::ValueEnum;
 use edgecut_kernels::Isa;
-use edgecut_kernels::bf16::Unit;
-use edgecut_runtime::Precision;
+use edgecut_kernels::bf16::{Kind, Unit};
+use edgecut_runtime::{CompileOptions, Precision, Tuner};
 
 use crate::cli::Global;
+use crate::progress::say;
 
 /// The option.
 #[derive(clap::Args, Clone, Copy, Debug)]
@@ -31,16 +34,29 @@ impl Compute {
         self.precision == Name::Bf16
     }
 
-    /// The precision; says so where the CPU gains nothing by it.
+    /// What models are compiled with, on this machine.
+    pub fn options(self, global: &Global, tuner: Option<Arc<Tuner>>) -> CompileOptions {
+        let precision = self.precision(global);
+        CompileOptions { precision, tuner, ..CompileOptions::default() }
+    }
+
+    /// The precision; says so where the CPU computes no faster in it.
     pub fn precision(self, global: &Global) -> Precision {
         if self.precision == Name::F32 {
             return Precision::F32;
         }
-        if !Unit::of(Isa::detect()).is_native() && !global.quiet {
-            eprintln!(
+        match Unit::of(Isa::detect()).kind() {
+            Kind::Portable => say(
+                global,
                 "this CPU has no bfloat16 unit: float32 instructions compute the same, only the \
-                 weights get smaller"
-            );
+                 weights get smaller; --precision f32 is faster",
+            ),
+            Kind::Avx512Bf16 => say(
+                global,
+                "this CPU multiplies bfloat16 in vectors (AVX512_BF16), but has no tiles (AMX): the \
+                 weights get smaller; --precision f32 is usually faster",
+            ),
+            Kind::Amx => {}
         }
         Precision::Bf16
     }

@@ -7,15 +7,14 @@ use std::sync::Arc;
 use edgecut_graph::{Dim, Graph, GraphError, Shape, Tensor, onnx};
 use edgecut_kernels::Pool;
 use edgecut_runtime::{
-    CompileOptions, Input, Model as Runnable, Packed, Plan, Precision, Session, compile_for,
+    CompileOptions, Input, Model as Runnable, Packed, Plan, Session, compile_for,
 };
 
 use super::card::Card;
 use super::interface::float_ports;
-use super::loaded::packed_precision;
+use super::loaded::check_packed;
 use super::model::{self, Model};
 use super::shapes::Shapes;
-use crate::cli::Global;
 use crate::errors::{Failure, Result};
 
 /// A model file, ready for each set of shapes that it is run at.
@@ -46,14 +45,14 @@ struct Known {
     graph: RefCell<Option<Graph>>,
     shapes: Shapes,
     float: bool,
-    precision: Precision,
+    options: CompileOptions,
 }
 
 impl Known {
-    fn new(model: Model, shapes: &Shapes, float: bool, precision: Precision) -> Known {
+    fn new(model: Model, shapes: &Shapes, float: bool, options: &CompileOptions) -> Known {
         let card = model.card();
         let (graph, shapes) = (RefCell::new(Some(model.graph)), shapes.clone());
-        Known { card, graph, shapes, float, precision }
+        Known { card, graph, shapes, float, options: options.clone() }
     }
 
     fn plan(&self, shapes: &[Vec<usize>]) -> Result<Arc<Plan>> {
@@ -61,8 +60,7 @@ impl Known {
             Some(graph) => graph,
             None => load(&self.card.path, &self.shapes, self.float)?.graph,
         };
-        let options = CompileOptions { precision: self.precision, ..CompileOptions::default() };
-        Ok(Arc::new(compile_for(graph, shapes, &options)?))
+        Ok(Arc::new(compile_for(graph, shapes, &self.options)?))
     }
 }
 
@@ -77,24 +75,21 @@ impl Runner {
         path: &Path,
         shapes: &Shapes,
         float: bool,
-        precision: Precision,
-        global: &Global,
+        options: &CompileOptions,
+        pool: Arc<Pool>,
     ) -> Result<Runner> {
         model::check(path)?;
-        let pool = global.pool();
         let source = if model::is_packed(path) {
             if !shapes.is_empty() {
                 let problem = "--shape: a packed model has the shapes that it was packed for";
                 return Err(Failure::input(problem).at(path));
             }
-            if precision != Precision::F32 {
-                return Err(packed_precision().at(path));
-            }
+            check_packed(options).map_err(|e| e.at(path))?;
             Source::Packed(Packed::open(path)?)
         } else if !shapes.is_empty() || edgecut_graph::model::is_tflite(path) {
-            Source::Known(Known::new(load(path, shapes, float)?, shapes, float, precision))
+            Source::Known(Known::new(load(path, shapes, float)?, shapes, float, options))
         } else {
-            Runner::source(path, float, precision, &pool)?
+            Runner::source(path, float, options, &pool)?
         };
         let inputs = match &source {
             Source::Known(known) => known.card.inputs.clone(),
@@ -106,17 +101,22 @@ impl Runner {
     }
 
     /// An ONNX file, read once.
-    fn source(path: &Path, float: bool, precision: Precision, pool: &Arc<Pool>) -> Result<Source> {
+    fn source(
+        path: &Path,
+        float: bool,
+        options: &CompileOptions,
+        pool: &Arc<Pool>,
+    ) -> Result<Source> {
         let at = |e: GraphError| Failure::from(e).at(path);
         let template = onnx::Template::open(path).map_err(at)?;
         if template.inputs().iter().any(|i| is_open(&i.shape)) {
             let template = Arc::new(template);
-            let model = runnable(Arc::clone(&template), float, pool).with_precision(precision);
+            let model = runnable(Arc::clone(&template), float, pool).with_options(options.clone());
             return Ok(Source::Open { template, float, model });
         }
         let model = Model::of(path, template.graph(&[]).map_err(at)?, model::check(path)?);
         let model = if float { model.with_float_ports()? } else { model };
-        Ok(Source::Known(Known::new(model, &Shapes::default(), float, precision)))
+        Ok(Source::Known(Known::new(model, &Shapes::default(), float, options)))
     }
 
     /// Where the file is.

@@ -13,6 +13,8 @@ pub fn command(args: &[&str]) -> Command {
     // The repository's own data, which the scratch folder does not have beside it.
     let data = concat!(env!("CARGO_MANIFEST_DIR"), "/../../data");
     command.args(args).env("NO_COLOR", "1").env("EDGECUT_DATA", data).current_dir(scratch());
+    // No test looks into the user's own cache.
+    command.env("EDGECUT_TUNE_CACHE", scratch().join("tuning.txt"));
     command
 }
 

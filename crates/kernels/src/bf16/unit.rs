@@ -63,11 +63,6 @@ impl Unit {
     pub fn name(self) -> &'static str {
         self.kind.name()
     }
-
-    /// Whether the CPU multiplies bfloat16 itself. Otherwise only the weights get smaller.
-    pub fn is_native(self) -> bool {
-        self.kind != Kind::Portable
-    }
 }
 
 impl Kind {

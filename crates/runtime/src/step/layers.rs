@@ -15,7 +15,7 @@ use edgecut_kernels::fused::Op;
 use edgecut_kernels::fused::int8::{self, Int8};
 
 /// Layers that run together, and the tensors that they read and write.
-#[derive(Serialize, Deserialize)]
+#[derive(Clone, Serialize, Deserialize)]
 #[serde(bound = "")]
 pub(crate) struct Layers<F: Family = Float> {
     pub chain: Chain<F>,
@@ -120,6 +120,21 @@ pub(crate) trait Steps: Family<Element: Element> {
 
 #[cfg(feature = "compile")]
 impl<F: Steps> Layers<F> {
+    /// What decides how long it takes: geometry and operands, not the values of weights.
+    pub fn outline(&self) -> String {
+        let operand = |o: &Operand| match o.place {
+            Place::Outer(index) => format!("{}/{}", o.channel, self.outers[index].stride),
+            Place::Ring(ring) => format!("{} of ring {ring}", o.channel),
+        };
+        let layer = |l: &fused::Layer<F>| {
+            let others = l.residual.iter().chain(&l.interleave);
+            let others: Vec<String> = others.chain([&l.x, &l.y]).map(operand).collect();
+            let kinds = (l.residual.is_some(), l.interleave.is_some(), l.weight_bytes());
+            format!("{:?} {kinds:?} {others:?}", l.shape)
+        };
+        self.chain.layers().iter().map(layer).collect::<Vec<_>>().join("; ")
+    }
+
     pub fn share_weights(&mut self, known: &mut SharedWeights) {
         for layer in self.chain.layers_mut() {
             let bytes = layer.weight_bytes();
