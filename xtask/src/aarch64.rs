@@ -29,8 +29,7 @@ const HELP: &str = "skipped: needs an AArch64 toolchain: Rust's target (`rustup 
 
 /// `args` go to the test programs, for instance the part of a test's name.
 pub fn run(root: &Path, args: &[&str]) -> Result<(), String> {
-    let native = cfg!(all(target_arch = "aarch64", target_os = "linux"));
-    let tools = if native { None } else { Some(Tools::find()) };
+    let tools = if native() { None } else { Some(Tools::find()) };
     let tools = match tools {
         Some(Err(missing)) => {
             println!("{HELP}; there is no {missing}");
@@ -52,6 +51,30 @@ pub fn run(root: &Path, args: &[&str]) -> Result<(), String> {
         }
     }
     Ok(())
+}
+
+/// Whether this machine is an AArch64.
+fn native() -> bool {
+    cfg!(all(target_arch = "aarch64", target_os = "linux"))
+}
+
+/// `cargo args`, for AArch64 on another machine; `None` on one of these, and where tools are missing.
+pub fn cargo(root: &Path, args: &[&str]) -> Option<Command> {
+    if native() {
+        return None;
+    }
+    match Tools::find() {
+        Ok(tools) => {
+            let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+            cargo.current_dir(root).args(args).args(["--config", PROFILE]);
+            tools.configure(root, &mut cargo);
+            Some(cargo)
+        }
+        Err(missing) => {
+            println!("AArch64 {HELP}; there is no {missing}");
+            None
+        }
+    }
 }
 
 /// What compiles, links and runs programs for AArch64 here.

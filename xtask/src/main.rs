@@ -8,6 +8,7 @@ mod duel_quantize;
 mod edge;
 mod fuzz;
 mod models;
+mod same_bits;
 mod tidy;
 
 use std::path::Path;
@@ -34,6 +35,8 @@ Tasks:
                                 check that it stays within 2 MiB
   aarch64 [TEST...]             run the tests of kernels and runtime (those whose name has TEST) on
                                 AArch64, under qemu where this machine is another
+  same-bits [MODEL...]          run models on every instruction set, AArch64's included where its tools
+                                are, and compare the bits; without names int8 models of the zoo
   fuzz [TARGET...] [--seconds N] [--timeout N] [--sanitizer NAME]
                                 feed the readers (onnx, tflite, state_dict) and the executor
                                 (execute) with mutated files, N seconds each (default 60); needs
@@ -55,6 +58,7 @@ fn main() -> ExitCode {
         ["conformance", rest @ ..] => conformance::run(root, rest),
         ["edge"] => edge::run(root),
         ["aarch64", rest @ ..] => aarch64::run(root, rest),
+        ["same-bits", rest @ ..] => same_bits::run(root, rest),
         ["fuzz", rest @ ..] => fuzz::run(root, rest),
         ["models", rest @ ..] => models::run(root, rest),
         ["bench-peers", rest @ ..] => return bench_peers::main(root, rest),
