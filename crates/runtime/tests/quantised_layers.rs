@@ -47,6 +47,29 @@ fn a_residual_and_an_activation_are_taken_along() {
     }
 }
 
+/// The other branch is dequantised behind the convolution that adds it; with weights for a chain, and
+/// with more than that.
+#[test]
+fn a_residual_may_be_dequantised_later() {
+    for (seed, [c, m]) in [(0, [9, 20]), (1, [9, 20]), (2, [240, 490])] {
+        let mut q = Qdq::new(seed);
+        let x = q.quantised_input(&[1, c, 5, 4]);
+        let other = q.conv(x, m, Window::same(1, 1), 1);
+        let (scale, zero) = q.parameters(4.0);
+        let other = q.node(Op::Quantize { axis: 1 }, &[other, scale, zero]);
+        let y = q.conv(x, m, Window::same(3, 1), 1);
+        let other = q.node(Op::Dequantize { axis: 1 }, &[other, scale, zero]);
+        let y = q.node(Op::Binary(Binary::Add), &[y, other]);
+        let y = q.node(Op::RELU, &[y]);
+        let (y, _) = q.requantise(y, 4.0);
+        let graph = q.finish(&[y]);
+        let kinds = kinds(&plan(&graph, 1, Isa::detect())).join(" ");
+        let fused = !kinds.contains("elementwise") && !kinds.contains("dequantize");
+        assert!(fused && integer_only(&graph), "seed {seed}: {kinds}");
+        within_one(&graph, seed, &format!("seed {seed}, {m} of {c}"));
+    }
+}
+
 /// A graph whose only input is a picture of 1 to 4 channels.
 #[test]
 fn a_first_convolution_reads_the_planes_of_a_picture() {

@@ -103,17 +103,23 @@ impl Lowering<'_> {
     }
 }
 
-/// Most floats of weights that are read once per row: half of a second-level cache.
-const MOST_WEIGHTS: usize = 256 * 1024;
+/// Most bytes of weights that are read once per row: half of a second-level cache.
+const MOST_WEIGHTS: usize = 1024 * 1024;
 
-/// Whether the layer can be part of a chain: the kernels for single rows know its window, and its
-/// weights are not too many to be read for every row.
+/// Whether a float layer can be part of a chain.
 pub(super) fn fits_chain(shape: &ConvShape) -> bool {
-    let few = shape.is_depthwise() || shape.k() * shape.cout <= MOST_WEIGHTS;
+    fits_chain_of::<f32>(shape)
+}
+
+/// Whether a layer with weights of this type can be part of a chain: the kernels for single rows
+/// know its window, and its weights are not too many to be read for every row.
+pub(super) fn fits_chain_of<T>(shape: &ConvShape) -> bool {
+    let few = shape.k() * shape.cout * size_of::<T>() <= MOST_WEIGHTS;
+    let few = few || shape.is_depthwise();
     shape.is_pointwise() || few && shape.kh + shape.sh <= MAX_ROWS
 }
 
-/// The same for a layer that reads planes.
+/// As [`fits_chain`], for a layer that reads planes.
 pub(super) fn fits_planar_chain(shape: &ConvShape) -> bool {
     fits_chain(shape) && (shape.kh + shape.sh) * shape.cin <= MAX_ROWS
 }

@@ -6,12 +6,13 @@ use edgecut_kernels::fused::int8::{Int8, Op, Tail};
 use edgecut_kernels::quant::{ConvWeights, DepthwiseWeights, MAX_K};
 
 use super::channels::{Channels, Shuffled};
-use super::layer::{Layer, fits_chain};
+use super::layer::{Layer, fits_chain_of};
 use super::quantised::{Bytes, MOST_PLANES, Operands, output, requant};
 use super::tail::QuantAhead;
 use super::weights::{conv_matrix, conv_shape};
 use super::{Effects, Lowering};
 use crate::Result;
+use crate::plan::Slot;
 use crate::step::{QuantConv, Step};
 
 /// How the input of a convolution is there.
@@ -40,12 +41,11 @@ impl Lowering<'_> {
             return Ok(false);
         }
         let Some(operands) = self.operands(node, shape.cout, 0)? else { return Ok(false) };
-        let ahead = match fits_chain(&shape) {
-            true => self.finish_ahead(node.output(), true)?,
-            false => self.quantise_ahead(node.output())?,
-        };
+        let ahead = self.finish_ahead(node.output(), true)?;
         match ahead {
-            Some(ahead) if fits_chain(&shape) => self.int_layer(node, shape, operands, ahead)?,
+            Some(ahead) if fits_chain_of::<i8>(&shape) => {
+                self.int_layer(node, shape, operands, ahead)?
+            }
             None if is_filter_bank(&shape) => return Ok(false),
             ahead => self.whole_int_conv(node, shape, operands, ahead.as_ref())?,
         }
@@ -63,12 +63,17 @@ impl Lowering<'_> {
     ) -> Result<()> {
         let Operands { x, affine, weights, bias } = operands;
         let x = self.stored_bytes(x)?;
+        let residual = match ahead.and_then(|ahead| ahead.residual) {
+            Some((value, affine)) => Some((self.stored(value)?, affine)),
+            None => None,
+        };
         let y = self.produce_finished(node, ahead);
         let matrix = conv_matrix(&shape, &weights.data);
         let packed = ConvWeights::pack(&shape, &matrix, affine.zero_point);
         let output = output(affine, &weights.scales, packed.sums(), &bias, ahead);
-        let step = QuantConv { x, y, shape, weights: packed.into(), output };
-        let effects = Effects::new("conv.int8", &[x], &[y]).macs(shape.macs());
+        let step = QuantConv { x, y, residual, shape, weights: packed.into(), output };
+        let reads: Vec<Slot> = [x].into_iter().chain(residual.map(|(slot, _)| slot)).collect();
+        let effects = Effects::new("conv.int8", &reads, &[y]).macs(shape.macs());
         self.emit(node, Step::QuantConv(Box::new(step)), effects);
         Ok(())
     }

@@ -84,15 +84,39 @@ impl Lowering<'_> {
         }
     }
 
+    /// The 8-bit value that `value` dequantises, if that is there: the Dequantize itself may come
+    /// later.
+    fn codes(&mut self, value: ValueId) -> Result<Option<(ValueId, Affine)>> {
+        if let Some(codes) = self.held[value.index()].codes {
+            return Ok(Some(codes));
+        }
+        let Some(index) = self.producers[value.index()] else { return Ok(None) };
+        let node = &self.graph.nodes[index];
+        let bytes = node.input(0)?;
+        let fits = matches!(node.op, Op::Dequantize { .. })
+            && self.dtype(bytes).is_quantised()
+            && !self.is_constant(bytes)
+            && self.held[bytes.index()].ready();
+        if !fits {
+            return Ok(None);
+        }
+        Ok(self.affine(node)?.map(|affine| (bytes, affine)))
+    }
+
     /// The Add that reads `value` and a value of the same shape that is already computed.
     fn residual_add(&self, value: ValueId) -> Option<(usize, ValueId)> {
+        self.add_behind(value).filter(|(_, other)| self.held[other.index()].ready())
+    }
+
+    /// The Add that reads `value`, and the value of the same shape that it adds.
+    fn add_behind(&self, value: ValueId) -> Option<(usize, ValueId)> {
         let index = self.sole_reader(value)?;
         let node = &self.graph.nodes[index];
         let (a, b) = (node.inputs[0]?, node.inputs.get(1).copied().flatten()?);
         let other = if a == value { b } else { a };
         let fits = node.op == Op::Binary(Binary::Add)
-            && self.graph.value(other).shape == self.graph.value(value).shape
-            && self.held[other.index()].ready();
+            && other != value
+            && self.graph.value(other).shape == self.graph.value(value).shape;
         fits.then_some((index, other))
     }
 
@@ -110,8 +134,8 @@ impl Lowering<'_> {
     ) -> Result<Option<QuantAhead>> {
         let (mut taken, mut added, mut activation) = (vec![], None, Activation::None);
         if residual
-            && let Some((index, other)) = self.residual_add(value)
-            && let Some(codes) = self.held[other.index()].codes
+            && let Some((index, other)) = self.add_behind(value)
+            && let Some(codes) = self.codes(other)?
         {
             added = Some(codes);
             taken.push(index);

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use edgecut_kernels::ConvShape;
 use edgecut_kernels::elementwise::{Binary, Walk};
 use edgecut_kernels::quant::{
-    self, Affine, ConvWeights, Dequant, Numbers, Output, PackedWeights, Requant,
+    self, Affine, ConvWeights, Dequant, Finish, Numbers, Output, PackedWeights, Requant, Residual,
 };
 
 use crate::plan::Slot;
@@ -45,9 +45,11 @@ impl QuantOutput {
         }
     }
 
-    fn of<'a>(&'a self, env: &mut Env<'a>, y: Slot) -> Output<'a> {
+    fn of<'a>(&'a self, env: &mut Env<'a>, y: Slot, residual: Option<Residual<'a>>) -> Output<'a> {
         match self {
-            QuantOutput::Bytes(requant) => Output::bytes(env.write(y), requant),
+            QuantOutput::Bytes(requant) => {
+                Output::U8(env.write(y), Finish { residual, ..Finish::new(requant) })
+            }
             QuantOutput::Floats(dequant) => Output::F32(env.write(y), dequant),
         }
     }
@@ -58,6 +60,8 @@ impl QuantOutput {
 pub(crate) struct QuantConv {
     pub x: Slot,
     pub y: Slot,
+    /// Added to results that are bytes.
+    pub residual: Option<(Slot, Affine)>,
     pub shape: ConvShape,
     pub weights: Arc<ConvWeights>,
     pub output: QuantOutput,
@@ -69,6 +73,9 @@ impl QuantConv {
         valid(s)?;
         ensure(self.weights.fit(s), || format!("the weights are not those of {s:?}"))?;
         c.read::<u8>(self.x, s.in_len())?;
+        if let Some((residual, _)) = self.residual {
+            c.read::<u8>(residual, s.out_len())?;
+        }
         self.output.check(c, self.y, s.out_pixels(), s.cout)
     }
 
@@ -78,7 +85,10 @@ impl QuantConv {
 
     pub fn run<'a>(&'a self, env: &mut Env<'a>) {
         let x = env.read(self.x);
-        let output = self.output.of(env, self.y);
+        let stride = self.shape.cout;
+        let residual =
+            self.residual.map(|(slot, affine)| Residual { data: env.read(slot), stride, affine });
+        let output = self.output.of(env, self.y, residual);
         quant::conv(env.ctx, &self.shape, x, &self.weights, output);
     }
 }
@@ -107,7 +117,7 @@ impl QuantLinear {
 
     pub fn run<'a>(&'a self, env: &mut Env<'a>) {
         let x = env.read(self.x);
-        let output = self.output.of(env, self.y);
+        let output = self.output.of(env, self.y, None);
         let (k, n) = (self.weights.k(), self.weights.n());
         quant::gemm(env.ctx, self.rows, x, k, &self.weights, output, n);
     }
