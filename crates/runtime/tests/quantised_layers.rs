@@ -95,6 +95,28 @@ fn as_like(q: &mut Qdq, x: ValueId, like: ValueId) -> ValueId {
     q.node(Op::Dequantize { axis: 1 }, &[codes, scale, zero])
 }
 
+/// Squeeze-excitation.
+#[test]
+fn images_are_scaled_by_channels() {
+    for seed in 0..12 {
+        let mut q = Qdq::new(seed);
+        let c = 1 + q.rng.below(60);
+        let x = q.quantised_input(&[2, c, 7, 6]);
+        let gate = q.node(Op::GlobalAveragePool, &[x]);
+        let (_, gate) = q.requantise(gate, 1.0);
+        let gate = q.conv(gate, c, Window::same(1, 1), 1);
+        let gate = q.node(Op::Unary(Unary::HardSigmoid { alpha: 0.2, beta: 0.5 }), &[gate]);
+        let (_, gate) = q.requantise(gate, 1.0);
+        let factors = if seed % 2 == 0 { [x, gate] } else { [gate, x] };
+        let y = q.node(Op::Binary(Binary::Mul), &factors);
+        let (y, _) = q.requantise(y, 3.0);
+        let graph = q.finish(&[y]);
+        let kinds = kinds(&plan(&graph, 2, Isa::detect())).join(" ");
+        assert!(kinds.contains("scale.int8") && integer_only(&graph), "seed {seed}: {kinds}");
+        within_one(&graph, seed, &format!("seed {seed}"));
+    }
+}
+
 /// Half of the channels goes through a convolution, the halves are joined and shuffled.
 #[test]
 fn a_shuffle_unit_moves_nothing() {

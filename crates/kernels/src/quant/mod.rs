@@ -29,6 +29,7 @@ mod pool2d;
 mod product;
 mod quads;
 mod requant;
+mod scale;
 mod weights;
 
 pub use affine::{Affine, dequantize, quantize, quantize_planes};
@@ -43,6 +44,7 @@ pub use pool2d::{
     Mean, average_pool, average_pool_row, global_average_pool, max_pool, max_pool_row,
 };
 pub use requant::{Dequant, Requant};
+pub use scale::{Scale, scale_channels};
 pub use weights::ConvWeights;
 
 /// Products of a u8 and an s8 whose sum cannot leave the range of i32, bias aside:

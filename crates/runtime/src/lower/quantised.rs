@@ -10,8 +10,8 @@
 //! [`Held::codes`]: super::state::Held::codes
 
 use edgecut_graph::{Binary, DType, Node, ValueId};
-use edgecut_kernels::elementwise::Walk;
-use edgecut_kernels::quant::{Affine, Dequant, MAX_K, PackedWeights, Requant};
+use edgecut_kernels::elementwise::{self, Walk};
+use edgecut_kernels::quant::{Affine, Dequant, MAX_K, PackedWeights, Requant, Scale};
 
 use super::channels::Channels;
 use super::state::View;
@@ -19,7 +19,9 @@ use super::tail::QuantAhead;
 use super::weights::IntWeights;
 use super::{Effects, Lowering, count};
 use crate::plan::Slot;
-use crate::step::{self, QuantBinary, QuantLinear, QuantOutput, Quantize, QuantizePlanes, Step};
+use crate::step::{
+    self, QuantBinary, QuantLinear, QuantOutput, QuantScale, Quantize, QuantizePlanes, Step,
+};
 use crate::{Result, layout};
 
 /// Where 8-bit data is.
@@ -163,7 +165,8 @@ impl Lowering<'_> {
         Ok(true)
     }
 
-    /// A function of two 8-bit tensors that is quantised again, computed exactly as it is written.
+    /// A function of two 8-bit tensors that is quantised again, computed exactly as it is written; but
+    /// a product with a number a channel rounds once.
     pub(super) fn quantised_binary(&mut self, index: usize, op: Binary) -> Result<bool> {
         let node = &self.graph.nodes[index];
         let values = [node.input(0)?, node.input(1)?];
@@ -179,6 +182,17 @@ impl Lowering<'_> {
         };
         self.take(&ahead.taken);
         let shape = self.shape(node.output());
+        if op == elementwise::Binary::Mul
+            && let Some([x, gates]) = self.gated([(values[0], &a), (values[1], &b)], &shape)
+        {
+            let y = self.produce(ahead.out);
+            let scale = Scale::new(x.1, gates.1, ahead.affine, ahead.clamp);
+            let (pixels, channels) = (shape[2] * shape[3], shape[1]);
+            let step = QuantScale { x: x.0, gates: gates.0, y, pixels, channels, scale };
+            let effects = Effects::new("scale.int8", &[x.0, gates.0], &[y]);
+            self.emit(node, Step::QuantScale(step), effects);
+            return Ok(true);
+        }
         let [a_steps, b_steps] = values.map(|v| self.steps_along(v, &shape, false));
         let walk = Walk::new(&layout::physical(&shape), &a_steps, &b_steps);
         let y = self.produce(ahead.out);
@@ -189,6 +203,29 @@ impl Lowering<'_> {
         let effects = Effects::new("elementwise.int8", &reads, &[y]);
         self.emit(node, Step::QuantBinary(Box::new(step)), effects);
         Ok(true)
+    }
+
+    /// The images and the numbers a channel that two factors of a product of this shape are, in this
+    /// order, where they are plainly dequantised.
+    fn gated(
+        &self,
+        factors: [(ValueId, &View); 2],
+        shape: &[usize],
+    ) -> Option<[(Slot, Affine); 2]> {
+        let is_image = |value: ValueId| shape.len() == 4 && self.shape(value) == shape;
+        let is_gate = |value: ValueId| {
+            let gate = self.shape(value);
+            let [c, 1, 1] = gate[..].get(gate.len().checked_sub(3)?..)? else { return None };
+            let images = gate[..gate.len() - 3].iter().product::<usize>();
+            (*c == shape[1] && [1, shape[0]].contains(&images)).then_some(())
+        };
+        let [a, b] = factors;
+        let (image, gate) = match (is_image(a.0), is_image(b.0)) {
+            (true, _) if is_gate(b.0).is_some() => (a.1, b.1),
+            (_, true) if is_gate(a.0).is_some() => (b.1, a.1),
+            _ => return None,
+        };
+        Some([(image.slot, image.affine?), (gate.slot, gate.affine?)])
     }
 
     /// A new buffer for what a step with sums makes: the 8-bit value that `ahead` found, else the

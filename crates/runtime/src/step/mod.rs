@@ -35,8 +35,8 @@ pub(crate) use layers::{Layers, Pixels};
 pub(crate) use lookup::Lookup;
 pub(crate) use pool::{GlobalAverage, Pool, PoolKind};
 pub(crate) use quantised::{
-    Average, Meaning, QuantAverage, QuantBinary, QuantConv, QuantLinear, QuantOutput, Quantize,
-    QuantizePlanes,
+    Average, Meaning, QuantAverage, QuantBinary, QuantConv, QuantLinear, QuantOutput, QuantScale,
+    Quantize, QuantizePlanes,
 };
 #[cfg(feature = "compile")]
 pub(crate) use reference::{Operand, Reference, Source};
@@ -60,6 +60,7 @@ pub(crate) enum Step {
     QuantConv(Box<QuantConv>),
     QuantLinear(Box<QuantLinear>),
     QuantBinary(Box<QuantBinary>),
+    QuantScale(QuantScale),
     QuantAverage(QuantAverage),
     Quantize(Quantize),
     QuantizePlanes(QuantizePlanes),
@@ -96,6 +97,7 @@ impl Step {
             Step::QuantConv(step) => step.check(c),
             Step::QuantLinear(step) => step.check(c),
             Step::QuantBinary(step) => step.check(c),
+            Step::QuantScale(step) => step.check(c),
             Step::QuantAverage(step) => step.check(c),
             Step::Quantize(step) => step.check(c),
             Step::QuantizePlanes(step) => step.check(c),
@@ -132,6 +134,7 @@ impl Step {
             Step::QuantConv(step) => step.run(env),
             Step::QuantLinear(step) => step.run(env),
             Step::QuantBinary(step) => step.run(env),
+            Step::QuantScale(step) => step.run(env),
             Step::QuantAverage(step) => step.run(env),
             Step::Quantize(step) => step.run(env),
             Step::QuantizePlanes(step) => step.run(env),

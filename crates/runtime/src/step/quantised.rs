@@ -8,6 +8,7 @@ use edgecut_kernels::ConvShape;
 use edgecut_kernels::elementwise::{Binary, Walk};
 use edgecut_kernels::quant::{
     self, Affine, ConvWeights, Dequant, Finish, Numbers, Output, PackedWeights, Requant, Residual,
+    Scale,
 };
 
 use crate::plan::Slot;
@@ -264,5 +265,36 @@ impl QuantizePlanes {
     pub fn run(&self, env: &mut Env) {
         let (x, y) = (env.read(self.x), env.write(self.y));
         quant::quantize_planes(env.ctx, self.channels, self.pixels, x, self.affine, y);
+    }
+}
+
+/// Images times a number a channel.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct QuantScale {
+    pub x: Slot,
+    pub gates: Slot,
+    pub y: Slot,
+    pub pixels: usize,
+    pub channels: usize,
+    pub scale: Scale,
+}
+
+impl QuantScale {
+    pub fn check(&self, c: &mut Check) -> Checked {
+        let (len, gates) = (c.len::<u8>(self.x)?, c.len::<u8>(self.gates)?);
+        let image = product(&[self.pixels, self.channels])?;
+        let whole = image > 0 && len.is_multiple_of(image);
+        let images = if whole { len / image } else { 0 };
+        ensure(whole && [self.channels, images * self.channels].contains(&gates), || {
+            format!("{gates} gates for images of {} channels", self.channels)
+        })?;
+        c.read::<u8>(self.x, len)?;
+        c.read::<u8>(self.gates, gates)?;
+        c.write::<u8>(self.y, len)
+    }
+
+    pub fn run(&self, env: &mut Env) {
+        let (x, gates, y) = (env.read(self.x), env.read(self.gates), env.write(self.y));
+        quant::scale_channels(env.ctx, self.scale, [self.pixels, self.channels], x, gates, y);
     }
 }
