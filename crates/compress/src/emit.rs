@@ -112,6 +112,27 @@ impl<'a> Emitter<'a> {
         self.finish_step(node, chain, output)
     }
 
+    /// A node with integer weights that reads and computes floats.
+    pub fn weights_only_node(&mut self, node: &Node, weights: LayerWeights) -> Result<()> {
+        let x = self.float_form(node.input(0)?)?;
+        let stem = self.old.value(node.input(1)?).name.clone();
+        let zeros = Tensor::vector(vec![0i8; weights.scales.len()]);
+        let scales = Tensor::vector(weights.scales);
+        let weight =
+            self.dequantised_constant(&stem, weights.codes, scales, Some(zeros), weights.axis)?;
+        let mut inputs = vec![Some(x), Some(weight)];
+        let bias = node.inputs.get(2).copied().flatten();
+        inputs.extend(bias.map(|bias| self.float_form(bias).map(Some)).transpose()?);
+        let op = match &node.op {
+            // The factor of the product is in the weights.
+            Op::Gemm(gemm) => Op::Gemm(Gemm { alpha: 1.0, ..*gemm }),
+            op => op.clone(),
+        };
+        let output = self.new.add_node(node.name.clone(), op, &inputs)?;
+        self.float[node.output().index()] = Some(output);
+        Ok(())
+    }
+
     /// Computes the `chain` behind `node`, whose float result is `output`, and quantises the end
     /// of it, unless it stays float. A clamp at the end is left out where quantisation saturates
     /// at its bounds anyway.

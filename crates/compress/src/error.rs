@@ -52,6 +52,12 @@ pub enum CompressError {
         /// A similar name, as a question; may be empty.
         hint: String,
     },
+    /// An image could not be read.
+    #[error("{0}")]
+    Image(String),
+    /// The time was over, or somebody asked to stop, before there was a result.
+    #[error("stopped before there was a result")]
+    Stopped,
     /// A setting is out of its range.
     #[error("{field} is {value}, must be {expected}")]
     Setting {

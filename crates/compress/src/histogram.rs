@@ -109,6 +109,16 @@ impl Histogram {
         2f64.powi(self.exponent)
     }
 
+    /// Share of the values that lie outside of `low..=high`, to the width of a bin.
+    pub fn beyond(&self, low: f32, high: f32) -> f64 {
+        let (low, high) = (f64::from(low) - self.bin_width(), f64::from(high) + self.bin_width());
+        let outside = self.bins().filter(|&(edge, _)| {
+            let middle = edge + self.bin_width() / 2.0;
+            middle < low || middle > high
+        });
+        outside.map(|(_, count)| count).sum::<u64>() as f64 / self.total.max(1) as f64
+    }
+
     /// Every bin that is not empty, ascending, as (lower edge, count).
     pub fn bins(&self) -> impl DoubleEndedIterator<Item = (f64, u64)> {
         let width = self.bin_width();

@@ -19,25 +19,45 @@
 //! Calibration and quantisation are separate so that several range methods can be tried on one
 //! pass over the images.
 
+mod bias;
 mod calibrate;
+mod channels;
 mod emit;
+mod equalise;
 mod error;
 mod histogram;
+mod images;
+mod layers;
+mod learn;
 mod params;
 mod placement;
+mod portfolio;
 mod prepare;
+mod probe;
 mod quantize;
 mod range;
+mod recipe;
 mod report;
+mod scheme;
+mod score;
 mod size;
+mod twin;
 mod weights;
 
+pub use bias::BiasCorrection;
 pub use calibrate::{Calibration, calibrate};
+pub use channels::ChannelStats;
 pub use error::{CompressError, Result};
 pub use histogram::Histogram;
+pub use images::Images;
 pub use placement::Placement;
+pub use portfolio::{Found, Trial, portfolio, quantize_with};
 pub use prepare::prepare;
-pub use quantize::{QuantizeConfig, Quantized, quantize};
+pub use probe::Control;
+pub use quantize::{Activations, Bits, QuantizeConfig, Quantized, check_names, quantize};
 pub use range::{Range, RangeMethod};
+pub use recipe::{Recipe, Rounding};
 pub use report::{ActivationReport, LayerReport, QuantizeReport, SkippedNode};
+pub use score::Score;
 pub use size::{WeightBytes, weight_bytes};
+pub use weights::WeightRange;

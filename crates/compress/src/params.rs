@@ -26,6 +26,12 @@ impl Params {
         Params { scale, zero_point }
     }
 
+    /// The lowest and the highest number that bytes stand for.
+    pub fn reach(self) -> (f32, f32) {
+        let real = |byte: f32| (byte - f32::from(self.zero_point)) * self.scale;
+        (real(0.0), real(255.0))
+    }
+
     /// The byte that stands for `x`, as QuantizeLinear computes it.
     pub fn quantize(self, x: f32) -> u8 {
         let q = (x / self.scale).round_ties_even() + f32::from(self.zero_point);

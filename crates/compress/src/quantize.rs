@@ -2,15 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use edgecut_graph::{Graph, ValueId};
+use edgecut_graph::Graph;
 use serde::{Deserialize, Serialize};
 
-use crate::emit::Emitter;
-use crate::params::Params;
-use crate::placement::{Placement, Ranges, Role, Roles};
+use crate::scheme::{Learning, Scheme};
+use crate::weights::WeightScheme;
 use crate::{
-    ActivationReport, Calibration, CompressError, LayerReport, QuantizeReport, Range, RangeMethod,
-    Result, SkippedNode, prepare, weight_bytes, weights,
+    Calibration, CompressError, Placement, QuantizeReport, RangeMethod, Result, WeightRange,
+    prepare,
 };
 
 /// Settings of [`quantize`].
@@ -23,6 +22,52 @@ pub struct QuantizeConfig {
     pub placement: Placement,
     /// Names of nodes that stay float. A layer and the activation after it are one.
     pub exclude: Vec<String>,
+    /// What activations become.
+    pub activations: Activations,
+    /// How the scales of weights are chosen.
+    pub weights: WeightRange,
+    /// Bits of the weights of layers that `int4` does not name: 8 or 4.
+    pub bits: Bits,
+    /// Names of layers with 4-bit weights.
+    pub int4: Vec<String>,
+    /// Values whose ranges are chosen in another way than by `method`, by name.
+    pub methods: BTreeMap<String, RangeMethod>,
+}
+
+impl QuantizeConfig {
+    /// Fails where a setting is out of range.
+    pub fn check(&self) -> Result<()> {
+        self.method.check()?;
+        self.methods.values().try_for_each(|method| method.check())
+    }
+
+    /// How the weights of the layer called `node` are quantised.
+    pub(crate) fn weight_scheme(&self, node: &str) -> WeightScheme {
+        let int4 = self.bits == Bits::Four || self.int4.iter().any(|name| name == node);
+        WeightScheme { range: self.weights, int4 }
+    }
+}
+
+/// What activations become.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Activations {
+    /// Bytes: layers compute in integers.
+    #[default]
+    Bytes,
+    /// They stay float: only weights shrink.
+    Float,
+}
+
+/// Width of weights.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Bits {
+    /// -127..=127
+    #[default]
+    Eight,
+    /// -7..=7
+    Four,
 }
 
 /// A quantised graph and how it came about.
@@ -48,103 +93,21 @@ pub fn quantize(
     calibration: &Calibration,
     config: &QuantizeConfig,
 ) -> Result<Quantized> {
-    config.method.check()?;
+    config.check()?;
     let float = prepare(graph)?;
-    check_names(graph, &float, &config.exclude)?;
-    let range = |id: ValueId| {
-        let histogram = calibration.histogram(&float.value(id).name)?;
-        Some(config.method.range(histogram))
-    };
-    let roles = Roles::of(&float, config.placement, &config.exclude, &range)?;
-    let ranges = group_ranges(&float, &roles, &range)?;
-    let params: BTreeMap<usize, Params> =
-        ranges.iter().map(|(&group, &range)| (group, Params::for_range(range))).collect();
-    let mut emitter = Emitter::new(&float, &roles, &params);
-    let (mut layers, mut skipped) = (vec![], vec![]);
-    for (index, node) in float.nodes.iter().enumerate() {
-        let chain: Vec<_> = roles.chain[index].iter().map(|&i| &float.nodes[i]).collect();
-        match &roles.roles[index] {
-            Role::Weighted => {
-                let x = emitter.params_of(node.input(0)?);
-                let weights = weights::quantise(&float, node, x.scale)?;
-                layers.push(LayerReport {
-                    node: node.name.clone(),
-                    op: node.op.name(),
-                    channels: weights.scales.len(),
-                    zero_channels: weights.zero_channels,
-                    weight_sqnr_db: weights.sqnr_db,
-                });
-                emitter.weighted_node(node, &chain, weights)?;
-            }
-            Role::Integer | Role::SameScale => emitter.integer_node(node, &chain)?,
-            // Its step takes care of it.
-            Role::Absorbed => {}
-            Role::Float(reason) => {
-                skipped.push(SkippedNode {
-                    node: node.name.clone(),
-                    op: node.op.name(),
-                    reason: reason.clone(),
-                });
-                emitter.float_node(node)?;
-            }
-        }
-    }
-    let quantised = emitter.finish()?;
-    let report = QuantizeReport {
-        method: config.method,
-        calibration_images: calibration.images(),
-        activations: activations(&float, &roles, &ranges, &params),
-        layers,
-        skipped,
-        float_bytes: weight_bytes(&float),
-        int8_bytes: weight_bytes(&quantised),
-    };
-    Ok(Quantized { graph: quantised, report })
+    check_names(graph, config.exclude.iter().chain(&config.int4))?;
+    Scheme::new(&float, calibration, config)?.build(&Learning::new())
 }
 
-/// The range of each group of values that share a scale: it holds the ranges of all that decide.
-fn group_ranges(graph: &Graph, roles: &Roles, range: Ranges) -> Result<BTreeMap<usize, Range>> {
-    let mut ranges: BTreeMap<usize, Range> = BTreeMap::new();
-    for id in graph.value_ids().filter(|&id| roles.decides(id)) {
-        let value = graph.value(id);
-        let range = match &value.constant {
-            Some(constant) => Range::of(constant.f32s()?),
-            None => range(id)
-                .ok_or_else(|| CompressError::Uncalibrated { value: value.name.clone() })?,
-        };
-        ranges
-            .entry(roles.group(id))
-            .and_modify(|group| *group = group.union(range))
-            .or_insert(range);
-    }
-    Ok(ranges)
-}
-
-fn activations(
-    graph: &Graph,
-    roles: &Roles,
-    ranges: &BTreeMap<usize, Range>,
-    params: &BTreeMap<usize, Params>,
-) -> Vec<ActivationReport> {
-    let computed = graph.nodes.iter().map(|node| node.output());
-    let decided = graph.inputs.iter().copied().chain(computed).filter(|&id| roles.decides(id));
-    let report = |id: ValueId| {
-        let (range, params) = (ranges[&roles.group(id)], params[&roles.group(id)]);
-        ActivationReport {
-            value: graph.value(id).name.clone(),
-            low: range.low,
-            high: range.high,
-            scale: params.scale,
-            zero_point: params.zero_point,
-        }
-    };
-    decided.map(report).collect()
-}
-
-/// Fails for a name that neither the given graph nor its prepared form has. A node that
+/// Fails for a name of a node that neither `graph` nor its prepared form has. A node that
 /// preparation folded away needs no exclusion.
-fn check_names(given: &Graph, prepared: &Graph, names: &[String]) -> Result<()> {
-    let nodes = || given.nodes.iter().chain(&prepared.nodes).map(|node| node.name.as_str());
+pub fn check_names<'a>(graph: &Graph, names: impl Iterator<Item = &'a String>) -> Result<()> {
+    let mut names = names.peekable();
+    if names.peek().is_none() {
+        return Ok(());
+    }
+    let prepared = prepare(graph)?;
+    let nodes = || graph.nodes.iter().chain(&prepared.nodes).map(|node| node.name.as_str());
     for name in names {
         if nodes().any(|node| node == name) {
             continue;

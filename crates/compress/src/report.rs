@@ -36,6 +36,8 @@ pub struct ActivationReport {
     pub scale: f32,
     /// The byte that stands for 0.0.
     pub zero_point: u8,
+    /// Share of the values seen that the bytes cannot reach.
+    pub saturated: f64,
 }
 
 /// One layer with integer weights.
@@ -47,10 +49,15 @@ pub struct LayerReport {
     pub op: &'static str,
     /// Output channels, each with its own weight scale.
     pub channels: usize,
+    /// Width of its weights.
+    pub bits: u8,
     /// Output channels whose weights are all 0.
     pub zero_channels: usize,
     /// Signal to quantisation noise of the weights in decibels; none where they are exact.
     pub weight_sqnr_db: Option<f64>,
+    /// Signal to noise of the layer's result in decibels, when it alone is quantised; none where
+    /// it was not measured.
+    pub output_sqnr_db: Option<f64>,
 }
 
 /// A node that stays float.

@@ -119,7 +119,10 @@ impl From<edgecut_runtime::RuntimeError> for Failure {
 
 impl From<edgecut_compress::CompressError> for Failure {
     fn from(error: edgecut_compress::CompressError) -> Failure {
-        Failure::input(error.to_string())
+        match error {
+            edgecut_compress::CompressError::Stopped => Failure::not_met(error.to_string()),
+            error => Failure::input(error.to_string()),
+        }
     }
 }
 

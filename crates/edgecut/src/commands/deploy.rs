@@ -16,12 +16,13 @@ use crate::cli::Global;
 use crate::errors::{Failure, Result};
 use crate::files::{self, make_folder};
 use crate::host::{self, Machine};
+use crate::interrupt;
 use crate::progress::{detail, say};
 use crate::recipe::Recipe;
 use crate::report::collect::{self, Measured};
 use crate::report::{self, DataFacts, Epoch, ModelFacts, Report, Stage, TrainingFacts};
 use crate::stats::Times;
-use crate::work::calibrate::{Pictures, to_int8};
+use crate::work::calibrate::{Pictures, remarks, to_int8};
 use crate::work::classify::classify;
 use crate::work::data;
 use crate::work::model::{self, Model};
@@ -179,11 +180,15 @@ impl Deployment<'_> {
     ) -> Result<()> {
         say(self.global, "quantising");
         let pictures = Pictures { set: &data.train, preprocess, settings: &self.recipe.quantize };
-        let quantised = to_int8(self.global, graph, &pictures, &self.pool)?;
-        for line in &quantised.remarks() {
+        let found = to_int8(self.global, graph, &pictures, &self.pool)?;
+        if found.stopped && interrupt::asked() {
+            return Err(Failure::not_met("interrupted while quantising")
+                .hint("the same command goes on where it was"));
+        }
+        for line in &remarks(&found) {
             detail(self.global, line);
         }
-        model::save(&quantised.graph, path)
+        model::save(&found.quantized.graph, path)
     }
 
     /// Both models in turn, one picture at a time.

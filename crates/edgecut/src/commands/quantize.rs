@@ -1,16 +1,16 @@
 //! `edgecut quantize`: a float model and pictures in, an int8 model out.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use edgecut_compress::QuantizeReport;
+use edgecut_compress::{Found, QuantizeReport, Recipe, Score, Trial};
 use serde::Serialize;
 
 use crate::cli::Global;
 use crate::errors::{Failure, Result};
-use crate::settings::{DataSettings, QuantizeSettings, Wrong};
-use crate::work::calibrate::{Pictures, to_int8};
+use crate::settings::{DataSettings, QuantizeSettings, Target, Wrong};
+use crate::work::calibrate::{Pictures, remarks, to_int8};
 use crate::work::data;
-use crate::work::model::{self, Model};
+use crate::work::model::{self, Format, Model};
 use crate::work::preprocessing::Preprocessing;
 use crate::work::shapes::Shapes;
 use crate::{files, term};
@@ -41,13 +41,21 @@ pub struct Args {
 
 /// What `--json` prints.
 #[derive(Serialize)]
-struct Output {
-    model: PathBuf,
+struct Output<'a> {
+    model: &'a Path,
     sha256: String,
     float_bytes: u64,
     int8_bytes: u64,
     images: usize,
-    report: QuantizeReport,
+    /// The combination of methods.
+    recipe: &'a Recipe,
+    /// On pictures held out.
+    score: Score,
+    /// Everything that was tried.
+    trials: &'a [Trial],
+    /// Whether time or Ctrl-C ended the search.
+    stopped: bool,
+    report: &'a QuantizeReport,
 }
 
 /// Quantises.
@@ -56,28 +64,37 @@ pub fn run(args: &Args, global: &Global) -> Result<()> {
     args.data.validate().map_err(wrong)?;
     args.quantize.validate().map_err(wrong)?;
     files::check_writable(&args.out)?;
-    model::format(&args.out)?;
+    let mut settings = args.quantize.clone();
+    // TensorFlow Lite's kernels take bytes only.
+    if model::format(&args.out)? == Format::Tflite {
+        settings.runtime = Target::Tflite;
+    }
     let model = Model::load_with(&args.model, &args.shapes)?;
     let preprocess = args.preprocessing.choose(&model.card())?;
     let data = data::open(&args.data, None)?;
-    let pictures = Pictures { set: &data.train, preprocess: &preprocess, settings: &args.quantize };
-    let quantised = to_int8(global, &model.graph, &pictures, &global.pool());
-    let mut quantised = quantised.map_err(|e| e.at(&args.model))?;
-    model::describe(&mut quantised.graph, &preprocess)?;
-    model::save(&quantised.graph, &args.out)?;
+    let pictures = Pictures { set: &data.train, preprocess: &preprocess, settings: &settings };
+    let found = to_int8(global, &model.graph, &pictures, &global.pool());
+    let mut found = found.map_err(|e| e.at(&args.model))?;
+    model::describe(&mut found.quantized.graph, &preprocess)?;
+    model::save(&found.quantized.graph, &args.out)?;
     let (sha256, int8_bytes) = files::digest(&args.out)?;
     let output = Output {
-        model: args.out.clone(),
+        model: &args.out,
         sha256,
         float_bytes: model.file_bytes,
         int8_bytes,
-        images: quantised.report.calibration_images,
-        report: quantised.report.clone(),
+        images: found.quantized.report.calibration_images,
+        recipe: &found.recipe,
+        score: found.score,
+        trials: &found.trials,
+        stopped: found.stopped,
+        report: &found.quantized.report,
     };
     if global.json {
         return files::print_json(&output);
     }
-    for line in &quantised.remarks() {
+    print_trials(&found);
+    for line in &remarks(&found) {
         files::print(line);
     }
     let (before, after) = (term::bytes(output.float_bytes), term::bytes(output.int8_bytes));
@@ -93,4 +110,20 @@ pub fn run(args: &Args, global: &Global) -> Result<()> {
         args.model.display()
     ));
     Ok(())
+}
+
+/// A line for each combination that was tried.
+fn print_trials(found: &Found) {
+    for trial in found.trials.iter().filter(|_| found.trials.len() > 1) {
+        let score = &trial.score;
+        let percent = |share: f64| format!("{:5.1} %", 100.0 * share);
+        files::print(&format!(
+            "{} {} {:5.1} dB {:6.1} s  {}",
+            if trial.recipe == found.recipe { "*" } else { " " },
+            score.agreement.map_or("      -".into(), percent),
+            score.sqnr_db,
+            trial.seconds,
+            trial.summary
+        ));
+    }
 }

@@ -1,21 +1,24 @@
 //! From a float graph and pictures to an int8 graph.
 
 use std::cell::RefCell;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use edgecut_compress::{
-    Placement, QuantizeConfig, QuantizeReport, RangeMethod, calibrate, quantize,
+    Activations, BiasCorrection, Bits, CompressError, Control, Found, Images, Placement,
+    QuantizeConfig, RangeMethod, Recipe, Rounding, WeightRange, portfolio, quantize_with,
 };
 use edgecut_graph::{Graph, Tensor};
 use edgecut_kernels::Pool;
 use edgecut_train::data::open::SPLIT_SEED;
-use edgecut_train::data::{Dataset, Loader, LoaderOptions, Preprocess, Subset};
+use edgecut_train::data::transform::Transform;
+use edgecut_train::data::{Dataset, Image, Preprocess, Subset};
 
-use super::classify::{batch_for, to_nchw};
 use crate::cli::Global;
-use crate::errors::{Failure, Result};
+use crate::errors::Result;
+use crate::interrupt;
 use crate::progress::Counter;
-use crate::settings::{Method, QuantizeSettings, Target};
+use crate::settings::{Correction, Method, QuantizeSettings, Round, Target};
 
 /// What the ranges of activations are taken from.
 pub struct Pictures<'a> {
@@ -27,101 +30,140 @@ pub struct Pictures<'a> {
     pub settings: &'a QuantizeSettings,
 }
 
-/// An int8 model.
-pub struct Quantised {
-    /// The graph, with QuantizeLinear and DequantizeLinear nodes.
-    pub graph: Graph,
-    /// Ranges, scales, errors of the weights, what stays float.
-    pub report: QuantizeReport,
-}
-
-impl Quantised {
-    /// What a person may want to know.
-    pub fn remarks(&self) -> Vec<String> {
-        let report = &self.report;
-        let (layers, activations) = (report.layers.len(), report.activations.len());
-        let mut lines = vec![format!(
-            "{layers} layers with int8 weights, {activations} activations, calibrated on {} pictures",
-            report.calibration_images
-        )];
-        let known = report.layers.iter().filter_map(|l| Some((l.weight_sqnr_db?, &l.node)));
-        if let Some((decibels, node)) = known.min_by(|a, b| a.0.total_cmp(&b.0)) {
-            lines.push(format!(
-                "largest rounding error of weights: '{node}', {decibels:.1} dB below the signal"
-            ));
-        }
-        let stays = |s: &edgecut_compress::SkippedNode| {
-            format!("'{}' ({}) stays float: {}", s.node, s.op, s.reason)
-        };
-        lines.extend(report.skipped.iter().map(stays));
+/// What a person may want to know of a quantised model.
+pub fn remarks(found: &Found) -> Vec<String> {
+    let report = &found.quantized.report;
+    let (layers, activations) = (report.layers.len(), report.activations.len());
+    let mut lines = vec![format!(
+        "{layers} layers with integer weights, {activations} activations, calibrated on {} pictures",
+        report.calibration_images
+    )];
+    lines.push(format!("method: {}", found.recipe.describe()));
+    let score = &found.score;
+    let agreement = score
+        .agreement
+        .map_or(String::new(), |a| format!("same answer as float on {:.1} %, ", 100.0 * a));
+    lines.push(format!(
+        "{agreement}{:.1} dB above the error, on {} pictures held out",
+        score.sqnr_db, score.images
+    ));
+    let known = report.layers.iter().filter_map(|l| Some((l.output_sqnr_db?, &l.node)));
+    if let Some((decibels, node)) = known.min_by(|a, b| a.0.total_cmp(&b.0)) {
         lines
+            .push(format!("largest error of a layer: '{node}', {decibels:.1} dB below the signal"));
     }
+    let stays = |s: &edgecut_compress::SkippedNode| {
+        format!("'{}' ({}) stays float: {}", s.node, s.op, s.reason)
+    };
+    lines.extend(report.skipped.iter().map(stays));
+    if found.stopped {
+        let tried = found.trials.len();
+        lines.push(format!(
+            "stopped early: the best of {tried} combinations tried; more --time tries more"
+        ));
+    }
+    lines
 }
 
 /// Quantises `graph`. A seeded sample of the pictures is used; the result is the same on any
-/// number of threads.
+/// number of threads, unless time ends the search.
 pub fn to_int8(
     global: &Global,
     graph: &Graph,
     pictures: &Pictures,
     pool: &Arc<Pool>,
-) -> Result<Quantised> {
+) -> Result<Found> {
+    interrupt::listen();
     let settings = pictures.settings;
-    let count = settings.images.min(pictures.set.len());
-    let sample: Arc<dyn Dataset> =
-        Arc::new(Subset::sample(pictures.set.clone(), SPLIT_SEED, count));
-    let batch = batch_for(graph, pictures.preprocess);
-    let mut options = LoaderOptions::evaluation(batch.size);
-    options.drop_last = batch.fixed;
-    let mut loader = Loader::new(sample, pictures.preprocess, &options)?;
-    let mut bar = Counter::new(global, "calibrate", count as u64);
-    // An iterator cannot fail: the error waits here until calibration has seen its end.
-    let failure: RefCell<Option<Failure>> = RefCell::new(None);
-    let mut seen = 0;
-    let batches = std::iter::from_fn(|| match next(&mut loader, pictures.preprocess) {
-        Ok(tensor) => {
-            seen += tensor.as_ref().map_or(0, |t| t.shape()[0]);
-            bar.set(seen as u64, || "pictures".into());
-            tensor
-        }
-        Err(error) => {
-            *failure.borrow_mut() = Some(error);
-            None
-        }
-    });
-    let calibration = calibrate(graph, batches, pool);
-    if let Some(error) = failure.into_inner() {
-        return Err(error);
-    }
-    let config = QuantizeConfig {
-        method: method(settings),
-        placement: placement(settings.runtime),
-        exclude: settings.exclude.clone(),
+    let images = Sample::new(pictures)?;
+    let began = Instant::now();
+    let bar = RefCell::new(Counter::new(global, "quantise", settings.time));
+    let say = |what: &str| {
+        bar.borrow_mut().set(began.elapsed().as_secs().min(settings.time), || what.to_string());
     };
-    let quantised = quantize(graph, &calibration?, &config)?;
-    Ok(Quantised { graph: quantised.graph, report: quantised.report })
+    let limit = Duration::from_secs(settings.time);
+    let auto = settings.method == Method::Auto;
+    let deadline = auto.then(|| began.checked_add(limit)).flatten();
+    let control = Control { stop: &interrupt::asked, deadline, say: &say };
+    let recipe = recipe(settings);
+    check_names(graph, settings)?;
+    let quantise = if auto { portfolio } else { quantize_with };
+    Ok(quantise(graph, &images, &recipe, pool, &control)?)
 }
 
-fn method(settings: &QuantizeSettings) -> RangeMethod {
-    match settings.method {
-        Method::Minmax => RangeMethod::MinMax,
-        Method::Percentile => RangeMethod::Percentile(settings.percentile.into()),
-        Method::Mse => RangeMethod::Mse,
+/// The combination that the settings name, or where the search begins.
+pub fn recipe(settings: &QuantizeSettings) -> Recipe {
+    let config = QuantizeConfig {
+        method: match settings.method {
+            Method::Minmax => RangeMethod::MinMax,
+            Method::Percentile => RangeMethod::Percentile(settings.percentile.into()),
+            Method::Mse | Method::Auto => RangeMethod::Mse,
+            Method::Entropy => RangeMethod::Entropy,
+        },
+        placement: match settings.runtime {
+            Target::Edgecut | Target::Openvino => Placement::Fused,
+            Target::Onnxruntime | Target::Tflite => Placement::EveryOperator,
+        },
+        exclude: settings.exclude.clone(),
+        activations: if settings.weights_only { Activations::Float } else { Activations::Bytes },
+        weights: if settings.saturate { WeightRange::Mse } else { WeightRange::Max },
+        bits: if settings.bits == 4 { Bits::Four } else { Bits::Eight },
+        int4: settings.int4.clone(),
+        ..QuantizeConfig::default()
+    };
+    Recipe {
+        config,
+        equalise: settings.equalize,
+        bias: match settings.bias_correction {
+            Correction::None => BiasCorrection::None,
+            Correction::Fast => BiasCorrection::Fast,
+            Correction::Full => BiasCorrection::Full,
+        },
+        rounding: match settings.rounding {
+            Round::Nearest => Rounding::Nearest,
+            Round::Learned => Rounding::Learned,
+        },
     }
 }
 
-fn placement(runtime: Target) -> Placement {
-    match runtime {
-        Target::Edgecut | Target::Openvino => Placement::Fused,
-        Target::Onnxruntime | Target::Tflite => Placement::EveryOperator,
+/// Names of nodes that do not exist are a mistake.
+fn check_names(graph: &Graph, settings: &QuantizeSettings) -> Result<()> {
+    let names = settings.exclude.iter().chain(&settings.int4);
+    Ok(edgecut_compress::check_names(graph, names)?)
+}
+
+/// Pictures as the graph's input, read when they are needed.
+struct Sample {
+    set: Subset,
+    shape: [usize; 3],
+    /// Buffers.
+    state: Mutex<(Transform, Image)>,
+}
+
+impl Sample {
+    fn new(pictures: &Pictures) -> Result<Sample> {
+        let count = pictures.settings.images.min(pictures.set.len());
+        Ok(Sample {
+            set: Subset::sample(pictures.set.clone(), SPLIT_SEED, count),
+            shape: pictures.preprocess.shape(),
+            state: Mutex::new((Transform::new(pictures.preprocess)?, Image::default())),
+        })
     }
 }
 
-/// The next pictures as `[n, c, h, w]`.
-fn next(loader: &mut Loader, preprocess: &Preprocess) -> Result<Option<Tensor>> {
-    let Some(batch) = loader.next_batch()? else { return Ok(None) };
-    let [h, w, c] = preprocess.shape();
-    let mut values = vec![0f32; batch.n * c * h * w];
-    to_nchw(batch, [h, w, c], &mut values);
-    Ok(Some(Tensor::new(vec![batch.n, c, h, w], values)?))
+impl Images for Sample {
+    fn len(&self) -> usize {
+        self.set.len()
+    }
+
+    fn read(&self, index: usize) -> edgecut_compress::Result<Tensor> {
+        let failed = |e: edgecut_train::data::DataError| CompressError::Image(e.to_string());
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let (transform, image) = &mut *state;
+        self.set.read(index, image).map_err(failed)?;
+        let [h, w, c] = self.shape;
+        let mut values = vec![0f32; c * h * w];
+        transform.apply_nchw(image, &mut values).map_err(failed)?;
+        Ok(Tensor::new(vec![1, c, h, w], values)?)
+    }
 }

@@ -1,5 +1,8 @@
 //! Which range of real numbers the 256 bytes of an activation should span.
 
+mod entropy;
+mod mse;
+
 use serde::{Deserialize, Serialize};
 
 use crate::{CompressError, Histogram, Result};
@@ -17,6 +20,9 @@ pub enum RangeMethod {
     /// rounding error `step^2 / 12` of what lies inside, except exact zeros, which have none.
     #[default]
     Mse,
+    /// The range whose quantised values have the distribution nearest to that of the values, by
+    /// Kullback-Leibler divergence.
+    Entropy,
 }
 
 impl RangeMethod {
@@ -43,7 +49,8 @@ impl RangeMethod {
         match self {
             RangeMethod::MinMax => all,
             RangeMethod::Percentile(p) => percentile(histogram, p).within(all),
-            RangeMethod::Mse => least_square_error(histogram, all),
+            RangeMethod::Mse => mse::least_square_error(histogram, all),
+            RangeMethod::Entropy => entropy::least_divergence(histogram, all),
         }
     }
 }
@@ -105,49 +112,6 @@ fn percentile(histogram: &Histogram, percent: f64) -> Range {
     Range { low: low as f32, high: high as f32 }
 }
 
-/// Ends tried on each side: fractions i/STEPS of the extreme value.
-const STEPS: usize = 64;
-
-fn least_square_error(histogram: &Histogram, all: Range) -> Range {
-    let (low, high) = (f64::from(all.low.min(0.0)), f64::from(all.high.max(0.0)));
-    let (below, above) = (clipping(histogram, low), clipping(histogram, high));
-    let rounded = (histogram.total() - histogram.zeros()) as f64;
-    let mut best = (f64::INFINITY, all);
-    // Descending, so that of equal errors the widest range wins.
-    for i in (0..=STEPS).rev() {
-        for j in (0..=STEPS).rev() {
-            let at = |end: f64, i: usize| end * i as f64 / STEPS as f64;
-            let (l, h) = (at(low, i), at(high, j));
-            let step = (h - l) / 255.0;
-            let inside = rounded - below[i].0 - above[j].0;
-            let error = below[i].1 + above[j].1 + inside * step * step / 12.0;
-            if error < best.0 {
-                best = (error, Range { low: l as f32, high: h as f32 });
-            }
-        }
-    }
-    best.1
-}
-
-/// For every fraction of `end`: how many values lie beyond it, and the sum of their squared
-/// distances from it.
-fn clipping(histogram: &Histogram, end: f64) -> Vec<(f64, f64)> {
-    let middle = histogram.bin_width() / 2.0;
-    let beyond = |limit: f64| {
-        let mut sums = (0.0, 0.0);
-        for (edge, count) in histogram.bins() {
-            let distance = (edge + middle - limit) * end.signum();
-            // Bins on the other side of zero belong to the other end.
-            if distance > 0.0 && (edge + middle) * end > 0.0 {
-                sums.0 += count as f64;
-                sums.1 += count as f64 * distance * distance;
-            }
-        }
-        sums
-    };
-    (0..=STEPS).map(|i| beyond(end * i as f64 / STEPS as f64)).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -189,7 +153,12 @@ mod tests {
         for value in [0.0, 3.0, -3.0] {
             let mut h = Histogram::new();
             assert!(h.add(&[value; 10]));
-            for method in [RangeMethod::MinMax, RangeMethod::Percentile(99.0), RangeMethod::Mse] {
+            for method in [
+                RangeMethod::MinMax,
+                RangeMethod::Percentile(99.0),
+                RangeMethod::Mse,
+                RangeMethod::Entropy,
+            ] {
                 let range = method.range(&h);
                 assert!(range.low <= value && value <= range.high, "{method:?} {value} {range:?}");
             }

@@ -1,0 +1,225 @@
+//! Trying combinations of methods and keeping the best.
+//!
+//! No single method is best on every network, and a bad choice is silent. So the promising ones are
+//! tried, cheap ones first, each on top of the best so far, and scored against the float graph on
+//! images that took no part in calibration. What is found is the best of what was tried, whenever
+//! it ends.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use edgecut_graph::Graph;
+use edgecut_kernels::Pool;
+use serde::Serialize;
+
+use crate::images::{Cached, Images, Part};
+use crate::probe::Probe;
+use crate::recipe::{Built, Workshop};
+use crate::scheme::Scheme;
+use crate::score::Truth;
+use crate::twin::Twin;
+use crate::{
+    BiasCorrection, CompressError, Control, Quantized, RangeMethod, Recipe, Result, Rounding,
+    Score, WeightRange,
+};
+
+/// One image in this many is held out for scoring.
+const HELD_OUT: usize = 4;
+/// Below this many images all of them calibrate and score.
+const FEW: usize = 8;
+/// Images that scores look at, at most.
+const SCORED: usize = 256;
+/// Decibels of merit that a costlier combination must gain.
+const WORTH: f64 = 0.05;
+
+/// A combination that was tried.
+#[derive(Clone, Debug, Serialize)]
+pub struct Trial {
+    /// The combination.
+    pub recipe: Recipe,
+    /// In a few words.
+    pub summary: String,
+    /// How it did on the held-out images.
+    pub score: Score,
+    /// Seconds that it took, scoring included.
+    pub seconds: f64,
+}
+
+/// The best combination and how it was found.
+#[derive(Clone, Debug)]
+pub struct Found {
+    /// The quantised graph and its report.
+    pub quantized: Quantized,
+    /// The combination that made it.
+    pub recipe: Recipe,
+    /// Its score on the held-out images.
+    pub score: Score,
+    /// Everything that was tried, in order.
+    pub trials: Vec<Trial>,
+    /// Whether time or the user ended the search early.
+    pub stopped: bool,
+}
+
+/// Quantises `graph` by `recipe` alone, and scores it on held-out images.
+///
+/// # Errors
+/// As [`crate::quantize`] and [`crate::calibrate`].
+pub fn quantize_with(
+    graph: &Graph,
+    images: &dyn Images,
+    recipe: &Recipe,
+    pool: &Arc<Pool>,
+    control: &Control,
+) -> Result<Found> {
+    let cached = Cached::new(images);
+    let (calibrating, scored) = split(&cached);
+    let mut search = Search::open(graph, &calibrating, &scored, pool, control)?;
+    search.attempt(recipe, control)?;
+    search.finish(false, control)
+}
+
+/// Quantises `graph` by the best of many combinations. `base` says what all of them share:
+/// placement, nodes that stay float, widths. Stops when `control` says so, with the best so far.
+/// The result is the same on any number of threads, unless time ends the search.
+///
+/// # Errors
+/// As [`crate::quantize`] and [`crate::calibrate`]; [`CompressError::Stopped`] where somebody asked
+/// to stop before the first combination was done.
+pub fn portfolio(
+    graph: &Graph,
+    images: &dyn Images,
+    base: &Recipe,
+    pool: &Arc<Pool>,
+    control: &Control,
+) -> Result<Found> {
+    let cached = Cached::new(images);
+    let (calibrating, scored) = split(&cached);
+    // The first combination is always finished: without it there is no result.
+    let patient = Control { deadline: None, ..*control };
+    let mut search = Search::open(graph, &calibrating, &scored, pool, &patient)?;
+    search.attempt(base, &patient)?;
+    let stopped = match search.refine(control) {
+        Ok(()) => false,
+        Err(CompressError::Stopped) => true,
+        Err(error) => return Err(error),
+    };
+    search.finish(stopped, control)
+}
+
+/// Images that calibrate, and images that score.
+fn split(images: &dyn Images) -> (Part<'_>, Part<'_>) {
+    let all = 0..images.len();
+    if images.len() < FEW {
+        return (Part::new(images, all.clone().collect()), Part::new(images, all.collect()));
+    }
+    let (held, rest): (Vec<usize>, Vec<usize>) = all.partition(|i| i % HELD_OUT == HELD_OUT - 1);
+    let scored = held.into_iter().take(SCORED).collect();
+    (Part::new(images, rest), Part::new(images, scored))
+}
+
+/// A search that is going on.
+struct Search<'a> {
+    workshop: Workshop<'a>,
+    calibrating: &'a Part<'a>,
+    scored: &'a Part<'a>,
+    pool: &'a Arc<Pool>,
+    truth: Truth,
+    best: Option<(Built, Recipe, Score)>,
+    trials: Vec<Trial>,
+}
+
+impl<'a> Search<'a> {
+    fn open(
+        graph: &Graph,
+        calibrating: &'a Part<'a>,
+        scored: &'a Part<'a>,
+        pool: &'a Arc<Pool>,
+        control: &Control,
+    ) -> Result<Search<'a>> {
+        (control.say)("calibration");
+        let workshop = Workshop::open(graph, calibrating, pool, control)?;
+        let truth = Truth::of(workshop.float(), Probe { images: scored, pool, control })?;
+        Ok(Search { workshop, calibrating, scored, pool, truth, best: None, trials: vec![] })
+    }
+
+    /// Cheap methods first; each keeps what gained.
+    fn refine(&mut self, control: &Control) -> Result<()> {
+        if self.workshop.equalises(control)? {
+            self.variant(control, |recipe| recipe.equalise = true)?;
+        }
+        let methods = [
+            RangeMethod::MinMax,
+            RangeMethod::Percentile(99.99),
+            RangeMethod::Percentile(99.999),
+            RangeMethod::Entropy,
+        ];
+        for method in methods {
+            self.variant(control, |recipe| recipe.config.method = method)?;
+        }
+        self.variant(control, |recipe| recipe.config.weights = WeightRange::Mse)?;
+        for bias in [BiasCorrection::Fast, BiasCorrection::Full] {
+            self.variant(control, |recipe| recipe.bias = bias)?;
+        }
+        self.variant(control, |recipe| {
+            (recipe.rounding, recipe.bias) = (Rounding::Learned, BiasCorrection::None);
+        })?;
+        self.variant(control, |recipe| {
+            (recipe.rounding, recipe.bias) = (Rounding::Learned, BiasCorrection::Full);
+        })
+    }
+
+    /// Tries the best combination with a change, unless it has it already.
+    fn variant(&mut self, control: &Control, change: impl Fn(&mut Recipe)) -> Result<()> {
+        let Some((_, best, _)) = &self.best else { return Ok(()) };
+        let mut recipe = best.clone();
+        change(&mut recipe);
+        match self.trials.iter().any(|trial| trial.recipe == recipe) {
+            true => Ok(()),
+            false => self.attempt(&recipe, control),
+        }
+    }
+
+    /// Builds and scores one combination.
+    fn attempt(&mut self, recipe: &Recipe, control: &Control) -> Result<()> {
+        control.check()?;
+        (control.say)(&recipe.describe());
+        let began = Instant::now();
+        let built = self.workshop.build(recipe, control)?;
+        let probe = Probe { images: self.scored, pool: self.pool, control };
+        let score = self.truth.score(&built.quantized.graph, probe)?;
+        self.trials.push(Trial {
+            recipe: recipe.clone(),
+            summary: recipe.describe(),
+            score,
+            seconds: began.elapsed().as_secs_f64(),
+        });
+        let gains = |best: &(Built, Recipe, Score)| score.merit() > best.2.merit() + WORTH;
+        if self.best.as_ref().is_none_or(gains) {
+            self.best = Some((built, recipe.clone(), score));
+        }
+        Ok(())
+    }
+
+    /// The best, with what each of its layers does wrong.
+    fn finish(mut self, stopped: bool, control: &Control) -> Result<Found> {
+        let (built, recipe, score) = self.best.take().ok_or(CompressError::Stopped)?;
+        let mut quantized = built.quantized;
+        if !stopped {
+            let few = Part::spread(self.calibrating, 16);
+            let probe = Probe { images: &few, pool: self.pool, control };
+            let stage = self.workshop.stage(&recipe, control)?;
+            let scheme = Scheme::new(&built.float, &stage.calibration, &recipe.config)?;
+            match Twin::of(&scheme, &built.learning)?.sqnr_db(probe) {
+                Ok(measured) => {
+                    for layer in &mut quantized.report.layers {
+                        layer.output_sqnr_db = measured.get(&layer.node).copied();
+                    }
+                }
+                // The figures are not worth more time.
+                Err(CompressError::Stopped) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(Found { quantized, recipe, score, trials: self.trials, stopped })
+    }
+}
