@@ -13,8 +13,10 @@ use edgecut_kernels::Pool;
 use serde::Serialize;
 
 use crate::images::{Cached, Images, Part};
+use crate::mixed::{Judge, Limits, Mixed, meet, narrow, packed_bytes};
 use crate::probe::Probe;
 use crate::recipe::{Built, Workshop};
+use crate::refine::refine;
 use crate::scheme::Scheme;
 use crate::score::Truth;
 use crate::twin::Twin;
@@ -29,6 +31,10 @@ const HELD_OUT: usize = 4;
 const FEW: usize = 8;
 /// Images that scores look at, at most.
 const SCORED: usize = 256;
+/// Images that ranges of single values are judged on.
+const REFINED: usize = 48;
+/// Images that sensitivities are measured on.
+const SENSED: usize = 16;
 /// Decibels of merit that a costlier combination must gain.
 const WORTH: f64 = 0.05;
 
@@ -58,6 +64,8 @@ pub struct Found {
     pub trials: Vec<Trial>,
     /// Whether time or the user ended the search early.
     pub stopped: bool,
+    /// How limits were met, where there are some and the search came to it.
+    pub mixed: Option<Mixed>,
 }
 
 /// Quantises `graph` by `recipe` alone, and scores it on held-out images.
@@ -78,8 +86,9 @@ pub fn quantize_with(
     search.finish(false, control)
 }
 
-/// Quantises `graph` by the best of many combinations. `base` says what all of them share:
-/// placement, nodes that stay float, widths. Stops when `control` says so, with the best so far.
+/// Quantises `graph` by the best of many combinations, and narrows or widens layers of it until the
+/// `limits` are met. `base` says what all combinations share: placement, nodes that stay float,
+/// widths. Stops when `control` says so, with the best so far.
 /// The result is the same on any number of threads, unless time ends the search.
 ///
 /// # Errors
@@ -89,6 +98,7 @@ pub fn portfolio(
     graph: &Graph,
     images: &dyn Images,
     base: &Recipe,
+    limits: Limits,
     pool: &Arc<Pool>,
     control: &Control,
 ) -> Result<Found> {
@@ -98,12 +108,17 @@ pub fn portfolio(
     let patient = Control { deadline: None, ..*control };
     let mut search = Search::open(graph, &calibrating, &scored, pool, &patient)?;
     search.attempt(base, &patient)?;
-    let stopped = match search.refine(control) {
-        Ok(()) => false,
-        Err(CompressError::Stopped) => true,
-        Err(error) => return Err(error),
-    };
-    search.finish(stopped, control)
+    let mut outcome = search.refine(control);
+    if matches!(outcome, Ok(()) | Err(CompressError::Stopped)) && !limits.is_empty() {
+        // A limit is not met by chance: finding out goes on when the time is over.
+        let met = search.meet(limits, &cached, &patient);
+        outcome = outcome.and(met);
+    }
+    match outcome {
+        Ok(()) => search.finish(false, control),
+        Err(CompressError::Stopped) => search.finish(true, control),
+        Err(error) => Err(error),
+    }
 }
 
 /// Images that calibrate, and images that score.
@@ -126,6 +141,7 @@ struct Search<'a> {
     truth: Truth,
     best: Option<(Built, Recipe, Score)>,
     trials: Vec<Trial>,
+    mixed: Option<Mixed>,
 }
 
 impl<'a> Search<'a> {
@@ -139,7 +155,16 @@ impl<'a> Search<'a> {
         (control.say)("calibration");
         let workshop = Workshop::open(graph, calibrating, pool, control)?;
         let truth = Truth::of(workshop.float(), Probe { images: scored, pool, control })?;
-        Ok(Search { workshop, calibrating, scored, pool, truth, best: None, trials: vec![] })
+        Ok(Search {
+            workshop,
+            calibrating,
+            scored,
+            pool,
+            truth,
+            best: None,
+            trials: vec![],
+            mixed: None,
+        })
     }
 
     /// Cheap methods first; each keeps what gained.
@@ -165,7 +190,30 @@ impl<'a> Search<'a> {
         })?;
         self.variant(control, |recipe| {
             (recipe.rounding, recipe.bias) = (Rounding::Learned, BiasCorrection::Full);
-        })
+        })?;
+        self.refine_ranges(control)
+    }
+
+    /// Ranges value by value, judged on calibration images: the held-out ones decide whether it was
+    /// worth it, and must not have taken part.
+    fn refine_ranges(&mut self, control: &Control) -> Result<()> {
+        let Some((built, recipe, _)) = &self.best else { return Ok(()) };
+        let few = Part::spread(self.calibrating, REFINED);
+        let probe = Probe { images: &few, pool: self.pool, control };
+        let truth = Truth::of(self.workshop.float(), probe)?;
+        let stage = self.workshop.stage(recipe, control)?;
+        let (better, stopped) = refine(recipe, built, stage, &truth, probe)?;
+        if better != *recipe {
+            let began = Instant::now();
+            let scheme = Scheme::new(&built.float, &stage.calibration, &better.config)?;
+            let quantized = scheme.build(&built.learning)?;
+            let built =
+                Built { quantized, float: built.float.clone(), learning: built.learning.clone() };
+            // A moment more, for what already took its time.
+            let patient = Control { deadline: None, stop: &|| false, ..*control };
+            self.judge(built, &better, began, &patient)?;
+        }
+        if stopped { Err(CompressError::Stopped) } else { Ok(()) }
     }
 
     /// Tries the best combination with a change, unless it has it already.
@@ -185,6 +233,55 @@ impl<'a> Search<'a> {
         (control.say)(&recipe.describe());
         let began = Instant::now();
         let built = self.workshop.build(recipe, control)?;
+        self.judge(built, recipe, began, control)
+    }
+
+    /// Chooses widths layer by layer until the limits are met. `all` images count for accuracy.
+    fn meet(&mut self, limits: Limits, all: &dyn Images, control: &Control) -> Result<()> {
+        let few = Part::spread(self.calibrating, SENSED);
+        let Some((best, recipe, _)) = &self.best else { return Ok(()) };
+        let (mut built, mut recipe) = (best.clone(), recipe.clone());
+        let float = self.workshop.float().clone();
+        let sensed = Probe { images: &few, pool: self.pool, control };
+        let truth = Truth::of(&float, sensed)?;
+        let wide = limits.max_bytes.filter(|&most| packed_bytes(&built.quantized) > most);
+        let stage = self.workshop.stage(&recipe, control)?;
+        let judge = Judge { stage, truth: &truth, probe: sensed };
+        let mut layers = judge.sensitivity(&recipe, wide.is_some())?;
+        if let Some(most) = wide {
+            let weights: usize = layers.iter().map(|layer| layer.weights).sum();
+            let other = packed_bytes(&built.quantized).saturating_sub(weights);
+            let narrow = narrow(&layers, other, most);
+            let all = || layers.iter().map(|layer| layer.node.clone()).collect();
+            recipe.config.int4 = narrow.unwrap_or_else(all);
+            recipe.config.weights = WeightRange::Mse;
+            (recipe.rounding, recipe.bias) = (Rounding::Learned, BiasCorrection::None);
+            for layer in &mut layers {
+                let int4 = recipe.config.int4.contains(&layer.node);
+                layer.bits = if int4 { 4 } else { 8 };
+            }
+            built = self.workshop.build(&recipe, control)?;
+        }
+        let probe = Probe { images: all, pool: self.pool, control };
+        let truth = Truth::of(&float, probe)?;
+        let stage = self.workshop.stage(&recipe, control)?;
+        let met = meet(&Judge { stage, truth: &truth, probe }, &recipe, &built, layers, limits)?;
+        let probe = Probe { images: self.scored, pool: self.pool, control };
+        let score = self.truth.score(&met.quantized.graph, probe)?;
+        built.quantized = met.quantized;
+        self.best = Some((built, met.recipe, score));
+        self.mixed = Some(met.mixed);
+        Ok(())
+    }
+
+    /// Scores what was built, and keeps it if it is the best.
+    fn judge(
+        &mut self,
+        built: Built,
+        recipe: &Recipe,
+        began: Instant,
+        control: &Control,
+    ) -> Result<()> {
         let probe = Probe { images: self.scored, pool: self.pool, control };
         let score = self.truth.score(&built.quantized.graph, probe)?;
         self.trials.push(Trial {
@@ -220,6 +317,7 @@ impl<'a> Search<'a> {
                 Err(error) => return Err(error),
             }
         }
-        Ok(Found { quantized, recipe, score, trials: self.trials, stopped })
+        let (trials, mixed) = (self.trials, self.mixed);
+        Ok(Found { quantized, recipe, score, trials, stopped, mixed })
     }
 }

@@ -89,6 +89,7 @@ pub(crate) struct Workshop<'a> {
 }
 
 /// A quantised graph with what it was built from.
+#[derive(Clone)]
 pub(crate) struct Built {
     pub quantized: Quantized,
     /// The float graph with corrected biases.

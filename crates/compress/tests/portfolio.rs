@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use edgecut_compress::{
-    BiasCorrection, Bits, CompressError, Control, Found, QuantizeConfig, RangeMethod, Recipe,
-    Rounding, WeightRange, portfolio, quantize_with,
+    BiasCorrection, Bits, CompressError, Control, Found, Limits, QuantizeConfig, RangeMethod,
+    Recipe, Rounding, WeightRange, portfolio, quantize_with,
 };
 use edgecut_graph::rng::Rng;
 use edgecut_graph::{Builder, Graph, Tensor, ValueId, Window, onnx};
@@ -124,7 +124,8 @@ fn the_portfolio_finds_the_best_on_any_number_of_threads() {
     let images = images(&graph, 24);
     let find = |threads| {
         let control = Control::unlimited();
-        portfolio(&graph, &images, &Recipe::default(), &pool(threads), &control).unwrap()
+        portfolio(&graph, &images, &Recipe::default(), Limits::default(), &pool(threads), &control)
+            .unwrap()
     };
     let (one, two) = (find(1), find(2));
     assert!(!one.stopped && one.trials.len() >= 6, "{:?}", one.trials.len());
@@ -142,11 +143,12 @@ fn a_stopped_search_returns_the_best_so_far() {
     let graph = uneven();
     let images = images(&graph, 16);
     let (mut nothing, mut early) = (0, 0);
-    for patience in (0..160).step_by(8) {
+    for patience in (0..160).step_by(32) {
         let asked = AtomicUsize::new(0);
         let stop = || asked.fetch_add(1, Ordering::Relaxed) >= patience;
         let control = Control { stop: &stop, deadline: None, say: &|_| () };
-        match portfolio(&graph, &images, &Recipe::default(), &pool(1), &control) {
+        match portfolio(&graph, &images, &Recipe::default(), Limits::default(), &pool(1), &control)
+        {
             Ok(found) => early += usize::from(found.stopped && !found.trials.is_empty()),
             Err(error) => {
                 assert!(matches!(error, CompressError::Stopped), "{error}");
@@ -156,6 +158,32 @@ fn a_stopped_search_returns_the_best_so_far() {
     }
     assert!(nothing > 0 && early > 0, "{nothing} without a result, {early} with one");
     let late = Control { deadline: Some(std::time::Instant::now()), ..Control::unlimited() };
-    let found = portfolio(&graph, &images, &Recipe::default(), &pool(1), &late).unwrap();
+    let found =
+        portfolio(&graph, &images, &Recipe::default(), Limits::default(), &pool(1), &late).unwrap();
     assert!(found.stopped && found.trials.len() == 1, "the first is always finished");
+}
+
+/// Under a size that 8 bits do not fit some layers become 4-bit, no more than needed; under a limit
+/// on lost answers some stay float.
+#[test]
+fn limits_choose_the_width_of_each_layer() {
+    let graph = uneven();
+    let images = images(&graph, 24);
+    let find = |limits| {
+        let control = Control { deadline: Some(std::time::Instant::now()), ..Control::unlimited() };
+        portfolio(&graph, &images, &Recipe::default(), limits, &pool(2), &control).unwrap()
+    };
+    let eight = find(Limits { max_bytes: Some(1 << 20), ..Limits::default() });
+    let mixed = eight.mixed.as_ref().unwrap();
+    assert!(mixed.met && mixed.layers.iter().all(|layer| layer.bits == 8));
+    let narrow = find(Limits { max_bytes: Some(mixed.bytes - 400), ..Limits::default() });
+    let narrow = narrow.mixed.unwrap();
+    let halved: usize = narrow.layers.iter().filter(|l| l.bits == 4).map(|l| l.weights / 2).sum();
+    assert!(narrow.met && narrow.bytes <= mixed.bytes - 400, "{} bytes", narrow.bytes);
+    assert!((400..600).contains(&halved), "{halved} bytes saved, 400 needed");
+    let exact = find(Limits { max_drop: Some(0.0), ..Limits::default() });
+    let exact = exact.mixed.unwrap();
+    assert!(exact.met && exact.drop == Some(0.0), "{exact:?}");
+    let sensitive = exact.layers.windows(2).all(|pair| pair[0].int8_db <= pair[1].int8_db);
+    assert!(sensitive && exact.layers.iter().all(|layer| !layer.reason.is_empty()));
 }

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
+use edgecut_compress::Limits;
 use edgecut_graph::cost::cost;
 use edgecut_kernels::Pool;
 use edgecut_train::data::{Data, Preprocess};
@@ -180,7 +181,7 @@ impl Deployment<'_> {
     ) -> Result<()> {
         say(self.global, "quantising");
         let pictures = Pictures { set: &data.train, preprocess, settings: &self.recipe.quantize };
-        let found = to_int8(self.global, graph, &pictures, &self.pool)?;
+        let found = to_int8(self.global, graph, &pictures, Limits::default(), &self.pool)?;
         if found.stopped && interrupt::asked() {
             return Err(Failure::not_met("interrupted while quantising")
                 .hint("the same command goes on where it was"));

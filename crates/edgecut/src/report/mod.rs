@@ -7,6 +7,7 @@
 pub mod charts;
 pub mod collect;
 mod html;
+pub mod quantised;
 mod sections;
 
 use serde::{Deserialize, Serialize};

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use edgecut_compress::{
-    Activations, BiasCorrection, Bits, CompressError, Control, Found, Images, Placement,
+    Activations, BiasCorrection, Bits, CompressError, Control, Found, Images, Limits, Placement,
     QuantizeConfig, RangeMethod, Recipe, Rounding, WeightRange, portfolio, quantize_with,
 };
 use edgecut_graph::{Graph, Tensor};
@@ -56,6 +56,18 @@ pub fn remarks(found: &Found) -> Vec<String> {
         format!("'{}' ({}) stays float: {}", s.node, s.op, s.reason)
     };
     lines.extend(report.skipped.iter().map(stays));
+    if let Some(mixed) = &found.mixed {
+        let width = |bits: u8| mixed.layers.iter().filter(|layer| layer.bits == bits).count();
+        let drop = mixed.drop.map_or(String::new(), |d| format!(", {d:.2} % of answers differ"));
+        lines.push(format!(
+            "{} layers in float, {} in 8 bits, {} in 4 bits{drop}",
+            width(32),
+            width(8),
+            width(4)
+        ));
+        let kept = mixed.layers.iter().filter(|layer| layer.bits == 32);
+        lines.extend(kept.map(|layer| format!("'{}' stays float: {}", layer.node, layer.reason)));
+    }
     if found.stopped {
         let tried = found.trials.len();
         lines.push(format!(
@@ -65,12 +77,13 @@ pub fn remarks(found: &Found) -> Vec<String> {
     lines
 }
 
-/// Quantises `graph`. A seeded sample of the pictures is used; the result is the same on any
+/// Quantises `graph`, within `limits` where the method is auto. A seeded sample of the pictures is used; the result is the same on any
 /// number of threads, unless time ends the search.
 pub fn to_int8(
     global: &Global,
     graph: &Graph,
     pictures: &Pictures,
+    limits: Limits,
     pool: &Arc<Pool>,
 ) -> Result<Found> {
     interrupt::listen();
@@ -87,8 +100,10 @@ pub fn to_int8(
     let control = Control { stop: &interrupt::asked, deadline, say: &say };
     let recipe = recipe(settings);
     check_names(graph, settings)?;
-    let quantise = if auto { portfolio } else { quantize_with };
-    Ok(quantise(graph, &images, &recipe, pool, &control)?)
+    Ok(match auto {
+        true => portfolio(graph, &images, &recipe, limits, pool, &control)?,
+        false => quantize_with(graph, &images, &recipe, pool, &control)?,
+    })
 }
 
 /// The combination that the settings name, or where the search begins.

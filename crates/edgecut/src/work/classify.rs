@@ -111,7 +111,7 @@ pub fn classify(
     preprocess: &Preprocess,
     offset: usize,
 ) -> Result<Answers> {
-    let batch = batch_for(graph, preprocess).size;
+    let batch = batch_for(graph, preprocess);
     let plan = Arc::new(compile(graph, &CompileOptions { batch, ..CompileOptions::default() })?);
     let card = Card::of(Path::new(name), graph, None);
     let visit = &mut |_: &[f32], _: &[f32]| ();
@@ -180,19 +180,12 @@ pub fn probability(scores: &[f32], index: usize, softmax: bool) -> f32 {
     (score - highest).exp() / scores.iter().map(|s| (s - highest).exp()).sum::<f32>()
 }
 
-/// Pictures per run.
-pub struct BatchSize {
-    /// How many.
-    pub size: usize,
-    /// Whether the model admits no other number.
-    pub fixed: bool,
-}
-
-/// What the model fixes, or else a number that keeps buffers small where pictures are large.
-pub fn batch_for(graph: &Graph, preprocess: &Preprocess) -> BatchSize {
+/// Pictures per run: what the model fixes, or else a number that keeps buffers small where pictures
+/// are large.
+pub fn batch_for(graph: &Graph, preprocess: &Preprocess) -> usize {
     let first = graph.inputs.first().and_then(|&i| graph.value(i).shape.dims().first()?.fixed());
     let small = preprocess.height * preprocess.width <= 64 * 64;
-    BatchSize { size: first.unwrap_or(if small { 32 } else { 4 }).max(1), fixed: first.is_some() }
+    first.unwrap_or(if small { 32 } else { 4 }).max(1)
 }
 
 fn check_labels(batch: &Batch, classes: usize) -> Result<()> {

@@ -82,7 +82,7 @@ impl Loaded {
     /// The batch that evaluation runs at.
     pub fn batch(&self, preprocess: &Preprocess) -> Result<usize> {
         match self {
-            Loaded::Graph(model) => Ok(batch_for(&model.graph, preprocess).size),
+            Loaded::Graph(model) => Ok(batch_for(&model.graph, preprocess)),
             Loaded::Packed(file) => Ok(file.largest()?.batch()),
         }
     }
