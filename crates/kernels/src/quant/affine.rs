@@ -97,16 +97,27 @@ pub fn quantize_planes(
     });
 }
 
+/// Pixels whose bytes wait for each other.
+const BLOCK: usize = 256;
+
 simd_fn! {
     fn planes_chunk(
         _s: Simd, channels: usize, planes: [&[f32]; 4], affine: Affine, y: &mut [u8],
     ) {
-        let [a, b, c, d] = planes;
-        let pixels = y.chunks_exact_mut(4).zip(a).zip(b).zip(c).zip(d);
-        for ((((y, a), b), c), d) in pixels {
-            let bytes = [*a, *b, *c, *d].map(|x| affine.quantize(x));
-            for (i, (y, byte)) in y.iter_mut().zip(bytes).enumerate() {
-                *y = if i < channels { byte } else { 0 };
+        // Planes first, then pixels: both are loops over neighbours.
+        let mut bytes = [[0u8; BLOCK]; 4];
+        for (i, y) in y.chunks_mut(4 * BLOCK).enumerate() {
+            let count = y.len() / 4;
+            for (bytes, plane) in bytes.iter_mut().zip(planes).take(channels) {
+                for (byte, &x) in bytes.iter_mut().zip(&plane[i * BLOCK..][..count]) {
+                    *byte = affine.quantize(x);
+                }
+            }
+            let [a, b, c, d] = &bytes;
+            for (p, y) in y.as_chunks_mut::<4>().0.iter_mut().enumerate() {
+                let wide = |byte: u8, shift: u32| u32::from(byte) << shift;
+                let pixel = wide(a[p], 0) | wide(b[p], 8) | wide(c[p], 16) | wide(d[p], 24);
+                *y = pixel.to_le_bytes();
             }
         }
     }
