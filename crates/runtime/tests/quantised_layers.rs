@@ -5,7 +5,7 @@ mod common;
 
 use common::qdq::{Qdq, integer_only, within_one};
 use common::{kinds, plan};
-use edgecut_graph::{Binary, Cut, Op, Unary, ValueId, Window};
+use edgecut_graph::{Binary, Conv, Cut, Op, Tensor, Unary, ValueId, Window};
 use edgecut_kernels::Isa;
 
 const ACTIVATIONS: [Option<Unary>; 5] = [
@@ -114,6 +114,39 @@ fn images_are_scaled_by_channels() {
         let kinds = kinds(&plan(&graph, 2, Isa::detect())).join(" ");
         assert!(kinds.contains("scale.int8") && integer_only(&graph), "seed {seed}: {kinds}");
         within_one(&graph, seed, &format!("seed {seed}"));
+    }
+}
+
+/// uint8 weights, whose zero point lies anywhere, do not fit int8.
+#[test]
+fn weights_beyond_int8_are_integers_too() {
+    for seed in 0..60 {
+        let mut q = Qdq::new(seed);
+        let c = 4 * (1 + q.rng.below(10));
+        let x = q.quantised_input(&[1, c, 9, 8]);
+        let (kernel, groups) = match seed % 5 {
+            0 => (1, 1),
+            1 => (3, 1),
+            2 => (3, c),
+            3 => (5, c),
+            _ => (3, 2),
+        };
+        let m = if groups == c { c } else { 2 * (1 + q.rng.below(20)) };
+        let shape = [m, c / groups, kernel, kernel];
+        let codes = (0..shape.iter().product()).map(|_| q.rng.below(256) as u8);
+        let codes = Tensor::new(shape, codes.collect::<Vec<u8>>()).unwrap();
+        let zero = 1 + q.rng.below(255) as u8;
+        let parts = [codes, Tensor::scalar(0.01), Tensor::new([], vec![zero]).unwrap()];
+        let parts = parts.map(|tensor| q.constant(tensor));
+        let weights = q.node(Op::Dequantize { axis: 0 }, &parts);
+        let stride = 1 + q.rng.below(2);
+        let window = Window { strides: [stride; 2], ..Window::same(kernel, 1) };
+        let y = q.node(Op::Conv(Conv { window, groups }), &[x, weights]);
+        let y = q.node(Op::RELU6, &[y]);
+        let (y, _) = q.requantise(y, 6.0);
+        let graph = q.finish(&[y]);
+        assert!(integer_only(&graph), "seed {seed}: {:?}", kinds(&plan(&graph, 1, Isa::detect())));
+        within_one(&graph, seed, &format!("seed {seed}, {m} of {c} in {groups} groups"));
     }
 }
 

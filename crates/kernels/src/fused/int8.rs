@@ -6,7 +6,7 @@ use crate::quant::{
     Affine, ConvWeights, DepthwiseWeights, Finish, Mean, Output, Requant, Residual,
     average_pool_row, conv_row, depthwise, depthwise_rows, gemm, gemm_rows, max_pool_row,
 };
-use crate::{Ctx, Isa};
+use crate::{ConvShape, Ctx, Isa};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
@@ -21,6 +21,11 @@ pub enum Op {
     Conv(Arc<ConvWeights>),
     /// One filter per channel.
     Depthwise(Arc<DepthwiseWeights>),
+    /// Convolution with weights of 9 bits, which are the sums of two matrices of 8: as one of a window
+    /// of twice the height ([`stacked`]) that meets each row of its input twice.
+    WideConv(Arc<ConvWeights>),
+    /// One filter of 9 bits per channel.
+    WideDepthwise(Arc<DepthwiseWeights>),
     /// Maximum over windows.
     MaxPool,
     /// Mean over windows.
@@ -36,6 +41,11 @@ pub struct Tail {
     pub residual: Option<Affine>,
 }
 
+/// The shape of two matrices of weights, one behind the other.
+pub fn stacked(shape: &ConvShape) -> ConvShape {
+    ConvShape { kh: 2 * shape.kh, ..*shape }
+}
+
 impl Family for Int8 {
     type Element = u8;
     type Op = Op;
@@ -46,9 +56,11 @@ impl Family for Int8 {
         let s = &layer.shape;
         let (of_shape, sums) = match &layer.op {
             Op::Conv(weights) => (weights.fit(s), true),
-            Op::Depthwise(weights) => {
-                let plain = layer.interleave.is_none();
-                (s.is_depthwise() && plain && weights.fit(s), true)
+            Op::WideConv(weights) => (2 * s.kh <= MAX_ROWS && weights.fit(&stacked(s)), true),
+            Op::Depthwise(weights) => (is_filter_bank(layer) && weights.fit(s), true),
+            Op::WideDepthwise(weights) => {
+                let low = 2 * s.kh <= MAX_ROWS;
+                (low && is_filter_bank(layer) && weights.fit(&stacked(s)), true)
             }
             Op::MaxPool | Op::AveragePool(_) => {
                 let others = layer.residual.is_some() || layer.interleave.is_some();
@@ -69,8 +81,8 @@ impl Family for Int8 {
 
     fn weight_bytes(layer: &Layer<Int8>) -> usize {
         let weights = match &layer.op {
-            Op::Conv(weights) => weights.bytes(),
-            Op::Depthwise(weights) => weights.bytes(),
+            Op::Conv(weights) | Op::WideConv(weights) => weights.bytes(),
+            Op::Depthwise(weights) | Op::WideDepthwise(weights) => weights.bytes(),
             Op::MaxPool | Op::AveragePool(_) => 0,
         };
         weights + layer.tail.as_ref().map_or(0, |tail| tail.requant.bytes())
@@ -116,11 +128,29 @@ impl Family for Int8 {
             Op::Conv(weights) if layer.shape.is_pointwise() => {
                 pointwise(isa, memory, layer, weights, y, end)
             }
-            Op::Conv(weights) => window(isa, memory, layer, weights, y),
-            Op::Depthwise(weights) => filters(isa, memory, layer, weights, y, end),
+            Op::Conv(weights) | Op::WideConv(weights) => window(isa, memory, layer, weights, y),
+            Op::Depthwise(weights) | Op::WideDepthwise(weights) => {
+                filters(isa, memory, layer, weights, y, end)
+            }
             Op::MaxPool => pool(isa, memory, layer, None, y),
             Op::AveragePool(mean) => pool(isa, memory, layer, Some(mean), y),
         }
+    }
+}
+
+fn is_filter_bank(layer: &Layer<Int8>) -> bool {
+    layer.shape.is_depthwise() && layer.interleave.is_none()
+}
+
+/// The shape that the layer's weights are packed for: with wide ones, `slices`, of which the first
+/// `rows` are there, become twice as many.
+fn packed_shape(layer: &Layer<Int8>, slices: &mut [&[u8]; MAX_ROWS], rows: usize) -> ConvShape {
+    match layer.op {
+        Op::WideConv(_) | Op::WideDepthwise(_) => {
+            slices.copy_within(..rows, rows);
+            stacked(&layer.shape)
+        }
+        _ => layer.shape,
     }
 }
 
@@ -173,10 +203,10 @@ fn window(
     let s = &layer.shape;
     let (out, out_stride) = memory.write(layer.y, y, 1, [s.oh, s.ow, layer.written()]);
     let mut slices = [&[][..]; MAX_ROWS];
-    let slices = &mut slices[..s.kh];
-    let x_stride = memory.gather(layer, y, slices);
-    let finish = finish(memory, layer, y, 1);
-    conv_row(isa, s, slices, x_stride, weights, out, out_stride, &finish);
+    let x_stride = memory.gather(layer, y, &mut slices[..s.kh]);
+    let shape = packed_shape(layer, &mut slices, s.kh);
+    let (slices, finish) = (&slices[..shape.kh], finish(memory, layer, y, 1));
+    conv_row(isa, &shape, slices, x_stride, weights, out, out_stride, &finish);
     1
 }
 
@@ -190,10 +220,13 @@ fn filters(
     end: usize,
 ) -> usize {
     let s = &layer.shape;
-    let rows = if s.sh == 1 && s.dh == 1 { (end - y).min(2) } else { 1 };
+    let pairs = s.sh == 1 && s.dh == 1 && matches!(layer.op, Op::Depthwise(_));
+    let rows = if pairs { (end - y).min(2) } else { 1 };
     let mut slices = [&[][..]; MAX_ROWS];
     let count = s.kh + (rows - 1) * s.sh;
     let x_stride = memory.gather(layer, y, &mut slices[..count]);
+    let shape = packed_shape(layer, &mut slices, count);
+    let count = shape.kh + (rows - 1) * shape.sh;
     let mut out_stride = 0;
     let mut outs: [&mut [u8]; 2] = std::array::from_fn(|_| &mut [][..]);
     for (i, out) in outs[..rows].iter_mut().enumerate() {
@@ -202,7 +235,7 @@ fn filters(
     let finishes: [Finish; 2] =
         std::array::from_fn(|i| finish(memory, layer, (y + i).min(end - 1), 1));
     let (slices, outs, finishes) = (&slices[..count], &mut outs[..rows], &finishes[..rows]);
-    depthwise_rows(isa, s, slices, x_stride, weights, outs, out_stride, finishes);
+    depthwise_rows(isa, &shape, slices, x_stride, weights, outs, out_stride, finishes);
     rows
 }
 

@@ -49,9 +49,11 @@ impl Layer<Int8> {
     /// What a report calls it.
     pub fn kind(&self) -> &'static str {
         match &self.op {
-            int8::Op::Conv(_) if self.shape.is_pointwise() => "pointwise.int8",
-            int8::Op::Conv(_) => "conv.int8",
-            int8::Op::Depthwise(_) => "depthwise.int8",
+            int8::Op::Conv(_) | int8::Op::WideConv(_) if self.shape.is_pointwise() => {
+                "pointwise.int8"
+            }
+            int8::Op::Conv(_) | int8::Op::WideConv(_) => "conv.int8",
+            int8::Op::Depthwise(_) | int8::Op::WideDepthwise(_) => "depthwise.int8",
             int8::Op::MaxPool => "max_pool.int8",
             int8::Op::AveragePool(_) => "average_pool.int8",
         }

@@ -152,10 +152,11 @@ impl Lowering<'_> {
         else {
             return Ok(false);
         };
+        let Some(narrow) = weights.narrow() else { return Ok(false) };
         let x = self.stored_bytes(x)?;
         let ahead = self.finish_ahead(node.output(), false)?;
         let y = self.produce_finished(node, ahead.as_ref());
-        let matrix = product.matrix(&weights.data);
+        let matrix = product.matrix(&narrow);
         let packed = PackedWeights::new(product.k, product.n, &matrix, product.n);
         let output = output(affine, &weights.scales, packed.sums(), &bias, ahead.as_ref());
         let macs = product.rows * product.k * product.n;
@@ -264,7 +265,7 @@ pub(super) fn requant(
 }
 
 /// The largest magnitude that each channel's sum can reach: 255 times its absolute weights.
-fn reach(weights: &[i8], channels: usize, axis: usize) -> Vec<i64> {
+fn reach(weights: &[i16], channels: usize, axis: usize) -> Vec<i64> {
     let mut reach = vec![0i64; channels];
     let inner = if axis == 0 { weights.len() / channels } else { 1 };
     for (i, &w) in weights.iter().enumerate() {

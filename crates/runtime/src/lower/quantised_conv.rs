@@ -2,7 +2,8 @@
 
 use edgecut_graph::{Conv, Node};
 use edgecut_kernels::ConvShape;
-use edgecut_kernels::fused::int8::{Int8, Op, Tail};
+use edgecut_kernels::fused::MAX_ROWS;
+use edgecut_kernels::fused::int8::{Int8, Op, Tail, stacked};
 use edgecut_kernels::quant::{ConvWeights, DepthwiseWeights, MAX_K};
 
 use super::channels::{Channels, Shuffled};
@@ -26,7 +27,7 @@ enum Source {
 /// Integer weights, `[kh * kw * cin / groups, cout]`, scales, and biases of a convolution.
 struct Filters {
     shape: ConvShape,
-    matrix: Vec<i8>,
+    matrix: Vec<i16>,
     scales: Vec<f32>,
     bias: Vec<i32>,
     zero_point: u8,
@@ -42,12 +43,14 @@ impl Lowering<'_> {
         }
         let Some(operands) = self.operands(node, shape.cout, 0)? else { return Ok(false) };
         let ahead = self.finish_ahead(node.output(), true)?;
-        match ahead {
-            Some(ahead) if fits_chain_of::<i8>(&shape) => {
-                self.int_layer(node, shape, operands, ahead)?
+        match (ahead, operands.weights.narrow()) {
+            (Some(ahead), narrow) if fits_layer(&shape, narrow.is_none()) => {
+                self.int_layer(node, shape, operands, ahead)?;
             }
-            None if is_filter_bank(&shape) => return Ok(false),
-            ahead => self.whole_int_conv(node, shape, operands, ahead.as_ref())?,
+            (ahead, Some(narrow)) if ahead.is_some() || !is_filter_bank(&shape) => {
+                self.whole_int_conv(node, shape, operands, narrow, ahead.as_ref())?;
+            }
+            _ => return Ok(false),
         }
         Ok(true)
     }
@@ -59,6 +62,7 @@ impl Lowering<'_> {
         node: &Node,
         shape: ConvShape,
         operands: Operands,
+        narrow: Vec<i8>,
         ahead: Option<&QuantAhead>,
     ) -> Result<()> {
         let Operands { x, affine, weights, bias } = operands;
@@ -68,7 +72,7 @@ impl Lowering<'_> {
             None => None,
         };
         let y = self.produce_finished(node, ahead);
-        let matrix = conv_matrix(&shape, &weights.data);
+        let matrix = conv_matrix(&shape, &narrow);
         let packed = ConvWeights::pack(&shape, &matrix, affine.zero_point);
         let output = output(affine, &weights.scales, packed.sums(), &bias, ahead);
         let step = QuantConv { x, y, residual, shape, weights: packed.into(), output };
@@ -145,6 +149,14 @@ impl Lowering<'_> {
     }
 }
 
+/// Whether a layer of a chain can compute the convolution; with wide weights the window counts twice.
+fn fits_layer(shape: &ConvShape, wide: bool) -> bool {
+    match wide {
+        true => fits_chain_of::<i16>(shape) && 2 * shape.kh <= MAX_ROWS,
+        false => fits_chain_of::<i8>(shape),
+    }
+}
+
 /// Whether a convolution has a filter a channel.
 fn is_filter_bank(shape: &ConvShape) -> bool {
     shape.is_depthwise() && shape.groups > 1
@@ -171,26 +183,41 @@ impl Filters {
             return;
         }
         let (tap, nothing) = (s.cin * s.cout, (stride - s.cin) * s.cout);
-        let filled = |tap: &[i8]| [tap, &vec![0; nothing]].concat();
+        let filled = |tap: &[i16]| [tap, &vec![0; nothing]].concat();
         self.matrix = self.matrix.chunks_exact(tap).flat_map(filled).collect();
         s.cin = stride;
     }
 
     /// For an input that is there like this; and the sum of each channel's weights.
     fn pack(&self, source: Source) -> (Op, Vec<i32>) {
-        let (shape, matrix, zero_point) = (&self.shape, &self.matrix[..], self.zero_point);
+        let (wide, shape, matrix) = self.matrices();
+        let (shape, zero_point) = (&shape, self.zero_point);
         if is_filter_bank(shape) {
-            let weights = DepthwiseWeights::pack(shape, matrix, zero_point);
+            let weights = DepthwiseWeights::pack(shape, &matrix, zero_point);
             let sums = weights.sums().to_vec();
-            return (Op::Depthwise(weights.into()), sums);
+            let op = if wide { Op::WideDepthwise } else { Op::Depthwise };
+            return (op(weights.into()), sums);
         }
         let weights = match source {
             Source::Shuffled(Shuffled { groups, .. }) => {
-                ConvWeights::pack_shuffled(shape, matrix, zero_point, groups)
+                ConvWeights::pack_shuffled(shape, &matrix, zero_point, groups)
             }
-            Source::Pixels(_) => ConvWeights::pack(shape, matrix, zero_point),
+            Source::Pixels(_) => ConvWeights::pack(shape, &matrix, zero_point),
         };
         let sums = weights.sums().to_vec();
-        (Op::Conv(weights.into()), sums)
+        let op = if wide { Op::WideConv } else { Op::Conv };
+        (op(weights.into()), sums)
+    }
+
+    /// The weights as int8, and their shape; where they are wider, as two matrices that add up to them
+    /// one behind the other.
+    fn matrices(&self) -> (bool, ConvShape, Vec<i8>) {
+        let low = |w: i16| w.clamp(i8::MIN.into(), i8::MAX.into());
+        let narrow = self.matrix.iter().map(|&w| low(w) as i8);
+        if self.matrix.iter().all(|&w| w == low(w)) {
+            return (false, self.shape, narrow.collect());
+        }
+        let rest = self.matrix.iter().map(|&w| (w - low(w)) as i8);
+        (true, stacked(&self.shape), narrow.chain(rest).collect())
     }
 }

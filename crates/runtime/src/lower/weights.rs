@@ -8,13 +8,18 @@ use crate::Result;
 
 /// 8-bit weights of a DequantizeLinear: symmetric once the zero point is subtracted.
 pub(super) struct IntWeights {
-    /// Weights less zero point, in ONNX order.
-    pub data: Vec<i8>,
+    /// Weights less zero point, in ONNX order, from -255 to 254: two numbers of 8 bits add up to each.
+    pub data: Vec<i16>,
     /// One scale, or one an output channel.
     pub scales: Vec<f32>,
 }
 
 impl IntWeights {
+    /// The weights where they fit int8.
+    pub fn narrow(&self) -> Option<Vec<i8>> {
+        self.data.iter().map(|&w| i8::try_from(w).ok()).collect()
+    }
+
     pub fn scale(&self, channel: usize) -> f32 {
         if self.scales.len() == 1 { self.scales[0] } else { self.scales[channel] }
     }
@@ -71,8 +76,8 @@ pub(super) fn transposed<T: Copy>(rows: usize, columns: usize, matrix: &[T]) -> 
 
 impl Lowering<'_> {
     /// The integers behind `value`, where a DequantizeLinear of constants computes it with one
-    /// scale or one for each position of `axis`, and they fit int8 once their zero points are
-    /// subtracted.
+    /// scale or one for each position of `axis`, and two of int8 add up to each once their zero points
+    /// are subtracted.
     pub(super) fn int_weights(
         &mut self,
         value: ValueId,
@@ -92,8 +97,9 @@ impl Lowering<'_> {
         }
         let inner: usize = shape[axis + 1..].iter().product();
         let zero = |i: usize| zeros[if zeros.len() == 1 { 0 } else { i / inner % zeros.len() }];
-        let data: Option<Vec<i8>> =
-            data.iter().enumerate().map(|(i, q)| i8::try_from(q - zero(i)).ok()).collect();
+        let data: Option<Vec<i16>> = (data.iter().enumerate())
+            .map(|(i, q)| i16::try_from(q - zero(i)).ok().filter(|w| (-255..255).contains(w)))
+            .collect();
         Ok(data.map(|data| IntWeights { data, scales }))
     }
 

@@ -183,8 +183,12 @@ impl Steps for Int8 {
 
     fn share_weights(op: &mut int8::Op, bytes: usize, known: &mut SharedWeights) {
         match op {
-            int8::Op::Conv(weights) => known.quant_convolutions.share(bytes, weights),
-            int8::Op::Depthwise(weights) => known.quant_depthwise.share(bytes, weights),
+            int8::Op::Conv(weights) | int8::Op::WideConv(weights) => {
+                known.quant_convolutions.share(bytes, weights);
+            }
+            int8::Op::Depthwise(weights) | int8::Op::WideDepthwise(weights) => {
+                known.quant_depthwise.share(bytes, weights);
+            }
             int8::Op::MaxPool | int8::Op::AveragePool(_) => {}
         }
     }
