@@ -8,7 +8,7 @@ The pictures are drawn without replacement by SEED. OUT gets
 
 | file | what |
 | --- | --- |
-| train/pictures/*.png, test/pictures/*.png | those to calibrate with, for `edgecut quantize`, and the others, at the input's size |
+| pictures/train/all/*.png, pictures/test/all/*.png | those to calibrate with, for `edgecut quantize`, and the others, at the input's size |
 | calibration.npy, evaluation.npy | the same as inputs, float32 [n, c, h, w], for everybody else |
 """
 
@@ -71,7 +71,7 @@ parts = {
 if len(parts["test"][1]) == 0:
     sys.exit(f"{source} has {count} pictures, needs more than {calibrate}")
 for part, (name, chosen) in parts.items():
-    folder = out / part / "pictures"
+    folder = out / "pictures" / part / "all"
     folder.mkdir(parents=True, exist_ok=True)
     tensors = []
     for number, index in enumerate(chosen):

@@ -22,6 +22,7 @@
 mod bias;
 mod calibrate;
 mod channels;
+pub mod certificate;
 mod emit;
 mod equalise;
 mod error;

@@ -3,7 +3,7 @@
 use clap::{ArgAction, Args, Parser, Subcommand};
 
 use crate::commands::{
-    bench, convert, data, deploy, eval, inspect, new, quantize, run, train, zoo,
+    bench, convert, data, deploy, eval, inspect, new, quantize, run, train, verify, zoo,
 };
 
 /// Takes deep models to edge devices: from data to a small, fast, checked model.
@@ -75,6 +75,8 @@ pub enum Verb {
     Train(train::Args),
     /// Turn a float model into an int8 one
     Quantize(quantize::Args),
+    /// Prove that an int8 model cannot saturate on CPUs that add products in 16 bits
+    Verify(verify::Args),
     /// Measure the accuracy of a model
     Eval(eval::Args),
     /// Run a model on pictures or arrays
@@ -96,6 +98,7 @@ impl Verb {
             Verb::Data(args) => data::run(args, global),
             Verb::Train(args) => train::run(args, global),
             Verb::Quantize(args) => quantize::run(args, global),
+            Verb::Verify(args) => verify::run(args, global),
             Verb::Eval(args) => eval::run(args, global),
             Verb::Run(args) => run::run(args, global),
             Verb::Bench(args) => bench::run(args, global),

@@ -99,8 +99,8 @@ pub struct Files {
 
 impl Files {
     /// Pictures for `edgecut quantize --data`, in a training and a test part.
-    pub fn pictures(&self) -> &Path {
-        &self.folder
+    pub fn pictures(&self) -> PathBuf {
+        self.folder.join("pictures")
     }
 
     pub fn calibration(&self) -> PathBuf {

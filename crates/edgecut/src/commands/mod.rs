@@ -10,4 +10,5 @@ pub mod new;
 pub mod quantize;
 pub mod run;
 pub mod train;
+pub mod verify;
 pub mod zoo;
