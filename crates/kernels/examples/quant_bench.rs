@@ -69,7 +69,7 @@ fn stem(ctx: Ctx) {
     let requant = requant(weights.sums());
     let mut y = vec![0u8; shape.out_len()];
     let us = minimum_us(|| {
-        conv(ctx, &shape, black_box(&x), &weights, Output::bytes(&mut y, &requant));
+        conv(ctx, &shape, black_box(&x), 3, &weights, Output::bytes(&mut y, &requant), 32);
     });
     report(ctx, "stem 3x3 / 2, 3 to 32", shape.macs(), us);
 }

@@ -131,7 +131,8 @@ fn measure(ctx: Ctx, &(side, cin, cout, kernel, stride): &Layer, kind: Kind) -> 
     let mut out = vec![0u8; 2 * shape.out_len()];
     let len = if finish.interleave.is_some() { out.len() } else { shape.out_len() };
     let us = minimum_us(|| {
-        conv(ctx, &shape, black_box(&x), &weights, Output::U8(&mut out[..len], finish));
+        let output = Output::U8(&mut out[..len], finish);
+        conv(ctx, &shape, black_box(&x), cin, &weights, output, len / shape.out_pixels());
     });
     (us, shape.macs())
 }

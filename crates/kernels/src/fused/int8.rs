@@ -4,7 +4,7 @@ use super::memory::Memory;
 use super::{Family, Layer, MAX_ROWS, ensure};
 use crate::quant::{
     Affine, ConvWeights, DepthwiseWeights, Finish, Mean, Output, Requant, Residual,
-    average_pool_row, conv_row, depthwise, depthwise_rows, gemm, gemm_rows, max_pool_row,
+    average_pool_row, conv, conv_row, depthwise, depthwise_rows, gemm, gemm_rows, max_pool_row,
 };
 use crate::{ConvShape, Ctx, Isa};
 use serde::{Deserialize, Serialize};
@@ -107,6 +107,10 @@ impl Family for Int8 {
                 let Some(weights) = weights.plain() else { return false };
                 let output = Output::U8(out, finish());
                 gemm(ctx, rows * s.ow, x, x_stride, weights, output, out_stride);
+                true
+            }
+            Op::Conv(weights) => {
+                conv(ctx, s, x, x_stride, weights, Output::U8(out, finish()), out_stride);
                 true
             }
             Op::Depthwise(weights) if (x_stride, out_stride) == (s.cin, s.cout) => {

@@ -2,10 +2,10 @@
 
 use std::ops::Range;
 
-use super::conv::{RESIDENT, Runs};
+use super::conv::Runs;
 use super::finish::Finish;
 use super::pack::{COLUMNS, GROUP, groups_of_run};
-use super::product::{Left, Out, Sink, multiply};
+use super::product::{Left, Out, RESIDENT, Sink, multiply};
 use super::{Dequant, PackedWeights, Requant};
 use crate::gemm::part;
 use crate::input_rows::holds;
@@ -189,7 +189,7 @@ unsafe fn pass(
             if first < safe { (block.min(safe - first), Runs::new()) } else { (1, Runs::exact(1)) };
         // SAFETY: this row of A.
         unsafe { runs.push(a.as_ptr().wrapping_add(first * lda), k, 0) };
-        let left = Left { runs: runs.list(), lda, rows: count };
+        let left = Left::rows(runs.list(), lda, count);
         // SAFETY: by contract.
         unsafe { multiply(isa, left, panels.clone(), weights, &out.rows_from(first)) };
         first += count;

@@ -128,3 +128,9 @@ pub(super) fn groups_of_run(len: usize) -> usize {
     let exact = (parts..=parts + parts / 3).find(|parts| groups.is_multiple_of((*parts).max(1)));
     if exact.is_some() { groups } else { groups.next_multiple_of(parts) }
 }
+
+/// Most bytes that the groups of runs of at most `len` bytes reach beyond them: fewer than a group for
+/// each of their parts.
+pub(super) fn slack(len: usize) -> usize {
+    len / PART + 2 * GROUP
+}

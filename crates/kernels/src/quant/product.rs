@@ -52,7 +52,18 @@ pub(super) struct Left<'a> {
     pub runs: &'a [Run],
     /// Bytes between rows.
     pub lda: usize,
+    /// Rows of a line, bytes between lines, and how many there are: the rows of the result are
+    /// those of one line after the other.
     pub rows: usize,
+    pub line: usize,
+    pub lines: usize,
+}
+
+impl<'a> Left<'a> {
+    /// A single line.
+    pub fn rows(runs: &'a [Run], lda: usize, rows: usize) -> Left<'a> {
+        Left { runs, lda, rows, line: 0, lines: 1 }
+    }
 }
 
 /// What becomes of the sums of row 0, from column 0 on.
@@ -133,6 +144,9 @@ impl Pads<'_> {
     }
 }
 
+/// Bytes of packed weights that stay in the second-level cache while all rows pass.
+pub(super) const RESIDENT: usize = 512 * 1024;
+
 /// Most rows of a tile.
 const MAX_ROWS: usize = 32;
 
@@ -169,8 +183,9 @@ impl Sums {
 struct Tile<'a> {
     left: Left<'a>,
     out: &'a Out<'a>,
-    /// Rows of the left operand and of the result.
+    /// Rows of the result, and how many bytes further on than row 0 the first of them reads.
     rows: Range<usize>,
+    at: usize,
     /// Weights of the first panel, and bytes to those of the second if there is one.
     weights: *const i8,
     next: usize,
@@ -223,7 +238,7 @@ pub(super) unsafe fn multiply(
             #[cfg(target_arch = "x86_64")]
             crate::Level::Avx512Vnni => {
                 let step = amx::step(left.runs);
-                if isa.products() == Some(crate::Products::Amx) && amx::pays(left.rows, step) {
+                if isa.products() == Some(crate::Products::Amx) && amx::pays(&left, step) {
                     amx::multiply(left, panels, weights, out, step);
                 } else {
                     vnni(left, panels, weights, out);
@@ -276,12 +291,15 @@ unsafe fn each_tile<M: Machine>(
     let most = if left.lda.is_multiple_of(4096) { M::ROWS.min(8) } else { M::ROWS };
     let mut sums = Sums::new();
     for mut tile in tiles(left, panels, weights, out) {
-        for rows in heights(left.rows, most) {
-            tile.rows = rows;
-            // SAFETY: by contract.
-            unsafe {
-                m.sums(&tile, &mut sums);
-                m.finish(&tile, &sums);
+        for line in 0..left.lines {
+            for rows in heights(left.rows, most) {
+                tile.at = line * left.line + rows.start * left.lda;
+                tile.rows = line * left.rows + rows.start..line * left.rows + rows.end;
+                // SAFETY: by contract.
+                unsafe {
+                    m.sums(&tile, &mut sums);
+                    m.finish(&tile, &sums);
+                }
             }
         }
     }
@@ -313,6 +331,7 @@ fn tiles<'a>(
             left,
             out,
             rows: 0..0,
+            at: 0,
             weights: weights.data().as_ptr().wrapping_add(panel * next),
             next,
             panels: count,

@@ -181,7 +181,7 @@ proptest! {
         let requant = layer.requant(&p, weights.sums());
         let got = everywhere(|ctx| {
             let mut y = vec![0; s.out_len()];
-            conv(ctx, &s, &x, &weights, Output::bytes(&mut y, &requant));
+            conv(ctx, &s, &x, s.cin, &weights, Output::bytes(&mut y, &requant), s.cout);
             y
         });
         prop_assert_eq!(got, conv_bytes(&s, &p, &layer, &x, &w));

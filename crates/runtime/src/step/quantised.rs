@@ -86,11 +86,11 @@ impl QuantConv {
 
     pub fn run<'a>(&'a self, env: &mut Env<'a>) {
         let x = env.read(self.x);
-        let stride = self.shape.cout;
+        let (s, stride) = (&self.shape, self.shape.cout);
         let residual =
             self.residual.map(|(slot, affine)| Residual { data: env.read(slot), stride, affine });
         let output = self.output.of(env, self.y, residual);
-        quant::conv(env.ctx, &self.shape, x, &self.weights, output);
+        quant::conv(env.ctx, s, x, s.cin, &self.weights, output, stride);
     }
 }
 

@@ -13,13 +13,10 @@ use crate::Isa;
 use crate::conv::{ChannelRuns, ConvShape};
 use crate::gemm::part;
 use crate::quant::pack::{GROUP, PackedWeights, groups_of_run};
-use crate::quant::product::{Left, Out, multiply};
+use crate::quant::product::{Left, Out, RESIDENT, multiply};
 
 /// Bytes of the copy of both ends of a row, on the stack.
 pub(super) const COPY: usize = 64 * 1024;
-
-/// Bytes of packed weights that stay in the second-level cache while all pixels pass.
-pub(in crate::quant) const RESIDENT: usize = 512 * 1024;
 
 /// Pixels of a tile, on the instruction sets with most registers.
 const TILE: usize = 14;
@@ -65,7 +62,7 @@ impl Row<'_> {
             let pixels = [left.clone(), middle.clone(), right.clone()];
             for ((runs, pixels), lda) in runs.iter_mut().zip(pixels).zip(ldas) {
                 if !pixels.is_empty() {
-                    let left = Left { runs: runs.list(), lda, rows: pixels.len() };
+                    let left = Left::rows(runs.list(), lda, pixels.len());
                     // SAFETY: by contract.
                     unsafe { self.multiply(left, panels.clone(), pixels.start) };
                 }
@@ -214,7 +211,7 @@ impl Row<'_> {
                 }
             }
         }
-        let left = Left { runs: runs.list(), lda: 0, rows: 1 };
+        let left = Left::rows(runs.list(), 0, 1);
         // SAFETY: by contract.
         unsafe { self.multiply(left, panels, pixel) };
     }

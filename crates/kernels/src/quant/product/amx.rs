@@ -27,8 +27,34 @@ pub(super) fn step(runs: &[Run]) -> usize {
 }
 
 /// Whether tiles of so many groups multiply these rows faster than dot products.
-pub(super) fn pays(rows: usize, step: usize) -> bool {
-    step >= 3 && rows.min(2 * SIDE) * step >= 64
+pub(super) fn pays(left: &Left, step: usize) -> bool {
+    let rows = if left.rows <= SIDE { left.rows * left.lines.min(2) } else { 2 * SIDE };
+    step >= 4 && rows * step >= 64
+}
+
+/// The rows of two by two tiles: their range in the result, where the first of them reads, and how
+/// many rows and bytes further on the second tile of them begins, if there is one.
+///
+/// Short lines are taken two at a time. Of others a last tile begins early instead of being shorter.
+fn blocks(left: Left) -> impl Iterator<Item = (Range<usize>, usize, Option<(usize, usize)>)> {
+    let short = left.rows <= SIDE;
+    let each = if short { 1 } else { left.rows.div_ceil(2 * SIDE) };
+    let count = if short { left.lines.div_ceil(2) } else { left.lines * each };
+    (0..count).map(move |i| {
+        if short {
+            let lines = 2 * i..(2 * i + 2).min(left.lines);
+            let second = (lines.len() == 2).then_some((left.rows, left.line));
+            let rows = lines.start * left.rows..lines.end * left.rows;
+            return (rows, lines.start * left.line, second);
+        }
+        let (line, first) = (i / each, i % each * 2 * SIDE);
+        let start = first.min(left.rows - SIDE);
+        let end = (start + 2 * SIDE).min(left.rows);
+        let below = end - start - SIDE;
+        let second = (below > 0).then_some((below, below * left.lda));
+        let base = line * left.rows;
+        (base + start..base + end, line * left.line + start * left.lda, second)
+    })
 }
 
 /// [`multiply`](super::multiply) with tiles of `step` groups.
@@ -50,22 +76,15 @@ pub(super) unsafe fn multiply(
     let _tiles = Tiles::configure(height, step);
     let mut sums = Sums::new();
     for mut tile in tiles(left, panels, weights, out) {
-        let mut first = 0;
-        while first < left.rows {
-            let rest = left.rows - first;
-            // A single tile of rows begins early, and so does the second one of the last two.
-            let rows = if rest >= SIDE { first } else { left.rows - height }..left.rows;
-            let rows = rows.start..rows.end.min(rows.start + 2 * SIDE);
-            let second = (rows.len() > height).then(|| rows.len() - height);
-            first = rows.end;
-            tile.rows = rows;
+        for (rows, at, second) in blocks(left) {
+            (tile.rows, tile.at) = (rows, at);
             // SAFETY: by contract; the tiles are configured.
             unsafe {
                 match (second, tile.panels) {
                     (Some(second), 2) => products::<2, 2>(&tile, second, step, &mut sums),
                     (Some(second), _) => products::<2, 1>(&tile, second, step, &mut sums),
-                    (None, 2) => products::<1, 2>(&tile, 0, step, &mut sums),
-                    (None, _) => products::<1, 1>(&tile, 0, step, &mut sums),
+                    (None, 2) => products::<1, 2>(&tile, (0, 0), step, &mut sums),
+                    (None, _) => products::<1, 1>(&tile, (0, 0), step, &mut sums),
                 }
                 avx512::finish(s, &tile, &sums);
             }
@@ -104,14 +123,14 @@ impl Drop for Tiles {
     }
 }
 
-/// The sums of `M` by `N` tiles, the second row of tiles `second` rows below the first.
+/// The sums of `M` by `N` tiles, the second row of tiles so many rows and bytes behind the first.
 ///
 /// # Safety
 /// As [`multiply`], with configured tiles.
 #[inline(always)]
 unsafe fn products<const M: usize, const N: usize>(
     tile: &Tile,
-    second: usize,
+    (second, below): (usize, usize),
     step: usize,
     sums: &mut Sums,
 ) {
@@ -133,11 +152,11 @@ unsafe fn products<const M: usize, const N: usize>(
     let mut b = tile.weights;
     for run in tile.left.runs {
         b = b.wrapping_add(run.skip * GROUP_BYTES);
-        let a = run.at.wrapping_add(tile.rows.start * lda);
+        let a = run.at.wrapping_add(tile.at);
         for group in (0..run.groups).step_by(step) {
             let a = a.wrapping_add(group * GROUP);
             // SAFETY: these groups of all rows of the tile, and of its panels.
-            unsafe { add::<M, N>(a, a.wrapping_add(second * lda), lda, b, tile.next) };
+            unsafe { add::<M, N>(a, a.wrapping_add(below), lda, b, tile.next) };
             b = b.wrapping_add(step * GROUP_BYTES);
         }
     }

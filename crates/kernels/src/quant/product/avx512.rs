@@ -68,6 +68,7 @@ unsafe fn bytes<const NP: usize>(
             }
             (true, Activation::None, false) if whole => rows::<NP, true, NOTHING, WHOLE>(job),
             (false, Activation::None, _) => rows::<NP, false, NOTHING, ANYHOW>(job),
+            (true, Activation::None, _) => rows::<NP, true, NOTHING, ANYHOW>(job),
             (false, _, _) => rows::<NP, false, ANYTHING, ANYHOW>(job),
             (true, _, _) => rows::<NP, true, ANYTHING, ANYHOW>(job),
         }

@@ -46,7 +46,7 @@ impl<D: Dot, S: Simd> Machine for Dots<D, S> {
 #[inline(always)]
 unsafe fn rows<D: Dot, const R: usize>(d: D, tile: &Tile, panel: usize, sums: &mut Sums) {
     let mut acc = [d.zero(); R];
-    let (lda, offset) = (tile.left.lda, tile.rows.start * tile.left.lda);
+    let (lda, offset) = (tile.left.lda, tile.at);
     let mut b = tile.weights.wrapping_add(panel * tile.next);
     for run in tile.left.runs {
         b = b.wrapping_add(run.skip * GROUP_BYTES);

@@ -202,7 +202,8 @@ proptest! {
     #![proptest_config(cases(128))]
 
     #[test]
-    fn rows_of_convolutions_are_exact(case in case(false)) {
+    fn rows_of_convolutions_are_exact(case in case(false), threads in 1usize..4) {
+        let pool = Pool::new(threads);
         let (s, o) = (&case.shape, case.operands());
         let [x_stride, stride, ..] = case.strides();
         let expected = case.expected(&o);
@@ -225,6 +226,10 @@ proptest! {
                 conv_row(isa, s, &rows, x_stride, &weights, out, stride, &finish);
             }
             prop_assert!(got == expected, "{} differs", isa.name());
+            got.fill(99);
+            let (ctx, output) = (Ctx { isa, pool: &pool }, Output::U8(&mut got, finish));
+            conv(ctx, s, &o.x, x_stride, &weights, output, stride);
+            prop_assert!(got == expected, "blocks on {} differ", isa.name());
         }
     }
 
@@ -272,7 +277,7 @@ proptest! {
         for isa in Isa::available() {
             let mut got = vec![99; shape.out_len()];
             let output = Output::bytes(&mut got, &requant);
-            conv(Ctx { isa, pool: &pool }, &shape, &o.x, &weights, output);
+            conv(Ctx { isa, pool: &pool }, &shape, &o.x, cin, &weights, output, shape.cout);
             prop_assert!(got == expected, "{} differs", isa.name());
         }
     }

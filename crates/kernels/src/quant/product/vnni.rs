@@ -8,8 +8,10 @@
 //! on are the same again from `q`, which is row 9.
 
 use std::arch::asm;
+use std::arch::x86_64::*;
 
 use super::{MAX_ROWS, Machine, Sums, Tile, avx512};
+use crate::quant::pack::{COLUMNS, GROUP, GROUP_BYTES};
 use crate::simd::Avx512;
 
 /// `vpdpbusd` on 512 bits.
@@ -30,6 +32,10 @@ impl Machine for Vnni {
             ($($r:literal)*) => {
                 match (tile.rows.len(), tile.panels) {
                     // SAFETY: by contract; the token proves that the CPU has AVX-512.
+                    (1, 2) => unsafe { single::<2>(tile, sums) },
+                    // SAFETY: as above.
+                    (1, _) => unsafe { single::<1>(tile, sums) },
+                    // SAFETY: by contract; the token proves that the CPU has AVX-512.
                     $(($r, 2) => unsafe { wide::<$r>(tile, sums) },
                     // SAFETY: as above.
                     ($r, _) => unsafe { narrow::<$r>(tile, sums) },)*
@@ -37,13 +43,60 @@ impl Machine for Vnni {
                 }
             };
         }
-        heights!(1 2 3 4 5 6 7 8 9 10 11 12 13 14);
+        heights!(2 3 4 5 6 7 8 9 10 11 12 13 14);
     }
 
     #[inline(always)]
     unsafe fn finish(self, tile: &Tile, sums: &Sums) {
         // SAFETY: by contract; the token proves that the CPU has AVX-512.
         unsafe { avx512::finish(self.0, tile, sums) };
+    }
+}
+
+/// The sums of a single row: four for each column at first, because one dot product takes as long as
+/// eight that do not wait for each other.
+///
+/// # Safety
+/// As [`Machine::sums`], and the CPU must have AVX-512 VNNI.
+#[target_feature(enable = "avx2,fma,avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
+unsafe fn single<const NP: usize>(tile: &Tile, sums: &mut Sums) {
+    const PARTS: usize = 4;
+    let mut acc = [[_mm512_setzero_si512(); NP]; PARTS];
+    let mut b = tile.weights;
+    // SAFETY: the caller promises that all these reads are in bounds, and the sums have room.
+    unsafe {
+        let step = |sum: __m512i, a: *const u8, b: *const i8| {
+            let a = _mm512_set1_epi32(a.cast::<i32>().read_unaligned());
+            _mm512_dpbusd_epi32(sum, a, _mm512_loadu_si512(b.cast()))
+        };
+        for run in tile.left.runs {
+            b = b.wrapping_add(run.skip * GROUP_BYTES);
+            let mut a = run.at.wrapping_add(tile.at);
+            for _ in 0..run.groups / PARTS {
+                for part in 0..PARTS {
+                    for p in 0..NP {
+                        let b = b.wrapping_add(part * GROUP_BYTES + p * tile.next);
+                        acc[part][p] = step(acc[part][p], a.wrapping_add(part * GROUP), b);
+                    }
+                }
+                a = a.wrapping_add(PARTS * GROUP);
+                b = b.wrapping_add(PARTS * GROUP_BYTES);
+            }
+            for _ in 0..run.groups % PARTS {
+                for p in 0..NP {
+                    acc[0][p] = step(acc[0][p], a, b.wrapping_add(p * tile.next));
+                }
+                a = a.wrapping_add(GROUP);
+                b = b.wrapping_add(GROUP_BYTES);
+            }
+        }
+        for p in 0..NP {
+            let mut sum = _mm512_loadu_si512(tile.start.0[p].as_ptr().cast());
+            for part in acc {
+                sum = _mm512_add_epi32(sum, part[p]);
+            }
+            _mm512_storeu_si512(sums.0[p * COLUMNS..].as_mut_ptr().cast(), sum);
+        }
     }
 }
 
@@ -180,7 +233,7 @@ macro_rules! tile {
                 "/* {next} */",
                 p = out(reg) _, q = out(reg) _,
                 n = inout(reg) &raw const $tile.start => _,
-                offset = in(reg) $tile.rows.start * lda,
+                offset = in(reg) $tile.at,
                 l1 = in(reg) lda, l3 = in(reg) 3 * lda, l5 = in(reg) 5 * lda, l7 = in(reg) 7 * lda,
                 runs = inout(reg) $tile.left.runs.as_ptr() => _,
                 b = inout(reg) $tile.weights => _, next = in(reg) $tile.next,
