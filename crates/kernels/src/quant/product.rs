@@ -14,6 +14,8 @@ mod amx;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
 mod dots;
+#[cfg(target_arch = "aarch64")]
+mod neon;
 #[cfg(target_arch = "x86_64")]
 mod vnni;
 
@@ -246,6 +248,12 @@ pub(super) unsafe fn multiply(
             }
             #[cfg(target_arch = "x86_64")]
             crate::Level::Avx2 | crate::Level::Avx512 => avx2(left, panels, weights, out),
+            #[cfg(target_arch = "aarch64")]
+            crate::Level::Neon => match isa.products() {
+                Some(crate::Products::I8mm) => i8mm(left, panels, weights, out),
+                Some(crate::Products::Dot) => dotprod(left, panels, weights, out),
+                _ => plain_neon(left, panels, weights, out),
+            },
             _ => each_tile(Dots(dot::Scalar, Scalar), left, panels, weights, out),
         }
     }
@@ -271,6 +279,42 @@ unsafe fn avx2(left: Left, panels: Range<usize>, weights: &PackedWeights, out: &
     // SAFETY: this function runs only where these instructions exist; the rest by contract.
     unsafe {
         let machine = Dots(dot::Avx2::new(), crate::simd::Avx2::new());
+        each_tile(machine, left, panels, weights, out);
+    }
+}
+
+/// # Safety
+/// As [`multiply`]; the CPU must have the instructions.
+#[cfg(target_arch = "aarch64")]
+#[target_feature(enable = "neon,dotprod,i8mm")]
+unsafe fn i8mm(left: Left, panels: Range<usize>, weights: &PackedWeights, out: &Out) {
+    // SAFETY: this function runs only where these instructions exist; the rest by contract.
+    unsafe {
+        let machine = neon::Dots::<true>(crate::simd::Neon::new());
+        each_tile(machine, left, panels, weights, out);
+    }
+}
+
+/// # Safety
+/// As [`multiply`]; the CPU must have the instructions.
+#[cfg(target_arch = "aarch64")]
+#[target_feature(enable = "neon,dotprod")]
+unsafe fn dotprod(left: Left, panels: Range<usize>, weights: &PackedWeights, out: &Out) {
+    // SAFETY: this function runs only where these instructions exist; the rest by contract.
+    unsafe {
+        let machine = neon::Dots::<false>(crate::simd::Neon::new());
+        each_tile(machine, left, panels, weights, out);
+    }
+}
+
+/// # Safety
+/// As [`multiply`]; the CPU must have the instructions.
+#[cfg(target_arch = "aarch64")]
+#[target_feature(enable = "neon")]
+unsafe fn plain_neon(left: Left, panels: Range<usize>, weights: &PackedWeights, out: &Out) {
+    // SAFETY: this function runs only where these instructions exist; the rest by contract.
+    unsafe {
+        let machine = Dots(dot::Scalar, crate::simd::Neon::new());
         each_tile(machine, left, panels, weights, out);
     }
 }

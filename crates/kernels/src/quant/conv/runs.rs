@@ -97,8 +97,7 @@ impl Runs {
         let each = groups_of(channels.each().map(|(_, len)| len));
         let first = (ky * shape.kw + taps.start) * each;
         if channels.whole && x_stride == k && shape.dw == 1 && each * GROUP == k {
-            // SAFETY: by contract.
-            return unsafe { self.push(at, taps.len() * k, first) };
+            return self.push_groups(at, taps.len() * each, first);
         }
         for i in 0..taps.len() {
             let pixel = at.wrapping_add(i * shape.dw * x_stride);

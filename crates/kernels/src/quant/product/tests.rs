@@ -283,6 +283,35 @@ proptest! {
     }
 }
 
+/// Taps that lie side by side are one run, of an odd number of groups above 16.
+#[test]
+fn taps_side_by_side_are_exact() {
+    let shape = ConvShape::new([1, 6, 20, 28], 40, [3, 3], [1, 1], [1; 4]).expect("fits");
+    let (x, y) = (Affine::new(0.1, 77), Affine::new(0.05, 9));
+    let case = Case {
+        shape,
+        shuffle: 1,
+        gaps: [0; 4],
+        x,
+        y,
+        clamp: (0, 255),
+        activation: Activation::None,
+        residual: None,
+        interleave: false,
+        seed: 3,
+    };
+    let (o, pool) = (case.operands(), Pool::new(1));
+    let weights = ConvWeights::pack(&shape, &o.weights, x.zero_point);
+    let requant = case.requant(&o, weights.sums());
+    let expected = case.expected(&o);
+    for isa in Isa::available() {
+        let mut got = vec![99; shape.out_len()];
+        let (ctx, output) = (Ctx { isa, pool: &pool }, Output::bytes(&mut got, &requant));
+        conv(ctx, &shape, &o.x, 28, &weights, output, 40);
+        assert!(got == expected, "{} differs", isa.name());
+    }
+}
+
 /// The longest sum of extremes beside its neighbours: it must neither saturate nor wrap, whatever
 /// tile computes it.
 #[test]
