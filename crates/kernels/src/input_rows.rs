@@ -5,8 +5,8 @@
 pub(crate) enum Rows<'a, T = f32> {
     /// One by one; an empty slice lies in the padding.
     Slices(&'a [&'a [T]]),
-    /// Rows `first`, `first + step`, ... of an image of rows of `row_len` numbers; those that it does not
-    /// have lie in the padding.
+    /// Rows `first`, `first + step`, ... of an image of rows of `row_len` numbers; those that it does
+    /// not have lie in the padding.
     Image { x: &'a [T], row_len: usize, first: isize, step: usize },
 }
 
@@ -17,8 +17,9 @@ impl<'a, T> Rows<'a, T> {
         match *self {
             Rows::Slices(rows) => rows[i],
             Rows::Image { x, row_len, first, step } => {
-                let start = (first + (i * step) as isize) as usize;
-                x.chunks_exact(row_len.max(1)).nth(start).unwrap_or_default()
+                let row = usize::try_from(first + (i * step) as isize).ok();
+                let start = row.and_then(|row| row.checked_mul(row_len));
+                start.and_then(|start| x.get(start..)?.get(..row_len)).unwrap_or_default()
             }
         }
     }

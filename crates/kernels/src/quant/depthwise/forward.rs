@@ -48,11 +48,19 @@ pub fn depthwise(
     } else {
         (rows.div_ceil(TASK_ROWS).next_multiple_of(threads).min(rows), 1)
     };
+    // Two rows at once cost less than two rows.
+    let units = if shape.n == 1 { rows.div_ceil(weights.rows()) } else { rows };
+    let unit = rows.div_ceil(units);
+    let bands = bands.min(units);
+    let rows_of = |band: usize| {
+        let units = part(units, band, bands);
+        units.start * unit..(units.end * unit).min(rows)
+    };
     let out = SharedMut::new(y);
     ctx.pool.for_each(bands * parts, &|task| {
         let blocks = part(blocks, task % parts, parts);
         let band = Band {
-            rows: part(rows, task / parts, bands),
+            rows: rows_of(task / parts),
             channels: blocks.start * BLOCK..(blocks.end * BLOCK).min(c),
         };
         band.compute(ctx, shape, x, weights, &out, finish);

@@ -1,8 +1,10 @@
 //! One or two output rows of a depthwise convolution.
 
+use super::columns::{Kernel, Plan};
+use super::plain;
 use super::weights::{Block, DepthwiseWeights};
-use super::{columns, plain};
 use crate::input_rows::{Rows, holds};
+use crate::quant::quads::BYTES;
 use crate::quant::{Finish, quads};
 use crate::{ConvShape, Isa};
 use std::ops::Range;
@@ -88,9 +90,14 @@ impl Lines<'_> {
     /// The contract of [`Lines`].
     pub unsafe fn compute(&self, isa: Isa) {
         let mut channel = self.channels.start;
+        let mut plan = None;
         while channel < self.channels.end {
             let block = Block::at(channel, self.shape.cin);
-            let kernel = columns::Kernel::new(self, block);
+            // There are at most two widths.
+            if channel == self.channels.start || block.width != BYTES {
+                plan = Plan::new(self, block.width);
+            }
+            let kernel = plan.as_ref().map(|plan| Kernel { lines: self, plan, block });
             if !kernel.is_some_and(|kernel| quads::run(isa, kernel)) {
                 plain::rows(isa, self, block);
             }

@@ -17,7 +17,7 @@ pub(super) const CHANNELS: usize = 16;
 /// is
 ///
 /// ```text
-/// [quarter 4][kernel column][group of 4 input rows][output row][lane]
+/// [kernel column][group of 4 input rows][quarter 4][output row][lane]
 /// ```
 ///
 /// where lane `4 b + i` of quarter `j` has the four weights of channel `16 b + 4 j + i`: those of
@@ -124,7 +124,7 @@ impl DepthwiseWeights {
         let block = Block::at(channel, self.channels);
         let (c, y) = (channel - block.first, ky + row);
         let quarter = c % CHANNELS / GROUP;
-        let vector = (quarter * self.kernel[1] + kx) * self.groups() + y / GROUP;
+        let vector = (kx * self.groups() + y / GROUP) * QUARTERS + quarter;
         let lane = c / CHANNELS * GROUP + c % GROUP;
         let in_block = (vector * self.rows + row) * block.width + lane * GROUP + y % GROUP;
         block.first * self.per_channel() + in_block

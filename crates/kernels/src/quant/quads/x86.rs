@@ -75,15 +75,18 @@ impl Quads for Vnni {
             match PIXELS {
                 1 => _mm512_maskz_loadu_epi8(mask, at[0].cast()),
                 2 => {
-                    let half = |i: usize| _mm256_maskz_loadu_epi8(mask as u32, at[i].cast());
-                    _mm512_inserti64x4::<1>(_mm512_castsi256_si512(half(0)), half(1))
+                    let low = _mm256_maskz_loadu_epi8(mask as u32, at[0].cast());
+                    let high = _mm256_maskz_loadu_epi8(mask as u32, at[1].cast());
+                    _mm512_inserti64x4::<1>(_mm512_castsi256_si512(low), high)
                 }
                 _ => {
-                    let block = |i: usize| _mm_maskz_loadu_epi8(mask as u16, at[i].cast());
-                    let pair = |i: usize| {
-                        _mm256_inserti128_si256::<1>(_mm256_castsi128_si256(block(i)), block(i + 1))
-                    };
-                    _mm512_inserti64x4::<1>(_mm512_castsi256_si512(pair(0)), pair(2))
+                    let mask = mask as u16;
+                    let a = _mm512_castsi128_si512(_mm_maskz_loadu_epi8(mask, at[0].cast()));
+                    let b = _mm_maskz_loadu_epi8(mask, at[1].cast());
+                    let c = _mm_maskz_loadu_epi8(mask, at[2].cast());
+                    let d = _mm_maskz_loadu_epi8(mask, at[3].cast());
+                    let ab = _mm512_inserti32x4::<1>(a, b);
+                    _mm512_inserti32x4::<3>(_mm512_inserti32x4::<2>(ab, c), d)
                 }
             }
         }
@@ -98,37 +101,45 @@ impl Quads for Vnni {
         pixels: usize,
     ) {
         let whole = n == super::BYTES / PIXELS;
+        // A masked store takes several times as long as a plain one, even with all lanes set.
         // SAFETY: masks select `n` bytes, which are valid by contract.
         unsafe {
             match PIXELS {
                 1 if whole => _mm512_storeu_si512(p.cast(), bytes),
                 1 => _mm512_mask_storeu_epi8(p.cast(), first(n), bytes),
+                2 if whole && pixels == 2 => {
+                    _mm256_storeu_si256(p.cast(), _mm512_castsi512_si256(bytes));
+                    let high = _mm512_extracti64x4_epi64::<1>(bytes);
+                    _mm256_storeu_si256(p.wrapping_add(stride).cast(), high);
+                }
                 2 => {
-                    let put = |i: usize, half: __m256i| match whole {
-                        true => _mm256_storeu_si256(p.add(i * stride).cast(), half),
-                        false => {
-                            let mask = first(n) as u32;
-                            _mm256_mask_storeu_epi8(p.add(i * stride).cast(), mask, half);
-                        }
-                    };
-                    put(0, _mm512_castsi512_si256(bytes));
+                    let mask = first(n) as u32;
+                    _mm256_mask_storeu_epi8(p.cast(), mask, _mm512_castsi512_si256(bytes));
                     if pixels > 1 {
-                        put(1, _mm512_extracti64x4_epi64::<1>(bytes));
+                        let high = _mm512_extracti64x4_epi64::<1>(bytes);
+                        _mm256_mask_storeu_epi8(p.wrapping_add(stride).cast(), mask, high);
                     }
                 }
+                4 if whole && pixels == 4 => {
+                    let at = |i: usize| p.wrapping_add(i * stride).cast();
+                    _mm_storeu_si128(at(0), _mm512_castsi512_si128(bytes));
+                    _mm_storeu_si128(at(1), _mm512_extracti32x4_epi32::<1>(bytes));
+                    _mm_storeu_si128(at(2), _mm512_extracti32x4_epi32::<2>(bytes));
+                    _mm_storeu_si128(at(3), _mm512_extracti32x4_epi32::<3>(bytes));
+                }
                 _ => {
-                    let put = |i: usize, block: __m128i| match whole {
-                        _ if i >= pixels => {}
-                        true => _mm_storeu_si128(p.add(i * stride).cast(), block),
-                        false => {
-                            let mask = first(n) as u16;
-                            _mm_mask_storeu_epi8(p.add(i * stride).cast(), mask, block);
-                        }
-                    };
-                    put(0, _mm512_castsi512_si128(bytes));
-                    put(1, _mm512_extracti32x4_epi32::<1>(bytes));
-                    put(2, _mm512_extracti32x4_epi32::<2>(bytes));
-                    put(3, _mm512_extracti32x4_epi32::<3>(bytes));
+                    let mask = first(n) as u16;
+                    let at = |i: usize| p.wrapping_add(i * stride).cast();
+                    _mm_mask_storeu_epi8(at(0), mask, _mm512_castsi512_si128(bytes));
+                    if pixels > 1 {
+                        _mm_mask_storeu_epi8(at(1), mask, _mm512_extracti32x4_epi32::<1>(bytes));
+                    }
+                    if pixels > 2 {
+                        _mm_mask_storeu_epi8(at(2), mask, _mm512_extracti32x4_epi32::<2>(bytes));
+                    }
+                    if pixels > 3 {
+                        _mm_mask_storeu_epi8(at(3), mask, _mm512_extracti32x4_epi32::<3>(bytes));
+                    }
                 }
             }
         }
