@@ -10,7 +10,24 @@ use edgecut_kernels::quant::{
     Affine, ConvWeights, DepthwiseWeights, Finish, Output, PackedWeights, Requant, conv, depthwise,
     gemm,
 };
-use edgecut_kernels::{ConvShape, Ctx, Isa, Pool};
+use edgecut_kernels::{Blob, ConvShape, Ctx, Isa, Pool};
+
+/// Depthwise layers of MobileNetV1 to V3 and ShuffleNetV2: side, channels, kernel, stride.
+const FILTERS: [(usize, usize, usize, usize); 13] = [
+    (112, 16, 3, 1),
+    (112, 32, 3, 1),
+    (112, 96, 3, 2),
+    (56, 128, 3, 1),
+    (56, 144, 3, 1),
+    (56, 144, 3, 2),
+    (28, 58, 3, 1),
+    (28, 192, 3, 1),
+    (14, 384, 3, 1),
+    (14, 576, 3, 2),
+    (14, 672, 5, 1),
+    (14, 672, 5, 2),
+    (7, 960, 3, 1),
+];
 
 fn minimum_us(mut f: impl FnMut()) -> f64 {
     let once = || {
@@ -41,25 +58,20 @@ fn pointwise(ctx: Ctx, m: usize, k: usize, n: usize) {
     report(ctx, &format!("pointwise {m} x {k} x {n}"), m * k * n, us);
 }
 
-fn depthwise_3x3(ctx: Ctx, side: usize, c: usize, stride: usize) {
-    let shape = ConvShape::dilated(
-        [1, side, side, c],
-        c,
-        [3, 3],
-        [stride, stride],
-        [1, 1],
-        [1, 1, 1, 1],
-        c,
-    )
-    .expect("fits");
-    let x = vec![7u8; shape.in_len()];
-    let weights = DepthwiseWeights::pack(&shape, &vec![3; 9 * c], 3);
+fn filters(ctx: Ctx, side: usize, c: usize, kernel: usize, stride: usize) {
+    let pads = [kernel / 2; 4];
+    let input = [1, side, side, c];
+    let shape = ConvShape::dilated(input, c, [kernel; 2], [stride; 2], [1; 2], pads, c);
+    let shape = shape.expect("fits");
+    let x: Blob<u8> = vec![7; shape.in_len()].into();
+    let weights = DepthwiseWeights::pack(&shape, &vec![3; shape.weight_len()], 3);
     let requant = requant(weights.sums());
-    let mut y = vec![0u8; shape.out_len()];
+    let mut y = Blob::zeros(shape.out_len());
     let us = minimum_us(|| {
-        depthwise(ctx, &shape, black_box(&x), &weights, &mut y, &Finish::new(&requant))
+        depthwise(ctx, &shape, black_box(&x), &weights, y.to_mut(), &Finish::new(&requant))
     });
-    report(ctx, &format!("depthwise {side}x{side}x{c} / {stride}"), shape.macs(), us);
+    let name = format!("depthwise {side}x{side}x{c} {kernel}x{kernel}/{stride}");
+    report(ctx, &name, shape.macs(), us);
 }
 
 fn stem(ctx: Ctx) {
@@ -91,7 +103,6 @@ fn main() {
             (1, 1280, 1000),
         ];
         products.into_iter().for_each(|(m, k, n)| pointwise(ctx, m, k, n));
-        let windows = [(112, 32, 1), (112, 96, 2), (56, 144, 1), (14, 384, 1), (7, 960, 1)];
-        windows.into_iter().for_each(|(side, c, stride)| depthwise_3x3(ctx, side, c, stride));
+        FILTERS.into_iter().for_each(|(side, c, k, stride)| filters(ctx, side, c, k, stride));
     }
 }

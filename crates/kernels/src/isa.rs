@@ -115,6 +115,14 @@ impl Isa {
         self.products
     }
 
+    /// Whether the CPU has AVX-512 VBMI beside this level: permutations of bytes, which every CPU
+    /// with these vectors but the first few has.
+    #[cfg(target_arch = "x86_64")]
+    pub(crate) fn permutes_bytes(self) -> bool {
+        let vectors = matches!(self.level, Level::Avx512 | Level::Avx512Vnni);
+        vectors && std::arch::is_x86_feature_detected!("avx512vbmi")
+    }
+
     /// Whether a CPU that has this one has `other` too.
     pub fn includes(self, other: Isa) -> bool {
         let neon = |isa: Isa| isa.level == Level::Neon;

@@ -2,10 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::requant::{MAGIC, MAGIC_BITS};
+use super::requant::{MAGIC, MAGIC_BITS, Range};
 use crate::Ctx;
 use crate::pool::SharedMut;
-use crate::simd::simd_fn;
+use crate::simd::{Simd, simd_fn};
 
 /// `real = (byte - zero_point) * scale`
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -37,6 +37,64 @@ impl Affine {
     #[inline(always)]
     pub fn dequantize(self, q: u8) -> f32 {
         (i32::from(q) - i32::from(self.zero_point)) as f32 * self.scale
+    }
+}
+
+/// [`Affine::quantize`] of many numbers: `x / scale` from multiplications.
+///
+/// A division takes a vector unit ten cycles or more. With `r` the reciprocal of the scale, rounded
+/// once, `q = x r` is within two units in the last place of the quotient; `q + r (x - q s)` is within
+/// one, and the same step once more then gives the quotient as a division rounds it (Markstein,
+/// "Computation of elementary functions on the IBM RISC System/6000 processor", theorem 8.6), if
+/// nothing overflows: numbers beyond all bytes are limited before, and scales are not extreme.
+#[derive(Clone, Copy)]
+pub(super) struct Quantizer {
+    scale: f32,
+    inverse: f32,
+    /// A number far beyond all bytes.
+    limit: f32,
+    range: Range,
+}
+
+impl Quantizer {
+    /// `clamp` bounds the bytes.
+    pub fn new(affine: Affine, clamp: (u8, u8)) -> Quantizer {
+        let Affine { scale, zero_point } = affine;
+        let range = Range::new(zero_point, clamp);
+        Quantizer { scale, inverse: 1.0 / scale, limit: 1024.0 * scale, range }
+    }
+
+    /// `y = clamp(affine.quantize(x))` for every element.
+    #[inline(always)]
+    pub fn quantize_all<S: Simd>(self, _s: S, x: &[f32], y: &mut [u8]) {
+        // Without vectors there may be no fused multiply-add.
+        if S::REGISTERS > 0 && self.multiplies() {
+            y.iter_mut().zip(x).for_each(|(y, &x)| *y = self.by_multiplication(x));
+        } else {
+            y.iter_mut().zip(x).for_each(|(y, &x)| *y = self.by_division(x));
+        }
+    }
+
+    /// Whether multiplications are exact.
+    #[inline(always)]
+    fn multiplies(self) -> bool {
+        const EXTREME: f32 = (1u64 << 60) as f32;
+        self.scale > 1.0 / EXTREME && self.scale < EXTREME
+    }
+
+    #[inline(always)]
+    fn by_division(self, x: f32) -> u8 {
+        self.range.round(x / self.scale)
+    }
+
+    #[inline(always)]
+    fn by_multiplication(self, x: f32) -> u8 {
+        let x = if x > self.limit { self.limit } else { x };
+        let x = if x < -self.limit { -self.limit } else { x };
+        let q = x * self.inverse;
+        let q = (-q).mul_add(self.scale, x).mul_add(self.inverse, q);
+        let q = (-q).mul_add(self.scale, x).mul_add(self.inverse, q);
+        self.range.round(q)
     }
 }
 
@@ -102,16 +160,15 @@ const BLOCK: usize = 256;
 
 simd_fn! {
     fn planes_chunk(
-        _s: Simd, channels: usize, planes: [&[f32]; 4], affine: Affine, y: &mut [u8],
+        s: Simd, channels: usize, planes: [&[f32]; 4], affine: Affine, y: &mut [u8],
     ) {
         // Planes first, then pixels: both are loops over neighbours.
+        let quantizer = Quantizer::new(affine, (0, 255));
         let mut bytes = [[0u8; BLOCK]; 4];
         for (i, y) in y.chunks_mut(4 * BLOCK).enumerate() {
             let count = y.len() / 4;
             for (bytes, plane) in bytes.iter_mut().zip(planes).take(channels) {
-                for (byte, &x) in bytes.iter_mut().zip(&plane[i * BLOCK..][..count]) {
-                    *byte = affine.quantize(x);
-                }
+                quantizer.quantize_all(s, &plane[i * BLOCK..][..count], &mut bytes[..count]);
             }
             let [a, b, c, d] = &bytes;
             for (p, y) in y.as_chunks_mut::<4>().0.iter_mut().enumerate() {
@@ -124,10 +181,8 @@ simd_fn! {
 }
 
 simd_fn! {
-    fn quantize_chunk(_s: Simd, x: &[f32], affine: Affine, y: &mut [u8]) {
-        for (y, &x) in y.iter_mut().zip(x) {
-            *y = affine.quantize(x);
-        }
+    fn quantize_chunk(s: Simd, x: &[f32], affine: Affine, y: &mut [u8]) {
+        Quantizer::new(affine, (0, 255)).quantize_all(s, x, y);
     }
 }
 
@@ -142,7 +197,33 @@ simd_fn! {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::{everywhere, random};
+    use crate::Isa;
+    use crate::testing::{cases, everywhere, random};
+    use proptest::prelude::*;
+
+    proptest! {
+        #![proptest_config(cases(256))]
+
+        /// Quotients near a tie, where the last place decides.
+        #[test]
+        fn multiplication_rounds_as_division_does(
+            bits in 0x0080_0000u32..0x7f80_0000, zero_point: u8, seed: u64,
+        ) {
+            let affine = Affine::new(f32::from_bits(bits), zero_point);
+            let mut x = vec![f32::INFINITY, f32::NEG_INFINITY, f32::NAN, f32::MAX, -0.0, 1e-45];
+            for (i, noise) in random(1024, seed).into_iter().enumerate() {
+                let tie = ((i % 513) as f32 - 256.5) * affine.scale;
+                let near = f32::from_bits(tie.to_bits().wrapping_add_signed((noise * 4.0) as i32));
+                x.extend([near, noise * 300.0 * affine.scale]);
+            }
+            let want: Vec<u8> = x.iter().map(|&x| affine.quantize(x)).collect();
+            for isa in Isa::available() {
+                let mut y = vec![0; x.len()];
+                quantize_chunk(isa, &x, affine, &mut y);
+                prop_assert_eq!(&y, &want, "{} with scale {}", isa.name(), affine.scale);
+            }
+        }
+    }
 
     #[test]
     fn planes_become_pixels_of_four_bytes() {

@@ -1,12 +1,10 @@
-//! Elementwise 8-bit operations: functions of two bytes, and any function of one byte by table.
+//! Functions of two bytes.
 
 use super::Affine;
-use crate::Ctx;
+use super::affine::Quantizer;
 use crate::elementwise::{Binary, Row, Walk, apply_row};
 use crate::simd::simd_fn;
-
-/// Elements that one task computes.
-const CHUNK: usize = 16 * 1024;
+use crate::{Ctx, Isa};
 
 /// An operand: bytes, and the numbers that they stand for.
 #[derive(Clone, Copy, Debug)]
@@ -72,6 +70,24 @@ pub fn binary(
     });
 }
 
+/// As [`binary`] for operands of the length of `y`, on the calling thread: residual sums.
+///
+/// # Panics
+/// If the slices differ in length.
+pub fn binary_row(
+    isa: Isa,
+    op: Binary,
+    a: Numbers,
+    b: Numbers,
+    affine: Affine,
+    clamp: (u8, u8),
+    y: &mut [u8],
+) {
+    assert!(a.data.len() == y.len() && b.data.len() == y.len(), "operands of one size");
+    let piece = Piece { op, a, b, start: [0; 2], step: [1; 2], affine, clamp };
+    binary_piece(isa, piece, y);
+}
+
 /// A part of a result in which both operands move by constant steps.
 #[derive(Clone, Copy)]
 struct Piece<'a> {
@@ -88,35 +104,16 @@ struct Piece<'a> {
 const BLOCK: usize = 256;
 
 simd_fn! {
-    fn binary_piece(_s: Simd, piece: Piece<'_>, y: &mut [u8]) {
-        let Piece { op, a, b, start, step, affine, clamp: (low, high) } = piece;
+    fn binary_piece(s: Simd, piece: Piece<'_>, y: &mut [u8]) {
+        let Piece { op, a, b, start, step, affine, clamp } = piece;
+        let quantizer = Quantizer::new(affine, clamp);
         let (mut x, mut z, mut sum) = ([0.0; BLOCK], [0.0; BLOCK], [0.0; BLOCK]);
         for (i, y) in y.chunks_mut(BLOCK).enumerate() {
             let (x, z, sum) = (&mut x[..y.len()], &mut z[..y.len()], &mut sum[..y.len()]);
             a.read(start[0] + i * BLOCK * step[0], step[0], x);
             b.read(start[1] + i * BLOCK * step[1], step[1], z);
             apply_row(op, Row::Values(x), Row::Values(z), None, sum);
-            for (y, v) in y.iter_mut().zip(&*sum) {
-                *y = affine.quantize(*v).clamp(low, high);
-            }
+            quantizer.quantize_all(s, sum, y);
         }
     }
-}
-
-/// The table of `function` from bytes of `x` to bytes of `y`: activations, and changes of scale.
-pub fn lookup_table(x: Affine, y: Affine, function: impl Fn(f32) -> f32) -> [u8; 256] {
-    std::array::from_fn(|q| y.quantize(function(x.dequantize(q as u8))))
-}
-
-/// `y = table[x]` for every element.
-///
-/// # Panics
-/// If the slices differ in length.
-pub fn lookup(ctx: Ctx, x: &[u8], table: &[u8; 256], y: &mut [u8]) {
-    assert_eq!(x.len(), y.len(), "operands of one size");
-    ctx.pool.for_each_chunk_mut(y, CHUNK, |i, y| {
-        for (y, &x) in y.iter_mut().zip(&x[i * CHUNK..]) {
-            *y = table[usize::from(x)];
-        }
-    });
 }

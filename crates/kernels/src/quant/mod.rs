@@ -23,6 +23,7 @@ mod dot;
 mod elementwise;
 mod finish;
 mod gemm;
+mod lookup;
 mod pack;
 mod peak;
 mod pool2d;
@@ -35,13 +36,15 @@ mod weights;
 pub use affine::{Affine, dequantize, quantize, quantize_planes};
 pub use conv::{conv, conv_row};
 pub use depthwise::{DepthwiseWeights, depthwise, depthwise_rows};
-pub use elementwise::{Meaning, Numbers, binary, lookup, lookup_table};
+pub use elementwise::{Meaning, Numbers, binary, binary_row};
 pub use finish::{Finish, Residual};
 pub use gemm::{Output, gemm, gemm_rows};
+pub use lookup::{lookup, lookup_row, lookup_table};
 pub use pack::PackedWeights;
 pub(crate) use peak::multiply_add;
 pub use pool2d::{
-    Mean, average_pool, average_pool_row, global_average_pool, max_pool, max_pool_row,
+    Mean, average_pool, average_pool_row, global_average_pool, global_average_pool_strided,
+    max_pool, max_pool_row,
 };
 pub use requant::{Dequant, Requant};
 pub use scale::{Scale, scale_channels};

@@ -2,14 +2,22 @@
 
 use super::Affine;
 use super::requant::Range;
-use crate::conv::ConvShape;
+use crate::conv::{ConvShape, Taps};
 use crate::input_rows::{Rows, holds};
 use crate::simd::simd_fn;
 use crate::{Ctx, Isa};
 use serde::{Deserialize, Serialize};
 
-/// Channels that a task keeps sums of on the stack.
+/// Channels whose maxima are in registers at a time: 64, and fewer of what is left.
 const BLOCK: usize = 64;
+const HALF: usize = 32;
+const QUARTER: usize = 16;
+
+/// Channels that a task of a global mean sums.
+const WIDE: usize = 128;
+
+/// Bytes whose sum fits into 16 bits.
+const SHORT: usize = 257;
 
 /// Maximum over windows of `x` `[n, h, w, c]` into `y` `[n, oh, ow, c]`, of the same scale and zero
 /// point; taps outside of the image are left out. `shape.cin` and `cout` are both `c`.
@@ -105,20 +113,39 @@ pub fn global_average_pool(
     clamp: (u8, u8),
     y: &mut [u8],
 ) {
-    assert!(pixels > 0 && pixels <= 1 << 23, "{pixels} pixels: sums would leave i32");
-    assert!(channels > 0 && y.len().is_multiple_of(channels), "the output has another size");
     assert_eq!(x.len(), y.len() * pixels, "the image has another size");
     let mean = Mean::new(from, to, clamp, false);
+    global_average_pool_strided(ctx, pixels, channels, x, channels, &mean, y);
+}
+
+/// As [`global_average_pool`] of pixels `x_stride` bytes apart.
+///
+/// # Panics
+/// If the slices do not fit each other.
+pub fn global_average_pool_strided(
+    ctx: Ctx,
+    pixels: usize,
+    channels: usize,
+    x: &[u8],
+    x_stride: usize,
+    mean: &Mean,
+    y: &mut [u8],
+) {
+    assert!(pixels > 0 && pixels <= 1 << 23, "{pixels} pixels: sums would leave i32");
+    assert!(channels > 0 && y.len().is_multiple_of(channels), "the output has another size");
+    assert!(x_stride >= channels, "pixels of {channels} channels overlap");
+    let images = y.len() / channels;
+    assert!(holds(x.len(), images * pixels, x_stride, channels), "the image has another size");
     // A task of whole images would leave a batch of one to one thread.
-    let blocks = channels.div_ceil(BLOCK);
+    let blocks = channels.div_ceil(WIDE);
     let y = crate::pool::SharedMut::new(y);
-    ctx.pool.for_each(x.len() / (pixels * channels) * blocks, &|task| {
-        let (image, first) = (task / blocks, task % blocks * BLOCK);
-        let width = BLOCK.min(channels - first);
+    ctx.pool.for_each(images * blocks, &|task| {
+        let (image, first) = (task / blocks, task % blocks * WIDE);
+        let width = WIDE.min(channels - first);
         // SAFETY: each task has its own image and channels.
         let y = unsafe { y.range(image * channels + first, width) };
-        let image = &x[image * pixels * channels..][..pixels * channels];
-        mean_block(ctx.isa, image, channels, first, mean, y);
+        let x = &x[image * pixels * x_stride + first..];
+        mean_block(ctx.isa, x, pixels, x_stride, *mean, y);
     });
 }
 
@@ -182,16 +209,15 @@ simd_fn! {
     ) {
         let c = s.cin;
         for (ox, y) in out.chunks_mut(out_stride.max(1)).take(s.ow).enumerate() {
-            let y = &mut y[..c];
-            y.fill(0);
-            let columns = s.columns_of(ox);
-            for row in (0..s.kh).map(|ky| rows.get(ky)).filter(|row| !row.is_empty()) {
-                for column in 0..columns.count {
-                    let x = &row[(columns.at + column * s.dw) * x_stride..][..c];
-                    for (y, &x) in y.iter_mut().zip(x) {
-                        *y = x.max(*y);
-                    }
-                }
+            let window = Window { s, rows, x_stride, columns: s.columns_of(ox) };
+            let mut at = 0;
+            while at < c {
+                at += match c - at {
+                    BLOCK.. => window.max::<BLOCK>(at, y),
+                    HALF.. => window.max::<HALF>(at, y),
+                    _ if c >= QUARTER => window.max::<QUARTER>(at.min(c - QUARTER), y),
+                    _ => window.max::<1>(at, y),
+                };
             }
         }
     }
@@ -208,35 +234,126 @@ simd_fn! {
             let columns = s.columns_of(ox);
             let count = present * columns.count;
             let divisor = if mean.count_include_pad { s.kh * s.kw } else { count };
-            for (block, y) in y[..c].chunks_mut(BLOCK).enumerate() {
-                let mut sums = [0i32; BLOCK];
-                for row in (0..s.kh).map(|ky| rows.get(ky)).filter(|row| !row.is_empty()) {
-                    for column in 0..columns.count {
-                        let pixel = columns.at + column * s.dw;
-                        let x = &row[pixel * x_stride + block * BLOCK..][..y.len()];
-                        for (sum, &x) in sums.iter_mut().zip(x) {
-                            *sum += i32::from(x);
-                        }
+            let window = Window { s, rows, x_stride, columns };
+            let mut at = 0;
+            while at < c {
+                at += match c - at {
+                    HALF.. => window.mean::<HALF>(mean, [count, divisor], at, y),
+                    _ if c >= QUARTER => {
+                        let at = at.min(c - QUARTER);
+                        window.mean::<QUARTER>(mean, [count, divisor], at, y)
                     }
-                }
-                mean.store(&sums, count, divisor, y);
+                    _ => window.mean::<1>(mean, [count, divisor], at, y),
+                };
             }
         }
     }
 }
 
-simd_fn! {
-    /// Channels `first..first + y.len()` of one image.
-    fn mean_block(
-        _s: Simd, image: &[u8], channels: usize, first: usize, mean: Mean, y: &mut [u8],
-    ) {
-        let mut sums = [0i32; BLOCK];
-        for pixel in image.chunks_exact(channels) {
-            for (sum, &x) in sums.iter_mut().zip(&pixel[first..][..y.len()]) {
-                *sum += i32::from(x);
+/// The input pixels of an output.
+#[derive(Clone, Copy)]
+struct Window<'a> {
+    s: &'a ConvShape,
+    rows: Rows<'a, u8>,
+    x_stride: usize,
+    columns: Taps,
+}
+
+impl Window<'_> {
+    /// `N` channels from `first` on of pixel `i` of row `ky`.
+    #[inline(always)]
+    fn channels<'a, const N: usize>(&self, row: &'a [u8], i: usize, first: usize) -> &'a [u8; N] {
+        let pixel = self.columns.at + i * self.s.dw;
+        let x = row[pixel * self.x_stride + first..].first_chunk();
+        x.expect("a row has all channels of its pixels")
+    }
+
+    /// Pixels of a row.
+    #[inline(always)]
+    fn count(&self, row: &[u8]) -> usize {
+        if row.is_empty() { 0 } else { self.columns.count }
+    }
+
+    /// Maxima of `N` channels; returns `N`. 0 if there are no pixels.
+    #[inline(always)]
+    fn max<const N: usize>(&self, first: usize, y: &mut [u8]) -> usize {
+        let mut max = [0; N];
+        for ky in 0..self.s.kh {
+            let row = self.rows.get(ky);
+            for i in 0..self.count(row) {
+                for (max, &x) in max.iter_mut().zip(self.channels::<N>(row, i, first)) {
+                    *max = x.max(*max);
+                }
             }
         }
-        let count = image.len() / channels;
-        mean.store(&sums, count, count, y);
+        y[first..first + N].copy_from_slice(&max);
+        N
     }
+
+    /// Means of `N` channels; returns `N`.
+    #[inline(always)]
+    fn mean<const N: usize>(
+        &self,
+        mean: Mean,
+        [count, divisor]: [usize; 2],
+        first: usize,
+        y: &mut [u8],
+    ) -> usize {
+        let mut sums = [0i32; N];
+        for ky in 0..self.s.kh {
+            let row = self.rows.get(ky);
+            // A part of a row that 16 bits are enough for.
+            for part in (0..self.count(row)).step_by(SHORT) {
+                let mut short = [0u16; N];
+                for i in part..self.count(row).min(part + SHORT) {
+                    for (sum, &x) in short.iter_mut().zip(self.channels::<N>(row, i, first)) {
+                        *sum += u16::from(x);
+                    }
+                }
+                sums.iter_mut().zip(short).for_each(|(sum, short)| *sum += i32::from(short));
+            }
+        }
+        mean.store(&sums, count, divisor, &mut y[first..first + N]);
+        N
+    }
+}
+
+simd_fn! {
+    /// The first channels of one image.
+    fn mean_block(
+        _s: Simd, x: &[u8], pixels: usize, x_stride: usize, mean: Mean, y: &mut [u8],
+    ) {
+        let mut sums = [0i32; WIDE];
+        for first in (0..pixels).step_by(SHORT) {
+            let x = &x[first * x_stride..];
+            let count = SHORT.min(pixels - first);
+            if y.len() == WIDE {
+                add_pixels::<WIDE>(x, count, x_stride, &mut sums);
+                continue;
+            }
+            let (pairs, rest) = sums[..y.len()].as_chunks_mut::<HALF>();
+            let mut at = 0;
+            for sums in pairs {
+                add_pixels(&x[at..], count, x_stride, sums);
+                at += HALF;
+            }
+            for x in x[at..].chunks(x_stride).take(count) {
+                rest.iter_mut().zip(x).for_each(|(sum, &x)| *sum += i32::from(x));
+            }
+        }
+        mean.store(&sums, pixels, pixels, y);
+    }
+}
+
+/// Adds `N` channels of at most [`SHORT`] pixels.
+#[inline(always)]
+fn add_pixels<const N: usize>(x: &[u8], count: usize, x_stride: usize, sums: &mut [i32; N]) {
+    let mut short = [0u16; N];
+    for x in x.chunks(x_stride).take(count) {
+        let x: &[u8; N] = x.first_chunk().expect("a pixel has all channels");
+        for (sum, &x) in short.iter_mut().zip(x) {
+            *sum += u16::from(x);
+        }
+    }
+    sums.iter_mut().zip(short).for_each(|(sum, short)| *sum += i32::from(short));
 }

@@ -321,20 +321,6 @@ fn nan_becomes_the_lowest_byte() {
     assert_eq!(Affine::new(0.5, 7).quantize(f32::NAN), 0);
 }
 
-#[test]
-fn table_of_the_identity_is_the_identity() {
-    let affine = Affine::new(0.02, 100);
-    let table = lookup_table(affine, affine, |x| x);
-    assert!((0..=255u8).all(|q| table[usize::from(q)] == q));
-    let x = bytes(40_000, 5);
-    let y = everywhere(|ctx| {
-        let mut y = vec![0; x.len()];
-        lookup(ctx, &x, &table, &mut y);
-        y
-    });
-    assert_eq!(x, y);
-}
-
 /// The longest sum of extremes: it must neither saturate nor wrap.
 #[test]
 fn longest_product_is_exact() {
