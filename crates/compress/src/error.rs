@@ -45,7 +45,7 @@ pub enum CompressError {
         value: String,
     },
     /// A node that should be excluded does not exist.
-    #[error("cannot exclude node '{name}': the graph has no node of that name{hint}")]
+    #[error("cannot treat node '{name}' apart: the graph has no node of that name{hint}")]
     UnknownNode {
         /// The name asked for.
         name: String,

@@ -63,7 +63,7 @@ impl Images for Part<'_> {
 }
 
 /// Bytes of images that are kept between passes.
-const CACHE_BYTES: usize = 256 << 20;
+const CACHE_BYTES: usize = 192 << 20;
 
 /// Images that are kept once they were read, as far as they fit.
 pub(crate) struct Cached<'a> {

@@ -1,9 +1,13 @@
 //! Post-training quantisation: a float graph and some images become an int8 graph.
 //!
 //! ```text
-//! graph ── prepare ──> float graph without BatchNorm
-//!             ├── calibrate(images) ──> Calibration: a histogram of every activation
-//!             └── quantize(calibration, config) ──> QDQ graph + report
+//! graph ── prepare ──> canonical float graph
+//!            ├── calibrate ──> Calibration: a histogram and channel statistics of every activation
+//!            ├── equalise ───> the same function with channels of one size
+//!            ├── learn ──────> codes of weights, layer by layer   ┐ Recipe: one combination
+//!            ├── bias ───────> corrected biases                   ┘
+//!            └── Scheme::build ──> QDQ graph + report
+//! portfolio: tries recipes, scores them on held-out images, keeps the best; mixed: widths of layers
 //! ```
 //!
 //! The result is an ordinary [`Graph`](edgecut_graph::Graph) in ONNX's QDQ form: integer weights
@@ -16,8 +20,9 @@
 //! x86 (`vpdpbusd`) and Arm (`usdot`, or `sdot` after a shift) multiply natively (Jacob et al.
 //! 2018; Nagel et al. 2021, section 2).
 //!
-//! Calibration and quantisation are separate so that several range methods can be tried on one
-//! pass over the images.
+//! Images are read again for each pass ([`Images`]), so memory does not depend on their number.
+//! Nothing here computes layers itself: every measurement is a graph that the runtime runs, the
+//! float one with other outputs, one with a quantised twin beside each layer, or the result so far.
 
 mod bias;
 mod calibrate;

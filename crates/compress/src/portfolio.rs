@@ -21,8 +21,8 @@ use crate::scheme::Scheme;
 use crate::score::Truth;
 use crate::twin::Twin;
 use crate::{
-    BiasCorrection, CompressError, Control, Quantized, RangeMethod, Recipe, Result, Rounding,
-    Score, WeightRange,
+    Activations, BiasCorrection, CompressError, Control, Quantized, RangeMethod, Recipe, Result,
+    Rounding, Score, WeightRange,
 };
 
 /// One image in this many is held out for scoring.
@@ -169,6 +169,28 @@ impl<'a> Search<'a> {
 
     /// Cheap methods first; each keeps what gained.
     fn refine(&mut self, control: &Control) -> Result<()> {
+        let activations = self.best.as_ref().map(|(_, recipe, _)| recipe.config.activations);
+        if activations == Some(Activations::Bytes) {
+            self.refine_activations(control)?;
+        }
+        self.variant(control, |recipe| recipe.config.weights = WeightRange::Mse)?;
+        for bias in [BiasCorrection::Fast, BiasCorrection::Full] {
+            self.variant(control, |recipe| recipe.bias = bias)?;
+        }
+        for bias in [BiasCorrection::None, BiasCorrection::Full] {
+            let change = |recipe: &mut Recipe| {
+                (recipe.rounding, recipe.bias) = (Rounding::Learned, bias);
+            };
+            self.variant(control, change)?;
+        }
+        match activations {
+            Some(Activations::Bytes) => self.refine_ranges(control),
+            _ => Ok(()),
+        }
+    }
+
+    /// Sizes of channels, and how ranges are chosen.
+    fn refine_activations(&mut self, control: &Control) -> Result<()> {
         if self.workshop.equalises(control)? {
             self.variant(control, |recipe| recipe.equalise = true)?;
         }
@@ -181,17 +203,7 @@ impl<'a> Search<'a> {
         for method in methods {
             self.variant(control, |recipe| recipe.config.method = method)?;
         }
-        self.variant(control, |recipe| recipe.config.weights = WeightRange::Mse)?;
-        for bias in [BiasCorrection::Fast, BiasCorrection::Full] {
-            self.variant(control, |recipe| recipe.bias = bias)?;
-        }
-        self.variant(control, |recipe| {
-            (recipe.rounding, recipe.bias) = (Rounding::Learned, BiasCorrection::None);
-        })?;
-        self.variant(control, |recipe| {
-            (recipe.rounding, recipe.bias) = (Rounding::Learned, BiasCorrection::Full);
-        })?;
-        self.refine_ranges(control)
+        Ok(())
     }
 
     /// Ranges value by value, judged on calibration images: the held-out ones decide whether it was

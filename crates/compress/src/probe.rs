@@ -59,8 +59,19 @@ impl Probe<'_> {
         values: &[ValueId],
         visit: &mut dyn FnMut(usize, usize, &[f32]) -> Result<()>,
     ) -> Result<()> {
+        // What the caller supplies is no output of a plan.
+        let computed = |value: &ValueId| !graph.inputs.contains(value);
+        let positions: Vec<Option<usize>> = values
+            .iter()
+            .scan(0, |next, value| {
+                let position = computed(value).then_some(*next);
+                *next += usize::from(position.is_some());
+                Some(position)
+            })
+            .collect();
+        let outputs = values.iter().copied().filter(computed).collect();
         let mut graph = graph.clone();
-        graph.outputs = values.to_vec();
+        graph.outputs = outputs;
         graph.remove_unused();
         let &[input] = &graph.inputs[..] else {
             return Err(CompressError::Inputs { found: graph.inputs.len() });
@@ -83,8 +94,11 @@ impl Probe<'_> {
             let Some((_, session)) = &mut session else { continue };
             session.set_input(0, &tensor)?;
             session.run()?;
-            for position in 0..values.len() {
-                let all = session.output_f32(position)?;
+            for (position, output) in positions.iter().enumerate() {
+                let all = match output {
+                    Some(output) => session.output_f32(*output)?,
+                    None => tensor.f32s()?,
+                };
                 let len = all.len() / fed;
                 for image in 0..count {
                     visit(first + image, position, &all[image * len..][..len])?;

@@ -74,7 +74,7 @@ impl<'a> Scheme<'a> {
         for (index, node) in self.float.nodes.iter().enumerate() {
             let role = &self.roles.roles[index];
             if self.config.activations == Activations::Float {
-                self.weights_only(node, role, &mut emitter, &mut layers)?;
+                self.weights_only(node, role, learning, &mut emitter, &mut layers)?;
                 continue;
             }
             let chain: Vec<&Node> =
@@ -114,6 +114,7 @@ impl<'a> Scheme<'a> {
         &self,
         node: &Node,
         role: &Role,
+        learning: &Learning,
         emitter: &mut Emitter,
         layers: &mut Vec<LayerReport>,
     ) -> Result<()> {
@@ -121,7 +122,7 @@ impl<'a> Scheme<'a> {
         if keeps || !is_weighted(&node.op) {
             return emitter.float_node(node);
         }
-        let quantised = self.layer(node, &Learning::new(), layers)?;
+        let quantised = self.layer(node, learning, layers)?;
         emitter.weights_only_node(node, quantised)
     }
 

@@ -14,7 +14,7 @@ use crate::weights::Layout;
 /// Output positions taken from each image.
 const POSITIONS: usize = 64;
 /// Floats that the sampled outputs of all layers may take.
-const TARGET_FLOATS: usize = 64 << 20;
+const TARGET_FLOATS: usize = 48 << 20;
 /// Share of the mean variance that is added to every input's own: without it the codes would fit
 /// the sample where it has fewer rows than weights.
 const DAMPING: f64 = 0.01;

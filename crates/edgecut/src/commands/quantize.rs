@@ -14,6 +14,7 @@ use crate::work::data;
 use crate::work::model::{self, Format, Model};
 use crate::work::preprocessing::Preprocessing;
 use crate::work::shapes::Shapes;
+use crate::work::speed::Speed;
 use crate::{files, term};
 
 /// Options of `quantize`.
@@ -70,6 +71,8 @@ struct Output<'a> {
     stopped: bool,
     /// How the limits were met, where there are some.
     mixed: Option<&'a Mixed>,
+    /// Both models on this machine.
+    speed: &'a Speed,
     report: &'a QuantizeReport,
 }
 
@@ -97,6 +100,7 @@ pub fn run(args: &Args, global: &Global) -> Result<()> {
     model::describe(&mut found.quantized.graph, &preprocess)?;
     model::save(&found.quantized.graph, &args.out)?;
     let (sha256, int8_bytes) = files::digest(&args.out)?;
+    let speed = Speed::measure(global, &model.graph, &found.quantized.graph, &global.pool())?;
     let output = Output {
         model: &args.out,
         sha256,
@@ -108,11 +112,13 @@ pub fn run(args: &Args, global: &Global) -> Result<()> {
         trials: &found.trials,
         stopped: found.stopped,
         mixed: found.mixed.as_ref(),
+        speed: &speed,
         report: &found.quantized.report,
     };
     if let Some(path) = &args.report {
         let name = args.model.display().to_string();
-        let facts = quantised::Files { model: &name, before: model.file_bytes, after: int8_bytes };
+        let (before, after) = (model.file_bytes, int8_bytes);
+        let facts = quantised::Facts { model: &name, before, after, speed: &speed };
         files::write(path, quantised::page(&found, &facts).as_bytes())?;
     }
     if global.json {
@@ -123,6 +129,7 @@ pub fn run(args: &Args, global: &Global) -> Result<()> {
     for line in &remarks(&found) {
         files::print(line);
     }
+    files::print(&speed.remark());
     let (before, after) = (term::bytes(output.float_bytes), term::bytes(output.int8_bytes));
     let ratio = output.float_bytes as f64 / output.int8_bytes.max(1) as f64;
     files::print(&format!(

@@ -3,22 +3,25 @@
 use edgecut_compress::{Found, QuantizeReport, Trial};
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
-use super::STYLE;
-use super::charts::{Series, lines, shorten};
+use super::charts::{Series, lines, pair_bars, shorten};
+use super::{OperatorTime, STYLE};
 use crate::term;
+use crate::work::speed::Speed;
 
-/// Facts of the files beside what the search found.
-pub struct Files<'a> {
+/// What is known beside what the search found.
+pub struct Facts<'a> {
     /// Name of the float model.
     pub model: &'a str,
     /// Bytes of the float file.
     pub before: u64,
     /// Bytes of the quantised file.
     pub after: u64,
+    /// Both models on this machine.
+    pub speed: &'a Speed,
 }
 
 /// The whole page.
-pub fn page(found: &Found, files: &Files) -> String {
+pub fn page(found: &Found, facts: &Facts) -> String {
     let report = &found.quantized.report;
     html! {
         (DOCTYPE)
@@ -27,17 +30,18 @@ pub fn page(found: &Found, files: &Files) -> String {
                 meta charset="utf-8";
                 meta name="viewport" content="width=device-width, initial-scale=1";
                 meta name="color-scheme" content="light dark";
-                title { (files.model) " · edgecut quantisation" }
+                title { (facts.model) " · edgecut quantisation" }
                 style { (PreEscaped(STYLE)) }
             }
             body {
                 main {
-                    (header(found, files))
+                    (header(found, facts))
                     (trials(found))
                     (limits(found))
                     (layers(report))
                     (activations(report))
                     (skipped(report))
+                    (speed(facts.speed))
                 }
             }
         }
@@ -45,13 +49,13 @@ pub fn page(found: &Found, files: &Files) -> String {
     .into_string()
 }
 
-fn header(found: &Found, files: &Files) -> Markup {
+fn header(found: &Found, facts: &Facts) -> Markup {
     let score = &found.score;
-    let (before, after) = (term::bytes(files.before), term::bytes(files.after));
+    let (before, after) = (term::bytes(facts.before), term::bytes(facts.after));
     html! {
         header {
             p.kicker { "edgecut quantisation report" }
-            h1 { (files.model) }
+            h1 { (facts.model) }
             p.lead {
                 (before) " → " (after) " · " (found.recipe.describe()) " · calibrated on "
                 (found.quantized.report.calibration_images) " pictures"
@@ -202,6 +206,38 @@ fn skipped(report: &QuantizeReport) -> Markup {
                         tr { td { (shorten(&node.node, 60)) } td { (node.op) } td { (node.reason) } }
                     }
                 }
+            }
+        }
+    }
+}
+
+fn speed(speed: &Speed) -> Markup {
+    let steps = |title: &str, steps: &[OperatorTime]| {
+        html! {
+            div {
+                h3 { (title) }
+                table.small {
+                    tr { th { "Step" } th { "Kind" } th.n { "Time" } th.n { "Share" } }
+                    @for step in steps {
+                        tr {
+                            td { (shorten(&step.name, 40)) }
+                            td { (step.kind) }
+                            td.n { (format!("{:.0} µs", step.median_us)) }
+                            td.n { (format!("{:.1} %", step.share)) }
+                        }
+                    }
+                }
+            }
+        }
+    };
+    html! {
+        section {
+            h2 { "Speed on this machine" }
+            p { (speed.remark()) "." }
+            (pair_bars(speed.float.median_ms, speed.int8.median_ms))
+            div.split.below {
+                (steps("Float", &speed.float_steps))
+                (steps("Quantised", &speed.int8_steps))
             }
         }
     }

@@ -1,0 +1,78 @@
+//! `edgecut quantize` on a small trained model.
+
+mod common;
+
+use common::{edgecut, json, model, refuse, scratch, text, toy};
+
+fn quantize<'a>(out: &'a str, more: &[&'a str]) -> Vec<&'a str> {
+    let fixed = ["quantize", text(model()), "--data", text(toy()), "--images", "40", "--out", out];
+    [&fixed[..], more].concat()
+}
+
+/// The search reports what it tried, keeps the best, and the page shows it.
+#[test]
+fn the_best_of_many_is_written_with_a_page() {
+    let (out, page) = (scratch().join("best.onnx"), scratch().join("best.html"));
+    let o = json(&quantize(text(&out), &["--report", text(&page)]));
+    let trials = o["trials"].as_array().unwrap();
+    assert!(trials.len() > 4 && o["stopped"] == false);
+    assert!(trials.iter().any(|trial| trial["recipe"] == o["recipe"]));
+    assert!(o["score"]["agreement"].as_f64().unwrap() > 0.8, "{}", o["score"]);
+    assert!(o["speed"]["float"]["median_ms"].as_f64().unwrap() > 0.0);
+    let page = std::fs::read_to_string(page).unwrap();
+    for part in ["What was tried", "polyline", "Beyond the range", "Speed on this machine"] {
+        assert!(page.contains(part), "{part}");
+    }
+    assert!(!page.contains("<script"), "the page needs nothing but itself");
+}
+
+/// One combination, as the options say.
+#[test]
+fn options_choose_one_combination() {
+    let out = scratch().join("one-combination.onnx");
+    let options = [
+        "--method",
+        "entropy",
+        "--bits",
+        "4",
+        "--equalize",
+        "--bias-correction",
+        "full",
+        "--rounding",
+        "learned",
+        "--saturate",
+        "--for",
+        "onnxruntime",
+    ];
+    let o = json(&quantize(text(&out), &options));
+    assert_eq!(o["trials"].as_array().unwrap().len(), 1);
+    let config = &o["recipe"]["config"];
+    assert_eq!((&config["method"], &config["bits"]), (&"entropy".into(), &"four".into()));
+    assert_eq!(config["placement"], "every_operator");
+    assert!(o["report"]["layers"].as_array().unwrap().iter().all(|layer| layer["bits"] == 4));
+    let o = json(&quantize(text(&out), &["--method", "minmax", "--weights-only"]));
+    assert!(o["report"]["activations"].as_array().unwrap().is_empty());
+}
+
+/// Limits that hold end with 0, others with 1 and a model all the same; nonsense with 2.
+#[test]
+fn limits_decide_the_exit_code() {
+    let out = scratch().join("limits.onnx");
+    let o = json(&quantize(text(&out), &["--max-drop", "0", "--time", "1"]));
+    assert!(o["mixed"]["met"] == true && o["mixed"]["drop"] == 0.0, "{}", o["mixed"]);
+    std::fs::remove_file(&out).unwrap();
+    let failed = edgecut(&quantize(text(&out), &["--max-size", "0.1", "--time", "1"]));
+    assert_eq!(failed.status.code(), Some(1));
+    assert!(out.exists() && String::from_utf8_lossy(&failed.stderr).contains("cannot be met"));
+    for (wrong, says) in [
+        (["--bits", "5"], "must be 8 or 4"),
+        (["--max-drop", "101"], "0 to 100"),
+        (["--int4", "nothing"], "no node of that name"),
+        (["--time", "0"], "1 to 604800"),
+    ] {
+        let said = refuse(&quantize(text(&out), &wrong));
+        assert!(said.contains(says), "{wrong:?}: {said}");
+    }
+    let both = ["--max-drop", "1", "--method", "mse"];
+    assert!(refuse(&quantize(text(&out), &both)).contains("--method auto"));
+}
