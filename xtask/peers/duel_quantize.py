@@ -4,6 +4,9 @@ quantiser, for `cargo xtask duel-quantize`.
 Usage: duel_quantize.py KIND MODEL.onnx CALIBRATION.npy OUT.onnx
        duel_quantize.py KIND version
 
+Two need a Python of their own: neural-compressor the packages onnx-neural-compressor, onnx==1.17.0,
+onnxruntime, numpy<2, ml_dtypes<0.5 and prettytable; aimet the package aimet-onnx (and torch).
+
 KIND: ort-minmax, ort-percentile, ort-entropy, nncf-fast, nncf-full, neural-compressor, aimet,
 aimet-cle. All get the float model as ONNX Runtime's preparation leaves it: BatchNorm folded, shapes
 inferred.
@@ -122,7 +125,7 @@ def aimet(equalise):
 
         equalize_model(net)
     simulated = QuantizationSimModel(net, param_type=aimet_onnx.int8,
-                                     activation_type=aimet_onnx.uint8,
+                                     activation_type=aimet_onnx.int8,
                                      providers=["CPUExecutionProvider"])
     simulated.compute_encodings(feeds(path))
     onnx.save(simulated.to_onnx_qdq(), out)
