@@ -112,6 +112,8 @@ def neural_compressor():
         OncReader(feeds(path)), quant_format=QuantFormat.QDQ, per_channel=True,
         activation_type=QuantType.QUInt8, weight_type=QuantType.QInt8)
     quantize(path, out, settings)
+    # It leaves the weights in a file beside.
+    onnx.save(onnx.load(out), out)
 
 
 def aimet(equalise):
