@@ -111,7 +111,10 @@ pub fn recipe(settings: &QuantizeSettings) -> Recipe {
     let config = QuantizeConfig {
         method: match settings.method {
             Method::Minmax => RangeMethod::MinMax,
-            Method::Percentile => RangeMethod::Percentile(settings.percentile.into()),
+            // As it was typed: 99.9, not the float32 beside it.
+            Method::Percentile => RangeMethod::Percentile(
+                settings.percentile.to_string().parse().unwrap_or(settings.percentile.into()),
+            ),
             Method::Mse | Method::Auto => RangeMethod::Mse,
             Method::Entropy => RangeMethod::Entropy,
         },
