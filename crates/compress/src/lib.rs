@@ -26,8 +26,8 @@
 
 mod bias;
 mod calibrate;
-mod channels;
 pub mod certificate;
+mod channels;
 mod emit;
 mod equalise;
 mod error;

@@ -186,7 +186,7 @@ unsafe fn pass(
     let mut first = rows.start;
     while first < rows.end {
         let (count, mut runs) =
-            if first < safe { (block.min(safe - first), Runs::new()) } else { (1, Runs::exact(1)) };
+            if first < safe { (block.min(safe - first), Runs::new()) } else { (1, Runs::exact()) };
         // SAFETY: this row of A.
         unsafe { runs.push(a.as_ptr().wrapping_add(first * lda), k, 0) };
         let left = Left::rows(runs.list(), lda, count);

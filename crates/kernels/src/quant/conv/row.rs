@@ -45,8 +45,15 @@ impl Row<'_> {
         // SAFETY: a byte has no invalid bits, and every byte is written before it is read.
         let copy = unsafe { std::slice::from_raw_parts_mut(copy.as_mut_ptr().cast(), COPY) };
         if needed[0] + needed[1] > copy.len() {
-            // SAFETY: by contract.
-            return (0..self.shape.ow).for_each(|x| unsafe { self.pixel(x, panels.clone()) });
+            let k = self.shape.cin_per_group();
+            let mut many = vec![0; if k > copy.len() { k } else { 0 }];
+            let padding = if many.is_empty() { &mut copy[..k] } else { &mut many[..] };
+            padding.fill(self.pad);
+            for x in 0..self.shape.ow {
+                // SAFETY: by contract.
+                unsafe { self.pixel(x, panels.clone(), padding) };
+            }
+            return;
         }
         let mut runs = [Runs::new(), Runs::new(), Runs::new()];
         let (first, second) = copy.split_at_mut(needed[0]);
@@ -186,14 +193,13 @@ impl Row<'_> {
         }
     }
 
-    /// One pixel, where a copy would be too large.
+    /// One pixel, where a copy would be too large; `padding` is what one of the padding holds.
     ///
     /// # Safety
     /// As [`Row::compute`].
-    unsafe fn pixel(&self, pixel: usize, panels: Range<usize>) {
+    unsafe fn pixel(&self, pixel: usize, panels: Range<usize>, padding: &[u8]) {
         let (shape, k) = (self.shape, self.shape.cin_per_group());
-        let padding = vec![self.pad; k];
-        let mut runs = Runs::exact(shape.kh * shape.kw * self.channels.each().count());
+        let mut runs = Runs::exact();
         for (ky, row) in self.rows.iter().enumerate().filter(|(_, row)| !row.is_empty()) {
             for kx in 0..shape.kw {
                 // In the padding it wraps far beyond the width.

@@ -16,20 +16,32 @@ pub(in crate::quant) struct Runs {
     len: usize,
     /// Groups of weights before the next run.
     groups: usize,
-    /// Copies of the last bytes of runs, where what lies behind them must not be read. Never grows
-    /// beyond its first capacity: runs point to its elements.
-    tails: Option<Vec<[u8; GROUP]>>,
+    /// Whether nothing but the runs may be read.
+    exact: bool,
+    /// Copies of the last bytes of exact runs, to which the runs without a place belong in turn.
+    few_tails: [[u8; GROUP]; FEW],
+    many_tails: Vec<[u8; GROUP]>,
+    tails: usize,
 }
 
 impl Runs {
     /// For rows behind whose runs there is as much to read as their last groups reach further.
     pub fn new() -> Runs {
-        Runs { few: [Run::END; FEW], many: Vec::new(), len: 0, groups: 0, tails: None }
+        Runs {
+            few: [Run::END; FEW],
+            many: Vec::new(),
+            len: 0,
+            groups: 0,
+            exact: false,
+            few_tails: [[0; GROUP]; FEW],
+            many_tails: Vec::new(),
+            tails: 0,
+        }
     }
 
-    /// For a single row, of which nothing but at most `count` runs can be read.
-    pub fn exact(count: usize) -> Runs {
-        Runs { tails: Some(Vec::with_capacity(count)), ..Runs::new() }
+    /// For a single row, of which nothing but the runs can be read.
+    pub fn exact() -> Runs {
+        Runs { exact: true, ..Runs::new() }
     }
 
     /// Adds `len` bytes from `at` on, which meet the groups of weights from `group` on.
@@ -37,19 +49,29 @@ impl Runs {
     /// # Safety
     /// With exact runs, `at` must be valid for `len` reads.
     pub unsafe fn push(&mut self, at: *const u8, len: usize, group: usize) {
-        let Some(tails) = &mut self.tails else {
+        if !self.exact {
             return self.push_groups(at, groups_of_run(len), group);
-        };
+        }
         let (whole, rest) = (len / GROUP, len % GROUP);
+        self.push_groups(at, whole, group);
         if rest > 0 {
-            assert!(tails.len() < tails.capacity(), "more runs than were announced");
             // SAFETY: the last bytes of the run.
             let byte = |i: usize| unsafe { *at.add(whole * GROUP + i) };
-            tails.push(std::array::from_fn(|i| if i < rest { byte(i) } else { 0 }));
+            self.push_tail(std::array::from_fn(|i| if i < rest { byte(i) } else { 0 }));
+            self.push_groups(std::ptr::null(), 1, group + whole);
         }
-        let tail = tails.last().map_or(at, |tail| tail.as_ptr());
-        self.push_groups(at, whole, group);
-        self.push_groups(tail, usize::from(rest > 0), group + whole);
+    }
+
+    fn push_tail(&mut self, tail: [u8; GROUP]) {
+        if self.tails < FEW {
+            self.few_tails[self.tails] = tail;
+        } else {
+            if self.many_tails.is_empty() {
+                self.many_tails.extend_from_slice(&self.few_tails);
+            }
+            self.many_tails.push(tail);
+        }
+        self.tails += 1;
     }
 
     fn push_groups(&mut self, at: *const u8, groups: usize, group: usize) {
@@ -71,12 +93,19 @@ impl Runs {
 
     /// The list with its end.
     pub fn list(&mut self) -> &[Run] {
-        if self.many.is_empty() {
-            return &self.few[..=self.len];
+        let runs = if self.many.is_empty() {
+            &mut self.few[..=self.len]
+        } else {
+            self.many.truncate(self.len);
+            self.many.push(Run::END);
+            &mut self.many
+        };
+        let tails = if self.many_tails.is_empty() { &self.few_tails[..] } else { &self.many_tails };
+        let placeless = runs.iter_mut().filter(|run| run.groups > 0 && run.at.is_null());
+        for (run, tail) in placeless.zip(tails) {
+            run.at = tail.as_ptr();
         }
-        self.many.truncate(self.len);
-        self.many.push(Run::END);
-        &self.many
+        runs
     }
 
     /// Adds what the taps `taps` of kernel row `ky` read, the first of them at `at`, pixels
