@@ -178,7 +178,7 @@ impl Seen {
             return false;
         }
         if let Some(channels) =
-            channels.filter(|&c| batch * c > 0 && values.len() % (batch * c) == 0)
+            channels.filter(|&c| batch * c > 0 && values.len().is_multiple_of(batch * c))
         {
             let len = values.len() / batch.max(1);
             for image in values.chunks_exact(len.max(1)) {

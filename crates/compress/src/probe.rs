@@ -15,6 +15,9 @@ const WORTH_A_RUN: usize = 3 * 96 * 96;
 /// Most images that run together.
 const MAX_BATCH: usize = 16;
 
+/// Called with the index of an image, that of a value, and its elements.
+type Visit<'a> = &'a mut dyn FnMut(usize, usize, &[f32]) -> Result<()>;
+
 /// When to stop, and who hears how it goes.
 pub struct Control<'a> {
     /// Whether somebody asked to stop.
@@ -53,12 +56,7 @@ impl Probe<'_> {
     /// # Errors
     /// Where the graph does not have one input, an image does not fit it, the time is over, and
     /// what `visit` returns.
-    pub fn run(
-        &self,
-        graph: &Graph,
-        values: &[ValueId],
-        visit: &mut dyn FnMut(usize, usize, &[f32]) -> Result<()>,
-    ) -> Result<()> {
+    pub fn run(&self, graph: &Graph, values: &[ValueId], visit: Visit) -> Result<()> {
         // What the caller supplies is no output of a plan.
         let computed = |value: &ValueId| !graph.inputs.contains(value);
         let positions: Vec<Option<usize>> = values

@@ -75,7 +75,7 @@ fn int8(model: &Path, calibration: &Path, out: &Path) -> Result<(), String> {
         images.map(|image| Tensor::new(shape.clone(), image.to_vec())).collect();
     let images = images.map_err(|e| e.to_string())?;
     let pool = Arc::new(Pool::for_this_machine());
-    let calibration = calibrate(&graph, images.into_iter(), &pool).map_err(|e| e.to_string())?;
+    let calibration = calibrate(&graph, images, &pool).map_err(|e| e.to_string())?;
     let quantised = quantize(&graph, &calibration, &QuantizeConfig::default());
     let quantised = quantised.map_err(|e| e.to_string())?.graph;
     onnx::export(&quantised, out).map_err(|e| e.to_string())

@@ -136,9 +136,12 @@ impl Lowering<'_> {
     /// Whether all readers of an image batch read pixels at any distance.
     pub(super) fn is_read_by_pixels(&self, value: ValueId) -> bool {
         self.is_image(value)
-            && self.all_readers(value, &|node| match &node.op {
-                Op::Conv(_) | Op::MaxPool(_) | Op::AveragePool(_) | Op::Concat { axis: 1 } => true,
-                _ => false,
+            && self.all_readers(value, &|node| {
+                let op = &node.op;
+                matches!(
+                    op,
+                    Op::Conv(_) | Op::MaxPool(_) | Op::AveragePool(_) | Op::Concat { axis: 1 }
+                )
             })
     }
 

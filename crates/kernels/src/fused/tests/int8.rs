@@ -42,7 +42,7 @@ fn layer(
             (Op::Depthwise(weights.into()), Some(sums))
         }
         4 => (Op::MaxPool, None),
-        5 => (Op::AveragePool(Mean::new(SCALE, SCALE, (3, 250), seed % 2 == 0)), None),
+        5 => (Op::AveragePool(Mean::new(SCALE, SCALE, (3, 250), seed.is_multiple_of(2))), None),
         _ => {
             let weights = ConvWeights::pack(&shape, &weights, zero_point);
             let sums = weights.sums().to_vec();
@@ -54,7 +54,7 @@ fn layer(
         let bias: Vec<i32> = (0..cout as i32).map(|c| c * 37 % 1001 - 500).collect();
         let requant = Requant::new(SCALE, &scales, &sums, Some(&bias), SCALE, (2, 251));
         let requant =
-            if seed % 3 == 0 { requant.activated(Activation::HardSwish) } else { requant };
+            if seed.is_multiple_of(3) { requant.activated(Activation::HardSwish) } else { requant };
         Tail { requant, residual: None }
     });
     let (x, y) = (Operand::outer(0), Operand::outer(1));
