@@ -9,6 +9,7 @@
 //! same sum over all taps and the folded bias is right for all of them.
 
 mod columns;
+mod finish;
 mod forward;
 mod plain;
 mod rows;
