@@ -1,9 +1,9 @@
 //! Joining neighbouring layers into chains that keep their intermediate rows in the caches.
 //!
-//! Every convolution and pooling is lowered to a chain of one layer. Here a run of them grows
-//! as long as each reads what the run makes, the layers that end it have equal heights, and the
-//! tensor that is saved is worth it; rules say where, or a measurement ([`crate::tune`]). A tensor that nobody outside of the run reads becomes a ring of
-//! rows and takes no place in the arena.
+//! Every convolution and pooling is lowered to a chain of one layer. Here a run of them grows as long
+//! as each reads what the run makes, the layers that end it have equal heights, and the tensor that is
+//! saved is worth it; rules say where, or a measurement ([`crate::tune`]). A tensor that nobody outside
+//! of the run reads becomes a ring of rows and takes no place in the arena.
 
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
