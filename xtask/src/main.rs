@@ -82,3 +82,31 @@ fn main() -> ExitCode {
         }
     }
 }
+
+/// Runs a task that has options of its own: exit code 2 where they are wrong, 1 where it fails.
+fn with_options<O>(
+    task: &str,
+    help: &str,
+    args: &[&str],
+    parse: impl FnOnce(&[&str]) -> Result<O, String>,
+    run: impl FnOnce(&O) -> Result<(), String>,
+) -> ExitCode {
+    if args.iter().any(|a| ["help", "--help", "-h"].contains(a)) {
+        print!("{help}");
+        return ExitCode::SUCCESS;
+    }
+    let options = match parse(args) {
+        Ok(options) => options,
+        Err(problem) => {
+            eprintln!("{problem}; `cargo xtask {task} --help` lists the options");
+            return ExitCode::from(2);
+        }
+    };
+    match run(&options) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(problem) => {
+            eprintln!("{problem}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -17,6 +17,11 @@ pub(crate) fn random(len: usize, seed: u64) -> Vec<f32> {
     (0..len).map(|_| next()).collect()
 }
 
+/// `len` bytes, the same for the same seed.
+pub(crate) fn random_bytes(len: usize, seed: u64) -> Vec<u8> {
+    random(len, seed).into_iter().map(|x| (x * 128.0 + 128.0) as u8).collect()
+}
+
 /// Runs `f` for every instruction set of this machine on 1, 2 and 3 threads, asserts that all
 /// results have the same bits, and returns them.
 pub(crate) fn everywhere(f: impl Fn(Ctx) -> Vec<f32>) -> Vec<f32> {

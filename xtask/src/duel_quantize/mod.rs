@@ -23,24 +23,9 @@ use subject::Subject;
 /// `cargo xtask duel-quantize ARGS`: exit code 2 where they are wrong, 1 where nothing could be
 /// measured.
 pub fn main(root: &Path, args: &[&str]) -> ExitCode {
-    if args.iter().any(|a| ["help", "--help", "-h"].contains(a)) {
-        print!("{}", options::HELP);
-        return ExitCode::SUCCESS;
-    }
-    let options = match Options::parse(args) {
-        Ok(options) => options,
-        Err(problem) => {
-            eprintln!("{problem}; `cargo xtask duel-quantize --help` lists the options");
-            return ExitCode::from(2);
-        }
-    };
-    match run(root, &options) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(problem) => {
-            eprintln!("{problem}");
-            ExitCode::FAILURE
-        }
-    }
+    crate::with_options("duel-quantize", options::HELP, args, Options::parse, |options| {
+        run(root, options)
+    })
 }
 
 fn run(root: &Path, options: &Options) -> Result<(), String> {

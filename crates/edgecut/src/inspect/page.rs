@@ -11,7 +11,7 @@ use super::drawing::{Drawing, Of};
 use super::passes::{Rewrites, text_of};
 use super::summary::{Port, Summary, extents};
 use super::{memory, picture};
-use crate::report::STYLE;
+use crate::report::head;
 use crate::term;
 
 const OWN_STYLE: &str = include_str!("style.css");
@@ -34,13 +34,7 @@ pub fn page(
     html! {
         (DOCTYPE)
         html lang="en" {
-            head {
-                meta charset="utf-8";
-                meta name="viewport" content="width=device-width, initial-scale=1";
-                meta name="color-scheme" content="light dark";
-                title { (title(summary)) " · edgecut inspect" }
-                style { (PreEscaped(STYLE)) (PreEscaped(OWN_STYLE)) }
-            }
+            (head(&format!("{} · edgecut inspect", title(summary)), OWN_STYLE))
             body {
                 main {
                     (header(summary))

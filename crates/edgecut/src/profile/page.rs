@@ -8,7 +8,7 @@ use super::scatter::scatter;
 use super::{Bound, Profiled, Roofs, Step};
 use crate::host::Machine;
 use crate::inspect::summary::extents;
-use crate::report::STYLE;
+use crate::report::head as page_head;
 use crate::stats::Times;
 use crate::term;
 
@@ -35,13 +35,7 @@ pub fn page(head: &Head, profiled: &Profiled, roofs: &Roofs) -> String {
     html! {
         (DOCTYPE)
         html lang="en" {
-            head {
-                meta charset="utf-8";
-                meta name="viewport" content="width=device-width, initial-scale=1";
-                meta name="color-scheme" content="light dark";
-                title { (head.title) " · edgecut bench" }
-                style { (PreEscaped(STYLE)) (PreEscaped(OWN_STYLE)) }
-            }
+            (page_head(&format!("{} · edgecut bench", head.title), OWN_STYLE))
             body {
                 main {
                     (header(head, roofs))

@@ -8,20 +8,27 @@ use super::sections::{classes, operators, pictures, reproduce, training};
 use crate::term;
 
 /// Colours and layout, shared by every page that edgecut writes.
-pub const STYLE: &str = include_str!("style.css");
+const STYLE: &str = include_str!("style.css");
+
+/// The head of a page, with its own style behind the common one.
+pub fn head(title: &str, style: &str) -> Markup {
+    html! {
+        head {
+            meta charset="utf-8";
+            meta name="viewport" content="width=device-width, initial-scale=1";
+            meta name="color-scheme" content="light dark";
+            title { (title) }
+            style { (PreEscaped(STYLE)) (PreEscaped(style)) }
+        }
+    }
+}
 
 /// The whole page.
 pub fn page(report: &Report) -> String {
     html! {
         (DOCTYPE)
         html lang="en" {
-            head {
-                meta charset="utf-8";
-                meta name="viewport" content="width=device-width, initial-scale=1";
-                meta name="color-scheme" content="light dark";
-                title { (report.name) " · edgecut report" }
-                style { (PreEscaped(STYLE)) }
-            }
+            (head(&format!("{} · edgecut report", report.name), ""))
             body {
                 main {
                     (header(report))

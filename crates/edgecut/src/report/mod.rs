@@ -16,7 +16,7 @@ use crate::host::Machine;
 use crate::recipe::Recipe;
 use crate::stats::{Share, Times};
 
-pub use html::{STYLE, page};
+pub use html::{head, page};
 
 /// Version of the format of `report.json`.
 pub const SCHEMA: u32 = 1;

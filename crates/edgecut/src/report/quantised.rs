@@ -1,10 +1,11 @@
 //! The page of a quantisation: what was tried, what each layer lost, which ranges were chosen.
 
 use edgecut_compress::{Found, QuantizeReport, Trial};
-use maud::{DOCTYPE, Markup, PreEscaped, html};
+use maud::{DOCTYPE, Markup, html};
 
+use super::OperatorTime;
 use super::charts::{Series, lines, pair_bars, shorten};
-use super::{OperatorTime, STYLE};
+use super::html::head;
 use crate::term;
 use crate::work::speed::Speed;
 
@@ -26,13 +27,7 @@ pub fn page(found: &Found, facts: &Facts) -> String {
     html! {
         (DOCTYPE)
         html lang="en" {
-            head {
-                meta charset="utf-8";
-                meta name="viewport" content="width=device-width, initial-scale=1";
-                meta name="color-scheme" content="light dark";
-                title { (facts.model) " · edgecut quantisation" }
-                style { (PreEscaped(STYLE)) }
-            }
+            (head(&format!("{} · edgecut quantisation", facts.model), ""))
             body {
                 main {
                     (header(found, facts))

@@ -50,6 +50,14 @@ pub struct Pool {
     pub count_include_pad: bool,
 }
 
+impl Pool {
+    /// Whether the padding is too narrow to hold a window alone: each window meets data.
+    pub fn meets_data(&self) -> bool {
+        let ([top, left, bottom, right], [height, width]) = (self.window.pads, self.window.kernel);
+        !self.ceil_mode && top.max(bottom) < height && left.max(right) < width
+    }
+}
+
 /// Attributes of a transposed convolution (the gradient of a convolution with respect to its
 /// input). Inputs: x `[n, c, h, w]`, weight `[c, m/groups, kh, kw]`, optional bias `[m]`.
 /// Output extent: `stride * (size - 1) + output_padding + dilation * (kernel - 1) + 1 - pads`.

@@ -2,7 +2,7 @@
 
 use super::qdq::{only_moves, per_tensor, same_parameters};
 use super::rewrite::{Names, View, add_before};
-use crate::{Graph, Node, Op, Pool, Result, ValueId};
+use crate::{Graph, Node, Op, Result, ValueId};
 
 /// Moves Dequantize behind operators that only move or select elements: reshapes, slices, shuffles,
 /// concatenations of values of one scale, maxima over windows. They then work on the integers, a
@@ -34,7 +34,8 @@ struct Integers {
 fn integers(graph: &Graph, view: &View, root: usize) -> Option<Integers> {
     let node = &graph.nodes[root];
     let moves = match &node.op {
-        Op::MaxPool(pool) => sees_data(pool),
+        // The maximum of nothing is not an integer.
+        Op::MaxPool(pool) => pool.meets_data(),
         Op::Concat { .. } => true,
         op => only_moves(op),
     };
@@ -63,10 +64,4 @@ fn integers(graph: &Graph, view: &View, root: usize) -> Option<Integers> {
         inputs.push(integers);
     }
     Some(Integers { inputs, dequantize: dequantize? })
-}
-
-/// Whether every window of a pooling meets data: the maximum of nothing is not an integer.
-fn sees_data(pool: &Pool) -> bool {
-    let ([top, left, bottom, right], [height, width]) = (pool.window.pads, pool.window.kernel);
-    !pool.ceil_mode && top.max(bottom) < height && left.max(right) < width
 }

@@ -127,12 +127,8 @@ simd_fn! {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::{cases, everywhere, random};
+    use crate::testing::{cases, everywhere, random_bytes};
     use proptest::prelude::*;
-
-    fn bytes(len: usize, seed: u64) -> Vec<u8> {
-        random(len, seed).into_iter().map(|x| (x * 128.0 + 128.0) as u8).collect()
-    }
 
     proptest! {
         #![proptest_config(cases(64))]
@@ -147,8 +143,8 @@ mod tests {
             let affines = [0.02, 0.004, 0.013];
             let [x, gate, y] = [0, 1, 2].map(|i| Affine::new(affines[i], zeros[i]));
             let scale = Scale::new(x, gate, y, (3, 251));
-            let image = bytes(images * pixels * channels, seed);
-            let gates = bytes(if shared { channels } else { images * channels }, seed ^ 1);
+            let image = random_bytes(images * pixels * channels, seed);
+            let gates = random_bytes(if shared { channels } else { images * channels }, seed ^ 1);
             let got = everywhere(|ctx| {
                 let mut out = vec![0; image.len()];
                 scale_channels(ctx, scale, [pixels, channels], &image, &gates, &mut out);

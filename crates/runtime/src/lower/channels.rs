@@ -5,7 +5,7 @@
 //! channel shuffle moves nothing either: whoever multiplies channels has its weights in another
 //! order instead. Whoever cannot do so gets a dense copy, once.
 
-use edgecut_graph::{DType, Node, Op, Pool, ValueId};
+use edgecut_graph::{DType, Node, Op, ValueId};
 use edgecut_kernels::Activation;
 
 use super::tail::activation;
@@ -296,7 +296,7 @@ impl Lowering<'_> {
             let node = &self.graph.nodes[index];
             match (&node.op, node.inputs.first()) {
                 (Op::MaxPool(pool) | Op::AveragePool(pool), Some(Some(input)))
-                    if sees_pixels(pool) =>
+                    if pool.meets_data() =>
                 {
                     value = *input;
                 }
@@ -350,10 +350,4 @@ impl Lowering<'_> {
 /// What a report calls a concatenation.
 pub(super) fn concat_kind(dtype: DType) -> &'static str {
     if dtype.is_quantised() { "concat.int8" } else { "concat" }
-}
-
-/// Whether no window of a pooling lies in the padding alone.
-fn sees_pixels(pool: &Pool) -> bool {
-    let ([top, left, bottom, right], [height, width]) = (pool.window.pads, pool.window.kernel);
-    !pool.ceil_mode && top.max(bottom) < height && left.max(right) < width
 }

@@ -3,15 +3,11 @@
 use crate::fused::int8::{Int8, Op, Tail};
 use crate::fused::{Chain, Layer, Operand, Outer, run};
 use crate::quant::{Affine, ConvWeights, DepthwiseWeights, Mean, Requant};
-use crate::testing::{cases, random};
+use crate::testing::{cases, random_bytes};
 use crate::{Activation, ConvShape, Ctx, Isa, Pool};
 use proptest::prelude::*;
 
 const SCALE: Affine = Affine { scale: 0.05, zero_point: 77 };
-
-fn bytes(len: usize, seed: u64) -> Vec<u8> {
-    random(len, seed).into_iter().map(|x| (x * 128.0 + 128.0) as u8).collect()
-}
 
 /// A layer from the shape of its input; the weights depend on the seed.
 fn layer(
@@ -32,8 +28,10 @@ fn layer(
     };
     let stride = if op < 2 { 1 } else { stride };
     let shape = ConvShape::dilated(size, cout, kernel, [stride; 2], [1, 1], pads, groups)?;
-    let weights: Vec<i8> =
-        bytes(shape.weight_len(), seed).into_iter().map(|w| w.wrapping_sub(128) as i8).collect();
+    let weights: Vec<i8> = random_bytes(shape.weight_len(), seed)
+        .into_iter()
+        .map(|w| w.wrapping_sub(128) as i8)
+        .collect();
     let zero_point = SCALE.zero_point;
     let (op, sums) = match op {
         2 | 3 => {
@@ -123,8 +121,8 @@ proptest! {
             tail.residual = Some(Affine { scale: 0.03, zero_point: 140 });
             layers[count - 1].residual = Some(Operand::outer(2));
         }
-        let x = bytes(layers[0].shape.in_len(), seed ^ 99);
-        let skip = bytes(last.out_len(), seed ^ 77);
+        let x = random_bytes(layers[0].shape.in_len(), seed ^ 99);
+        let skip = random_bytes(last.out_len(), seed ^ 77);
         let strides = [layers[0].shape.cin, last.cout];
         let chain = Chain::new(layers.clone(), &rings, step);
         let mut first: Option<Vec<u8>> = None;
