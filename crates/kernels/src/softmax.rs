@@ -1,5 +1,5 @@
-//! Softmax over rows, and its cross-entropy loss with label smoothing (Szegedy et al. 2016,
-//! arXiv 1512.00567).
+//! Softmax over rows, and its cross-entropy loss against any targets: labels, smoothed, mixed or
+//! weighted ones, a teacher's probabilities.
 //!
 //! Sums run in 16 interleaved lanes which are added in order, on every instruction set.
 
@@ -40,35 +40,27 @@ pub fn softmax_backward(ctx: Ctx, columns: usize, y: &[f32], dy: &[f32], dx: &mu
     });
 }
 
-/// Cross entropy of `softmax(logits[rows, classes])` against targets that put `1 - smoothing` on
-/// the label and spread `smoothing` evenly over all classes: the loss of each row into `losses`,
-/// and its gradient times `scale` (1 / rows for the gradient of the mean) into `d_logits`.
+/// Cross entropy of `softmax(logits[rows, classes])` against `targets[rows, classes]`, which need not
+/// add up to 1 (a row of sum w counts w times): `-sum(t ln p)` of each row into `losses`, and its
+/// gradient times `scale` (1 / rows for the gradient of the mean), `scale (w p - t)`, into `d_logits`.
 ///
 /// # Panics
-/// If the sizes do not match or a label is not below `classes`.
+/// If the sizes do not match.
 pub fn cross_entropy(
     ctx: Ctx,
     classes: usize,
     logits: &[f32],
-    labels: &[u32],
-    smoothing: f32,
+    targets: &[f32],
     scale: f32,
     losses: &mut [f32],
     d_logits: &mut [f32],
 ) {
     let rows = rows_per_task(classes, logits, d_logits);
-    assert_eq!(labels.len() * classes, logits.len(), "one label per row");
-    assert_eq!(losses.len(), labels.len(), "one loss per row");
-    assert!(labels.iter().all(|&label| (label as usize) < classes), "a label is out of range");
+    assert_eq!(targets.len(), logits.len(), "one target per logit");
+    assert_eq!(losses.len() * classes, logits.len(), "one loss per row");
     ctx.pool.for_each_chunk2_mut(losses, rows, d_logits, rows * classes, |i, losses, d_logits| {
-        let start = i * rows;
-        let job = Loss {
-            logits: &logits[start * classes..][..d_logits.len()],
-            labels: &labels[start..start + losses.len()],
-            classes,
-            smoothing,
-            scale,
-        };
+        let part = i * rows * classes..i * rows * classes + d_logits.len();
+        let job = Loss { logits: &logits[part.clone()], targets: &targets[part], classes, scale };
         cross_entropy_rows(ctx.isa, &job, losses, d_logits);
     });
 }
@@ -127,30 +119,26 @@ simd_fn! {
 /// Some rows of a cross entropy.
 struct Loss<'a> {
     logits: &'a [f32],
-    labels: &'a [u32],
+    targets: &'a [f32],
     classes: usize,
-    smoothing: f32,
     scale: f32,
 }
 
 simd_fn! {
-    /// With p = softmax(x) and targets t: loss = log(sum exp(x)) - sum t x, gradient p - t.
+    /// With w = sum t: loss = w ln(sum exp(x)) - sum t x, everything relative to the maximum, so that
+    /// large logits cancel exactly.
     fn cross_entropy_rows(_s: Simd, job: &Loss<'_>, losses: &mut [f32], d_logits: &mut [f32]) {
         let classes = job.classes;
-        let spread = job.smoothing / classes as f32;
-        let peak = 1.0 - job.smoothing;
-        for (i, (loss, row)) in losses.iter_mut().zip(d_logits.chunks_exact_mut(classes)).enumerate() {
-            let logits = &job.logits[i * classes..(i + 1) * classes];
-            let label = job.labels[i] as usize;
+        let rows = d_logits.chunks_exact_mut(classes).zip(job.logits.chunks_exact(classes));
+        let rows = rows.zip(job.targets.chunks_exact(classes)).zip(losses);
+        for (((row, logits), targets), loss) in rows {
             row.copy_from_slice(logits);
             let (max, sum) = exponentials(row);
-            // Everything relative to the maximum, so that large logits cancel exactly.
-            let mean = lane_sum(classes, |j| logits[j] - max) * spread;
-            let target = peak * (logits[label] - max) + mean;
-            *loss = (ln(f64::from(sum)) - f64::from(target)) as f32;
-            let factor = job.scale / sum;
-            row.iter_mut().for_each(|p| *p = *p * factor - spread * job.scale);
-            row[label] -= peak * job.scale;
+            let weight = lane_sum(classes, |j| targets[j]);
+            let aimed = lane_sum(classes, |j| targets[j] * (logits[j] - max));
+            *loss = (f64::from(weight) * ln(f64::from(sum)) - f64::from(aimed)) as f32;
+            let factor = weight * job.scale / sum;
+            row.iter_mut().zip(targets).for_each(|(p, t)| *p = *p * factor - t * job.scale);
         }
     }
 }

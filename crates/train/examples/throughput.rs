@@ -12,7 +12,7 @@ use edgecut_kernels::{Isa, Pool};
 use edgecut_train::Optimizer;
 use edgecut_train::ema::Ema;
 use edgecut_train::engine::Engine;
-use edgecut_train::optim::OptimizerState;
+use edgecut_train::optim::{Group, OptimizerState};
 use edgecut_train::plan::TrainPlan;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -30,7 +30,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut rng = Rng::new(1);
     let x: Vec<f32> = (0..batch * plan.input().len()).map(|_| rng.normal()).collect();
     let labels: Vec<u32> = (0..batch).map(|_| rng.below(plan.classes()) as u32).collect();
-    let mut optimizer = OptimizerState::new(Optimizer::SGD, plan.params().values.len());
+    let mut optimizer = OptimizerState::new(Optimizer::SGD, Group::of_tensors(plan.params()));
     let mut ema = Ema::new(plan.params(), 0.999);
     let mut engine = Engine::new(plan, Pool::new(threads), Isa::detect());
     let mut phases = [f64::INFINITY; 4];
@@ -45,8 +45,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         engine.backward();
         marks.push(Instant::now());
         let (params, gradients, pool) = engine.update();
-        let decayed = params.decayed();
-        optimizer.step(pool, &mut params.values, gradients, decayed, 1e-4, 1e-3, step);
+        optimizer.step(pool, &mut params.values, gradients, 1e-4, 1e-3, step);
         marks.push(Instant::now());
         ema.update(params, step);
         marks.push(Instant::now());

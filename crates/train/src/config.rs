@@ -6,9 +6,10 @@ use std::time::Duration;
 use edgecut_kernels::Isa;
 use serde::{Deserialize, Serialize};
 
-use crate::data::Augment;
+use crate::data::{Augment, Mix, Sampling};
 use crate::error::{Result, TrainError};
 use crate::optim::Optimizer;
+use crate::schedule::Decay;
 
 /// What determines the result of a training, next to model and data.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -17,6 +18,9 @@ pub struct TrainConfig {
     pub epochs: usize,
     /// Images per step; more than the data has counts as all of it.
     pub batch: usize,
+    /// Parts that a batch is computed in, one after the other, with one step in the end: memory is
+    /// that of a part. BatchNorm's statistics are those of a part, too.
+    pub accumulate: usize,
     /// Largest learning rate; see [`Schedule`](crate::schedule::Schedule).
     pub lr: f32,
     /// Optimiser.
@@ -24,16 +28,42 @@ pub struct TrainConfig {
     /// Share of a weight that decays per unit of learning rate. Biases and BatchNorm's parameters
     /// do not decay.
     pub weight_decay: f32,
+    /// How the learning rate falls.
+    pub decay: Decay,
     /// Epochs over which the learning rate rises; may be a fraction.
     pub warmup_epochs: f32,
     /// Share of each label spread over all classes (Szegedy et al. 2016).
     pub label_smoothing: f32,
+    /// Weights of the classes in the loss.
+    pub class_weights: ClassWeights,
     /// Decay per step of the moving average of the weights, or none.
     pub ema_decay: Option<f32>,
     /// Seed of data order and augmentation.
     pub seed: u64,
     /// Random variations of training images.
     pub augment: Augment,
+    /// Mixing of training images.
+    pub mix: Mix,
+    /// How an epoch draws its images.
+    pub sampling: Sampling,
+    /// Training images that may be unreadable; they are skipped.
+    pub skip: usize,
+    /// Ends the training after this many epochs without a better accuracy on the validation data,
+    /// with the weights of the best epoch. That accuracy then chose them, so it flatters them.
+    pub patience: Option<usize>,
+}
+
+/// How much each class counts in the loss.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ClassWeights {
+    /// As often as it occurs.
+    #[default]
+    None,
+    /// All alike: inversely to how often each occurs.
+    Balanced,
+    /// One factor per class.
+    Each(Vec<f32>),
 }
 
 impl Default for TrainConfig {
@@ -41,14 +71,21 @@ impl Default for TrainConfig {
         TrainConfig {
             epochs: 10,
             batch: 128,
+            accumulate: 1,
             lr: 0.1,
             optimizer: Optimizer::SGD,
             weight_decay: 1e-4,
+            decay: Decay::Cosine,
             warmup_epochs: 1.0,
             label_smoothing: 0.1,
+            class_weights: ClassWeights::None,
             ema_decay: Some(0.999),
             seed: 0,
             augment: Augment::default(),
+            mix: Mix::default(),
+            sampling: Sampling::Shuffled,
+            skip: 0,
+            patience: None,
         }
     }
 }
@@ -83,11 +120,27 @@ impl TrainConfig {
         if let Some(decay) = self.ema_decay.filter(|d| !unit.contains(d)) {
             return fail("ema_decay", format!("{decay}; must be in [0, 1)"));
         }
+        if self.accumulate == 0 || self.accumulate > self.batch {
+            let problem =
+                format!("{}; must be 1 to the {} of a batch", self.accumulate, self.batch);
+            return fail("accumulate", problem);
+        }
+        if self.patience == Some(0) {
+            return fail("patience", "0; must be at least 1".into());
+        }
+        if let ClassWeights::Each(weights) = &self.class_weights {
+            let wrong = |w: &f32| !(w.is_finite() && *w >= 0.0);
+            if weights.iter().any(wrong) || weights.iter().all(|&w| w == 0.0) {
+                return fail("class_weights", "must be numbers from 0, one above it".into());
+            }
+        }
+        self.mix.validate()?;
         match self.optimizer {
             Optimizer::Sgd { momentum, .. } if !unit.contains(&momentum) => {
                 fail("momentum", format!("{momentum}; must be in [0, 1)"))
             }
             Optimizer::AdamW { beta1, beta2, epsilon }
+            | Optimizer::Lamb { beta1, beta2, epsilon }
                 if !(unit.contains(&beta1) && unit.contains(&beta2) && epsilon > 0.0) =>
             {
                 fail("optimizer", "beta1 and beta2 must be in [0, 1), epsilon positive".into())

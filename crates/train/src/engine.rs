@@ -9,6 +9,7 @@ use crate::error::Result;
 use crate::grad::{Dx, Env, Loss, Reads};
 use crate::params::Params;
 use crate::plan::{Target, TrainPlan};
+use crate::targets::Targets;
 
 /// Nanoseconds that one layer has taken since [`Engine::reset_times`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -136,20 +137,29 @@ impl Engine {
         &self.buffers[at.buffer][..at.len * self.images]
     }
 
-    /// Mean cross entropy of the last forward pass against `labels`, of which a share `smoothing`
-    /// is spread over all classes, and its gradient, from which [`Engine::backward`] starts.
+    /// [`Engine::loss_against`] `labels`, of which a share `smoothing` is spread over all classes.
     ///
     /// # Panics
     /// If there is not one label per image.
     pub fn loss(&mut self, labels: &[u32], smoothing: f32) -> f64 {
-        assert_eq!(labels.len(), self.images, "one label per image");
+        let mut targets = Targets::new(self.plan.classes, smoothing, None);
+        self.loss_against(targets.of_labels(labels))
+    }
+
+    /// Mean cross entropy of the last forward pass against `targets`, `[n, classes]` (see
+    /// [`Targets`]), and its gradient, from which [`Engine::backward`] starts.
+    ///
+    /// # Panics
+    /// If there is not one row of targets per image.
+    pub fn loss_against(&mut self, targets: &[f32]) -> f64 {
+        let classes = self.plan.classes;
+        assert_eq!(targets.len(), self.images * classes, "one row of targets per image");
         let mut gradient = std::mem::take(&mut self.slots[self.plan.loss_slot]);
         let ctx = Ctx { isa: self.isa, pool: &self.pool };
-        let classes = self.plan.classes;
-        let d_logits = &mut gradient[..classes * labels.len()];
+        let d_logits = &mut gradient[..targets.len()];
         let at = self.plan.activations[self.plan.logits];
         let logits = &self.buffers[at.buffer][..at.len * self.images];
-        let loss = self.loss.cross_entropy(ctx, logits, labels, classes, smoothing, d_logits);
+        let loss = self.loss.cross_entropy(ctx, logits, targets, classes, d_logits);
         self.slots[self.plan.loss_slot] = gradient;
         loss
     }

@@ -12,6 +12,7 @@
 //! | [`data`] | readers, preprocessing, augmentation, batches |
 //! | [`plan`] | graph to layers and buffers, parameters in the kernels' layout |
 //! | [`engine`] | forward and backward pass |
+//! | [`targets`] | labels to what the network should answer |
 //! | [`optim`], [`schedule`], [`ema`] | what a step does with gradients |
 //! | [`trainer`], [`progress`] | the loop: validation, stopping, resuming, what it reports |
 //! | [`checkpoint`], [`fingerprint`] | state that survives a kill, and what it belongs to |
@@ -35,11 +36,12 @@ pub mod params;
 pub mod plan;
 pub mod progress;
 pub mod schedule;
+pub mod targets;
 pub mod trainer;
 
-pub use config::{CheckpointOptions, RunOptions, TrainConfig};
+pub use config::{CheckpointOptions, ClassWeights, RunOptions, TrainConfig};
 pub use error::{Result, TrainError};
 pub use evaluate::{Evaluation, evaluate};
 pub use optim::Optimizer;
 pub use progress::{Control, EpochStats, Event, Progress};
-pub use trainer::{Ending, TrainOutcome, fit};
+pub use trainer::{Ending, RateCurve, RatePoint, TrainOutcome, find_rate, fit};

@@ -83,6 +83,13 @@ pub enum Event<'a> {
     Resumed,
     /// A step was done.
     Step,
+    /// A sample cannot be read and is skipped.
+    Skipped {
+        /// Its number in the set.
+        sample: usize,
+        /// Why.
+        reason: &'a str,
+    },
     /// Validation begins.
     Validating,
     /// An epoch ended.

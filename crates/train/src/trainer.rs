@@ -13,17 +13,24 @@ use serde::{Deserialize, Serialize};
 
 use crate::checkpoint::{Checkpoint, Identity};
 use crate::config::{RunOptions, TrainConfig};
-use crate::data::{Dataset, Loader, LoaderOptions, Preprocess, transform::METADATA_KEY};
+use crate::data::{Batch, Dataset, Loader, LoaderOptions, Preprocess, transform::METADATA_KEY};
 use crate::ema::Ema;
 use crate::engine::Engine;
 use crate::error::{Result, TrainError};
 use crate::evaluate::{Evaluation, evaluate};
-use crate::fingerprint;
 use crate::metrics::argmax;
-use crate::optim::OptimizerState;
+use crate::optim::{Group, OptimizerState};
 use crate::plan::TrainPlan;
 use crate::progress::{Control, EpochStats, Event, Progress};
 use crate::schedule::Schedule;
+use crate::targets::Targets;
+
+mod checks;
+mod finder;
+
+use checks::{check_fit, identity, targets};
+
+pub use finder::{RateCurve, RatePoint, find_rate};
 
 /// Key of the JSON list of class names in a model's metadata.
 pub const CLASSES_KEY: &str = "edgecut.classes";
@@ -38,13 +45,15 @@ pub enum Ending {
     Stopped,
     /// The time was used up.
     OutOfTime,
+    /// The accuracy had not risen for as long as was allowed.
+    Plateau,
 }
 
 /// What a training returns.
 #[derive(Clone, Debug)]
 pub struct TrainOutcome {
     /// The graph with trained weights: the last moving averages where weights are averaged, the
-    /// last weights otherwise. Never a choice by validation accuracy, which would flatter it.
+    /// last weights otherwise. Only with [`TrainConfig::patience`] a choice by validation accuracy.
     /// Metadata tell the preprocessing and the class names.
     pub graph: Graph,
     /// What these weights achieve on the validation data. `None` without such data, or when the
@@ -99,8 +108,17 @@ struct Trainer<'a> {
     engine: Engine,
     optimizer: OptimizerState,
     ema: Option<Ema>,
+    /// The best epoch's parameters and statistics where [`TrainConfig::patience`] wants them.
+    best: Option<(Vec<f32>, Vec<f32>)>,
+    targets: Targets,
+    /// Gradients of the parts of a batch, added up.
+    sum: Vec<f32>,
     schedule: Schedule,
+    /// Images per step.
+    batch: usize,
     steps_per_epoch: u64,
+    /// Unreadable samples that the observer knows of.
+    skipped: usize,
     /// Counters and history; its arrays are filled only to be written.
     state: Checkpoint,
     last_validation: Option<Evaluation>,
@@ -126,8 +144,11 @@ impl<'a> Trainer<'a> {
         if train.is_empty() {
             return Err(TrainError::config("data", "there are no training images"));
         }
+        if val.is_none() && config.patience.is_some() {
+            return Err(TrainError::config("patience", "needs validation data"));
+        }
         let batch = config.batch.min(train.len());
-        let plan = TrainPlan::new(graph, batch)?;
+        let plan = TrainPlan::new(graph, batch.div_ceil(config.accumulate))?;
         check_fit(&plan, &train, val.as_ref(), preprocess)?;
         let pool = match options.threads {
             0 => Pool::for_this_machine(),
@@ -143,11 +164,21 @@ impl<'a> Trainer<'a> {
         let params = plan.params();
         let now = Instant::now();
         Ok(Trainer {
-            optimizer: OptimizerState::new(config.optimizer, params.values.len()),
+            optimizer: OptimizerState::new(config.optimizer, Group::of_tensors(params)),
+            best: config.patience.map(|_| (params.values.clone(), params.stats.clone())),
+            targets: targets(config, &train, plan.classes())?,
+            sum: if config.accumulate > 1 { vec![0.0; params.values.len()] } else { vec![] },
             ema: config.ema_decay.map(|decay| Ema::new(params, decay)),
             engine: Engine::new(plan, pool, options.isa),
-            schedule: Schedule { peak: config.lr, warmup: warmup.min(total), total },
+            schedule: Schedule {
+                decay: config.decay,
+                peak: config.lr,
+                warmup: warmup.min(total),
+                total,
+            },
+            batch,
             steps_per_epoch,
+            skipped: 0,
             config,
             options,
             preprocess,
@@ -171,6 +202,9 @@ impl<'a> Trainer<'a> {
         arrays.extend(&mut self.optimizer.moments);
         if let Some(ema) = &mut self.ema {
             arrays.extend([&mut ema.values, &mut ema.stats]);
+        }
+        if let Some((values, stats)) = &mut self.best {
+            arrays.extend([values, stats]);
         }
         arrays
     }
@@ -220,16 +254,23 @@ impl<'a> Trainer<'a> {
         self.options.max_time.is_some_and(|limit| self.seconds() >= limit.as_secs_f64())
     }
 
+    /// Training batches from the beginning, without end.
+    fn loader_options(&self) -> LoaderOptions {
+        let config = self.config;
+        LoaderOptions {
+            mix: config.mix,
+            sampling: config.sampling,
+            skip: config.skip,
+            workers: self.options.data_workers.max(1),
+            ..LoaderOptions::training(self.batch, config.seed, Some(config.augment))
+        }
+    }
+
     fn run(&mut self, observer: &mut dyn FnMut(&Progress) -> Control) -> Result<Ending> {
-        let mut options = LoaderOptions::training(
-            self.engine.plan().batch(),
-            self.config.seed,
-            Some(self.config.augment),
-        );
+        let mut options = self.loader_options();
         options.start_epoch = self.state.step / self.steps_per_epoch;
         options.start_step = (self.state.step % self.steps_per_epoch) as usize;
         options.end_epoch = Some(self.config.epochs as u64);
-        options.workers = self.options.data_workers.max(1);
         let mut loader = Loader::new(self.train.clone(), self.preprocess, &options)?;
         let ending = loop {
             // Also after a checkpoint that was written between an epoch's last step and its end.
@@ -240,14 +281,22 @@ impl<'a> Trainer<'a> {
             if epochs_done >= self.config.epochs {
                 break Ending::Completed;
             }
+            if self.on_a_plateau() {
+                break Ending::Plateau;
+            }
             if self.out_of_time() {
                 break Ending::OutOfTime;
             }
             let start = Instant::now();
             let Some(batch) = loader.next_batch()? else { break Ending::Completed };
-            self.step(&batch.x, &batch.labels)?;
+            let lr = self.schedule.rate(self.state.step);
+            self.step(batch, lr)?;
             self.pace.0 += batch.n as u64;
             self.pace.1 += start.elapsed().as_secs_f64();
+            for (sample, reason) in loader.skipped().into_iter().skip(self.skipped) {
+                self.skipped += 1;
+                observer(&self.progress(Event::Skipped { sample, reason: &reason }));
+            }
             if observer(&self.progress(Event::Step)) == Control::Stop {
                 break Ending::Stopped;
             }
@@ -262,31 +311,52 @@ impl<'a> Trainer<'a> {
         Ok(ending)
     }
 
-    /// One step of training.
-    fn step(&mut self, x: &[f32], labels: &[u32]) -> Result<()> {
-        self.engine.forward(x, labels.len(), true);
-        let loss = self.engine.loss(labels, self.config.label_smoothing);
+    /// One step of training at the rate `lr`.
+    fn step(&mut self, batch: &Batch, lr: f32) -> Result<()> {
+        let targets = self.targets.of_batch(batch);
+        let weight: f64 = targets.iter().map(|&t| f64::from(t)).sum();
+        let (classes, most) = (self.engine.plan().classes(), self.engine.plan().batch());
+        let image = batch.x.len() / batch.n;
+        let (mut loss, mut hits) = (0.0, 0);
+        self.sum.fill(0.0);
+        for from in (0..batch.n).step_by(most) {
+            let part = from..batch.n.min(from + most);
+            let x = &batch.x[part.start * image..part.end * image];
+            let targets = &targets[part.start * classes..part.end * classes];
+            self.engine.forward(x, part.len(), true);
+            let share = targets.iter().map(|&t| f64::from(t)).sum::<f64>() / weight.max(1e-30);
+            loss += self.engine.loss_against(targets) * share;
+            let rows = self.engine.logits().chunks_exact(classes).zip(&batch.labels[part]);
+            hits += rows.filter(|(row, label)| argmax(row) == **label as usize).count();
+            self.engine.backward();
+            let gradients = self.engine.gradients();
+            self.sum.iter_mut().zip(gradients).for_each(|(sum, g)| *sum += share as f32 * g);
+        }
         if !loss.is_finite() {
             let epoch = (self.state.step / self.steps_per_epoch) as usize + 1;
             let step = (self.state.step % self.steps_per_epoch) as usize + 1;
             return Err(TrainError::Diverged { epoch, step, loss });
         }
-        let rows = self.engine.logits().chunks_exact(self.engine.plan().classes());
-        let hits = rows.zip(labels).filter(|(row, label)| argmax(row) == **label as usize).count();
-        self.engine.backward();
         let step = self.state.step;
-        let lr = self.schedule.rate(step);
-        let (params, gradients, pool) = self.engine.update();
-        let (decayed, decay) = (params.decayed(), self.config.weight_decay);
-        self.optimizer.step(pool, &mut params.values, gradients, decayed, decay, lr, step);
+        let (params, last, pool) = self.engine.update();
+        let gradients = if self.sum.is_empty() { last } else { &self.sum };
+        let decay = self.config.weight_decay;
+        self.optimizer.step(pool, &mut params.values, gradients, decay, lr, step);
         if let Some(ema) = &mut self.ema {
             ema.update(params, step);
         }
-        self.state.loss_sum += loss * labels.len() as f64;
+        self.state.loss_sum += loss * batch.n as f64;
         self.state.correct += hits as u64;
-        self.state.seen += labels.len() as u64;
+        self.state.seen += batch.n as u64;
         self.state.step += 1;
         Ok(())
+    }
+
+    /// Whether accuracy has not risen for as many epochs as allowed.
+    fn on_a_plateau(&self) -> bool {
+        let history = &self.state.history;
+        let best = best_epoch(history).unwrap_or(history.len());
+        self.config.patience.is_some_and(|patience| history.len() >= best + 1 + patience)
     }
 
     fn end_epoch(&mut self, observer: &mut dyn FnMut(&Progress) -> Control) -> Result<()> {
@@ -306,6 +376,17 @@ impl<'a> Trainer<'a> {
         };
         observer(&self.progress(Event::EpochEnd(&stats)));
         self.state.history.push(stats);
+        if best_epoch(&self.state.history) == Some(self.state.history.len() - 1)
+            && let Some((values, stats)) = &mut self.best
+        {
+            match &self.ema {
+                Some(ema) => (values.clone_from(&ema.values), stats.clone_from(&ema.stats)),
+                None => {
+                    let params = self.engine.params();
+                    (values.clone_from(&params.values), stats.clone_from(&params.stats))
+                }
+            };
+        }
         (self.state.loss_sum, self.state.correct, self.state.seen) = (0.0, 0, 0);
         Ok(())
     }
@@ -314,16 +395,19 @@ impl<'a> Trainer<'a> {
     fn validate(&mut self) -> Result<()> {
         let Some(val) = self.val.clone() else { return Ok(()) };
         let start = Instant::now();
-        if let Some(ema) = &mut self.ema {
-            ema.swap(self.engine.params_mut());
-        }
+        self.swap_average();
         let result = evaluate(&mut self.engine, val, self.preprocess);
-        if let Some(ema) = &mut self.ema {
-            ema.swap(self.engine.params_mut());
-        }
+        self.swap_average();
         self.last_validation = Some(result?);
         self.validation_seconds = start.elapsed().as_secs_f64();
         Ok(())
+    }
+
+    /// Exchanges the weights and their averages where there are such.
+    fn swap_average(&mut self) {
+        if let Some(ema) = &mut self.ema {
+            ema.swap(self.engine.params_mut());
+        }
     }
 
     fn images_per_second(&self) -> f64 {
@@ -334,7 +418,7 @@ impl<'a> Trainer<'a> {
         let done = self.state.history.len() as u64;
         let seen = self.state.seen.max(1) as f64;
         let steps_left = self.schedule.total - self.state.step.min(self.schedule.total);
-        let images_left = steps_left * self.engine.plan().batch() as u64;
+        let images_left = steps_left * self.batch as u64;
         let epochs_left = self.config.epochs as u64 - done.min(self.config.epochs as u64);
         let pace = self.images_per_second();
         Progress {
@@ -353,6 +437,12 @@ impl<'a> Trainer<'a> {
     }
 
     fn finish(mut self, graph: &Graph, ending: Ending) -> Result<TrainOutcome> {
+        if let Some((values, stats)) = self.best.take().filter(|_| ending != Ending::Stopped) {
+            self.ema = None;
+            let params = self.engine.params_mut();
+            (params.values, params.stats) = (values, stats);
+            self.last_validation = None;
+        }
         // Weights have changed since the last epoch's end, or that was in an earlier run.
         let stale = self.state.seen > 0 || self.last_validation.is_none();
         if stale {
@@ -361,9 +451,7 @@ impl<'a> Trainer<'a> {
                 self.validate()?;
             }
         }
-        if let Some(ema) = &mut self.ema {
-            ema.swap(self.engine.params_mut());
-        }
+        self.swap_average();
         let mut graph = self.engine.write_back(graph)?;
         let json = |e: serde_json::Error| TrainError::config("preprocess", e.to_string());
         let preprocess = serde_json::to_string(self.preprocess).map_err(json)?;
@@ -382,54 +470,8 @@ impl<'a> Trainer<'a> {
     }
 }
 
-/// Checks that pictures and labels fit the model.
-fn check_fit(
-    plan: &TrainPlan,
-    train: &Arc<dyn Dataset>,
-    val: Option<&Arc<dyn Dataset>>,
-    preprocess: &Preprocess,
-) -> Result<()> {
-    let input = plan.input();
-    let shape = preprocess.shape();
-    if [input.h, input.w, input.c] != shape {
-        let [h, w, c] = shape;
-        return Err(TrainError::config(
-            "preprocess",
-            format!(
-                "pictures become {h}x{w} with {c} channels, the model takes {}x{} with {}",
-                input.h, input.w, input.c
-            ),
-        ));
-    }
-    for set in std::iter::once(train).chain(val) {
-        let classes = set.classes().len();
-        if classes > plan.classes() {
-            let problem = format!("{classes} classes, the model has {}", plan.classes());
-            return Err(TrainError::config("data", problem));
-        }
-        if let Some(i) = (0..set.len()).find(|&i| set.label(i) as usize >= plan.classes()) {
-            let problem = format!("sample {i} has label {} of {classes} classes", set.label(i));
-            return Err(TrainError::config("data", problem));
-        }
-    }
-    Ok(())
-}
-
-fn identity(
-    graph: &Graph,
-    train: &Arc<dyn Dataset>,
-    val: Option<&Arc<dyn Dataset>>,
-    preprocess: &Preprocess,
-    config: &TrainConfig,
-) -> Result<Identity> {
-    let mut data = fingerprint::of_data(train.as_ref(), preprocess)?;
-    if let Some(val) = val {
-        let other = fingerprint::of_data(val.as_ref(), preprocess)?;
-        data = fingerprint::combine(&[data, other]);
-    }
-    Ok(Identity {
-        config: fingerprint::of_config(config),
-        model: fingerprint::of_graph(graph),
-        data,
-    })
+/// The epoch, counted from 0, after which the accuracy was highest, the first of several.
+fn best_epoch(history: &[EpochStats]) -> Option<usize> {
+    let accuracy = |i: &usize| history[*i].val_accuracy.unwrap_or(0.0);
+    (0..history.len()).rev().max_by(|a, b| accuracy(a).total_cmp(&accuracy(b)))
 }

@@ -58,6 +58,16 @@ pub enum DataError {
         /// The reason.
         problem: String,
     },
+    /// More samples than allowed cannot be read.
+    #[error("{count} pictures cannot be read, {limit} may be skipped; the last: {last}")]
+    Unreadable {
+        /// How many could not be read.
+        count: usize,
+        /// How many were allowed.
+        limit: usize,
+        /// What is wrong with the last one.
+        last: Box<DataError>,
+    },
     /// A loader thread ended without delivering its batch: a defect of a [`Dataset`](super::Dataset).
     #[error("a loader thread panicked while it prepared a batch")]
     Worker,

@@ -9,14 +9,11 @@
 //! one thread prepares small pictures far faster than a network consumes them.
 
 use super::transform::Transform;
-use super::{Augment, DataError, Dataset, Image, Preprocess, Result};
-use edgecut_graph::rng::Rng;
+use super::unreadable::Unreadable;
+use super::{Augment, DataError, Dataset, Image, Mix, Preprocess, Result, Sampling};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::thread::JoinHandle;
-
-/// Keeps the generator of epoch orders apart from others under the same seed.
-const STREAM: u64 = 0x6f72_6465_7200_0000;
 
 /// A batch ready for the network.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -25,6 +22,8 @@ pub struct Batch {
     pub x: Vec<f32>,
     /// `[n]` class indices.
     pub labels: Vec<u32>,
+    /// Where pictures were mixed, for each the class of the other one and its share.
+    pub mixed: Vec<(u32, f32)>,
     /// Samples in this batch.
     pub n: usize,
     /// The epoch that it belongs to, from 0.
@@ -40,10 +39,15 @@ pub struct LoaderOptions {
     pub batch: usize,
     /// Seed of the order and of augmentation.
     pub seed: u64,
-    /// A new order every epoch, or the set's own.
-    pub shuffle: bool,
+    /// The order of the samples.
+    pub sampling: Sampling,
     /// Random variations, if any.
     pub augment: Option<Augment>,
+    /// Mixing of the pictures of a batch.
+    pub mix: Mix,
+    /// Samples that may turn out to be unreadable. Each is replaced by the next one of the set that
+    /// can be read; one more is an error.
+    pub skip: usize,
     /// Leave out the last batch of an epoch when it is not full (training: every step then has
     /// statistics over the same number of samples).
     pub drop_last: bool,
@@ -65,8 +69,10 @@ impl LoaderOptions {
         LoaderOptions {
             batch,
             seed,
-            shuffle: true,
+            sampling: Sampling::Shuffled,
             augment,
+            mix: Mix::default(),
+            skip: 0,
             drop_last: true,
             start_epoch: 0,
             start_step: 0,
@@ -79,7 +85,7 @@ impl LoaderOptions {
     /// Every sample once, in the set's order.
     pub fn evaluation(batch: usize) -> LoaderOptions {
         LoaderOptions {
-            shuffle: false,
+            sampling: Sampling::InOrder,
             drop_last: false,
             end_epoch: Some(1),
             ..LoaderOptions::training(batch, 0, None)
@@ -112,6 +118,7 @@ impl Loader {
         if let Some(augment) = &options.augment {
             augment.validate()?;
         }
+        options.mix.validate()?;
         let steps = steps_per_epoch(set.len(), options)?;
         let first = options
             .start_epoch
@@ -137,6 +144,7 @@ impl Loader {
             steps,
             end,
             state: Mutex::new(state),
+            unreadable: Unreadable::new(options.skip),
             work: Condvar::new(),
             results: Condvar::new(),
         });
@@ -189,6 +197,11 @@ impl Loader {
         }
     }
 
+    /// Samples that were replaced because they cannot be read, each with the reason.
+    pub fn skipped(&self) -> Vec<(usize, String)> {
+        self.shared.unreadable.list()
+    }
+
     /// Batches in one epoch.
     pub fn steps_per_epoch(&self) -> usize {
         self.steps
@@ -224,15 +237,6 @@ fn steps_per_epoch(len: usize, options: &LoaderOptions) -> Result<usize> {
     Ok(steps)
 }
 
-/// The order in which `epoch` visits `len` samples.
-fn epoch_order(len: usize, seed: u64, epoch: u64, shuffle: bool) -> Vec<u32> {
-    let mut order: Vec<u32> = (0..len as u32).collect();
-    if shuffle {
-        Rng::keyed(&[STREAM, seed, epoch]).shuffle(&mut order);
-    }
-    order
-}
-
 struct Shared {
     set: Arc<dyn Dataset>,
     options: LoaderOptions,
@@ -240,6 +244,7 @@ struct Shared {
     /// Number of the first batch that is not delivered.
     end: u64,
     state: Mutex<State>,
+    unreadable: Unreadable,
     /// Signalled when a buffer becomes free or the loader is dropped.
     work: Condvar,
     /// Signalled when a batch is done or a thread is lost.
@@ -283,8 +288,8 @@ impl Shared {
         state.next += 1;
         let epoch = number / self.steps as u64;
         if state.order.epoch != Some(epoch) {
-            let samples =
-                epoch_order(self.set.len(), self.options.seed, epoch, self.options.shuffle);
+            let options = &self.options;
+            let samples = options.sampling.order(self.set.as_ref(), options.seed, epoch);
             state.order = Order { epoch: Some(epoch), samples: Arc::new(samples) };
         }
         Some((number, batch, state.order.samples.clone()))
@@ -343,16 +348,18 @@ impl Bench {
         batch.n = samples.len();
         batch.x.resize(samples.len() * size, 0.0);
         batch.labels.clear();
-        batch.labels.extend(samples.iter().map(|&i| shared.set.label(i as usize)));
         for (&i, x) in samples.iter().zip(batch.x.chunks_exact_mut(size)) {
-            shared.set.read(i as usize, &mut self.raw)?;
+            let i = shared.unreadable.read(shared.set.as_ref(), i as usize, &mut self.raw)?;
+            batch.labels.push(shared.set.label(i));
             self.transform.fit(&self.raw, &mut self.fitted)?;
             if let Some(augment) = &options.augment {
-                let mut rng = Augment::generator(options.seed, batch.epoch, u64::from(i));
+                let mut rng = Augment::generator(options.seed, batch.epoch, i as u64);
                 augment.apply(&mut self.fitted, &mut self.spare, &mut rng);
             }
             self.transform.normalise(&self.fitted, x);
         }
+        let mut rng = Mix::generator(options.seed, batch.epoch, batch.step as u64);
+        options.mix.apply(batch, self.transform.preprocess().shape(), &mut rng);
         Ok(())
     }
 }

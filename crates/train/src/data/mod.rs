@@ -8,7 +8,9 @@
 //! | [`registry`] | known sets: list, check, fetch |
 //! | [`subset`] | parts of a set, deterministic splits |
 //! | [`transform`] | a picture -> the network's input; stored with the exported model |
-//! | [`augment`] | random crop, flip, jitter, cutout, a function of (seed, epoch, sample) |
+//! | [`augment`] | random crop, flip, jitter, cutout, erasing, RandAugment: functions of (seed, epoch, sample) |
+//! | [`mix`] | mixup and cutmix, functions of (seed, epoch, step) |
+//! | [`order`] | the order of an epoch's samples: shuffled, or classes balanced |
 //! | [`loader`] | batches, prepared beside training, in an order fixed by the seed |
 //!
 //! Pixels stay `u8` until the last step: a quarter of the memory traffic of `f32`, crop and flip
@@ -24,21 +26,26 @@ mod jpeg;
 pub mod limits;
 pub mod loader;
 mod memory;
+pub mod mix;
 mod npy;
 pub mod numpy;
 pub mod open;
+pub mod order;
 mod read;
 pub mod registry;
 mod resize;
 pub mod subset;
 pub mod transform;
+mod unreadable;
 mod zip;
 
-pub use augment::Augment;
+pub use augment::{Augment, RandAugment};
 pub use error::{DataError, Result};
 pub use loader::{Batch, Loader, LoaderOptions};
 pub use memory::Memory;
+pub use mix::Mix;
 pub use open::{Data, OpenOptions, Places, open, open_for_evaluation};
+pub use order::Sampling;
 pub use subset::{Part, Subset, split};
 pub use transform::{Channels, Preprocess, Resize};
 

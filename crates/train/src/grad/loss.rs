@@ -1,4 +1,4 @@
-//! Softmax cross entropy with label smoothing.
+//! Softmax cross entropy against any targets.
 
 use edgecut_kernels::Ctx;
 use edgecut_kernels::softmax::cross_entropy;
@@ -14,22 +14,20 @@ impl Loss {
         Loss { rows: vec![0.0; batch] }
     }
 
-    /// Mean over the rows of `logits`, `[labels.len(), classes]`, of the cross entropy against
-    /// one-hot labels of which a share `smoothing` is spread evenly over all classes; `d_logits`
-    /// becomes its gradient.
+    /// Cross entropy of `logits` against `targets`, both `[n, classes]`, over the sum of all targets:
+    /// the mean over the rows where each adds up to 1. `d_logits` becomes its gradient.
     pub fn cross_entropy(
         &mut self,
         ctx: Ctx,
         logits: &[f32],
-        labels: &[u32],
+        targets: &[f32],
         classes: usize,
-        smoothing: f32,
         d_logits: &mut [f32],
     ) -> f64 {
-        let losses = &mut self.rows[..labels.len()];
-        let count = labels.len().max(1);
-        let scale = 1.0 / count as f32;
-        cross_entropy(ctx, classes, logits, labels, smoothing, scale, losses, d_logits);
-        losses.iter().map(|&loss| f64::from(loss)).sum::<f64>() / count as f64
+        let losses = &mut self.rows[..logits.len() / classes];
+        let weight: f64 = targets.iter().map(|&t| f64::from(t)).sum();
+        let scale = if weight > 0.0 { 1.0 / weight } else { 0.0 };
+        cross_entropy(ctx, classes, logits, targets, scale as f32, losses, d_logits);
+        losses.iter().map(|&loss| f64::from(loss)).sum::<f64>() * scale
     }
 }

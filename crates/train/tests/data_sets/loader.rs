@@ -2,7 +2,8 @@
 
 use crate::files::noise;
 use edgecut_train::data::{
-    Augment, Batch, DataError, Dataset, Image, Loader, LoaderOptions, Memory, Preprocess, Result,
+    Augment, Batch, DataError, Dataset, Image, Loader, LoaderOptions, Memory, Mix, Preprocess,
+    RandAugment, Result, Subset,
 };
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -19,8 +20,18 @@ fn preprocess() -> Preprocess {
 }
 
 fn augmented(batch: usize) -> LoaderOptions {
-    let augment = Augment { crop_padding: 2, flip: true, jitter: 0.3, cutout: 2 };
-    LoaderOptions::training(batch, 42, Some(augment))
+    let augment = Augment {
+        crop_padding: 2,
+        flip: true,
+        jitter: 0.3,
+        cutout: 2,
+        erase: 0.3,
+        rand_augment: Some(RandAugment { count: 2, magnitude: 9 }),
+    };
+    LoaderOptions {
+        mix: Mix { mixup: 0.2, cutmix: 1.0 },
+        ..LoaderOptions::training(batch, 42, Some(augment))
+    }
 }
 
 fn take(mut loader: Loader, count: usize) -> Vec<Batch> {
@@ -153,6 +164,25 @@ fn an_error_reaches_the_consumer_and_the_rest_goes_on() {
         }
         assert_eq!(outcomes, [0, 1, 99, 3, 4, 5]);
     }
+}
+
+#[test]
+fn unreadable_samples_are_skipped_up_to_a_limit() {
+    let picture = Preprocess::plain([3, 4, 3], vec![0.0; 3], vec![1.0; 3]);
+    let options = LoaderOptions { skip: 1, ..LoaderOptions::evaluation(4) };
+    let mut loader = Loader::new(faulty(false), &picture, &options).unwrap();
+    while let Some(batch) = loader.next_batch().unwrap() {
+        assert_eq!(batch.labels.len(), batch.n);
+    }
+    let skipped = loader.skipped();
+    assert!(skipped.len() == 1 && skipped[0].0 == 5, "{skipped:?}");
+    assert!(skipped[0].1.contains("sample 5"), "{skipped:?}");
+    // A set of nothing else.
+    let only = Subset::new(faulty(false), vec![5, 5]).unwrap();
+    let options = LoaderOptions { skip: 9, ..LoaderOptions::evaluation(2) };
+    let mut loader = Loader::new(Arc::new(only), &picture, &options).unwrap();
+    let error = loader.next_batch().unwrap_err().to_string();
+    assert!(error.contains("2 pictures") && error.contains("sample 5"), "{error}");
 }
 
 #[test]

@@ -5,7 +5,7 @@ use edgecut_graph::{Graph, Tensor};
 use edgecut_kernels::{Isa, Pool};
 use edgecut_testkit::{ALL_LAYERS, random_graph_of};
 use edgecut_train::engine::Engine;
-use edgecut_train::optim::OptimizerState;
+use edgecut_train::optim::{Group, OptimizerState};
 use edgecut_train::plan::TrainPlan;
 use edgecut_train::{Control, Optimizer, Progress, RunOptions, fit};
 
@@ -15,7 +15,7 @@ use crate::toy;
 fn train(graph: &Graph, threads: usize, isa: Isa, optimizer: Optimizer) -> Vec<u32> {
     const BATCH: usize = 5;
     let mut engine = Engine::new(TrainPlan::new(graph, BATCH).unwrap(), Pool::new(threads), isa);
-    let mut state = OptimizerState::new(optimizer, engine.params().values.len());
+    let mut state = OptimizerState::new(optimizer, Group::of_tensors(engine.params()));
     let mut rng = Rng::new(9);
     for step in 0..3 {
         let len = BATCH * engine.plan().input().len();
@@ -26,8 +26,7 @@ fn train(graph: &Graph, threads: usize, isa: Isa, optimizer: Optimizer) -> Vec<u
         engine.loss(&labels, 0.1);
         engine.backward();
         let (params, gradients, pool) = engine.update();
-        let decayed = params.decayed();
-        state.step(pool, &mut params.values, gradients, decayed, 1e-2, 1e-2, step);
+        state.step(pool, &mut params.values, gradients, 1e-2, 1e-2, step);
         // A batch that is not full, with running statistics.
         engine.forward(&x[..len / BATCH * 2], 2, false);
     }

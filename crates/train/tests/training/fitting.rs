@@ -35,6 +35,7 @@ fn a_toy_problem_is_learned_completely() {
                     'e'
                 }
                 Event::Resumed | Event::Saved => panic!("there is no checkpoint"),
+                Event::Skipped { .. } => panic!("all samples can be read"),
             });
             Control::Continue
         });

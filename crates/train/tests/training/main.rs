@@ -5,5 +5,6 @@ mod fitting;
 mod gradients;
 mod oracle;
 mod pytorch;
+mod recipes;
 mod resume;
 mod toy;

@@ -7,7 +7,7 @@ use edgecut_kernels::{Isa, Pool};
 use edgecut_testkit::{Python, assert_close, randomise_statistics};
 use edgecut_train::Optimizer;
 use edgecut_train::engine::Engine;
-use edgecut_train::optim::OptimizerState;
+use edgecut_train::optim::{Group, OptimizerState};
 use edgecut_train::params::Kind;
 use edgecut_train::plan::TrainPlan;
 
@@ -64,15 +64,14 @@ fn train(graph: &Graph, nhwc: &[f32], labels: &[u32]) -> Own {
     let mut engine =
         Engine::new(TrainPlan::new(graph, BATCH).unwrap(), Pool::new(2), Isa::detect());
     let optimizer = Optimizer::Sgd { momentum: MOMENTUM, nesterov: true };
-    let mut state = OptimizerState::new(optimizer, engine.params().values.len());
+    let mut state = OptimizerState::new(optimizer, Group::of_tensors(engine.params()));
     let mut own = Own { losses: vec![], states: vec![] };
     for step in 0..STEPS {
         engine.forward(&nhwc[step * nhwc.len() / STEPS..][..nhwc.len() / STEPS], BATCH, true);
         own.losses.push(engine.loss(&labels[step * BATCH..][..BATCH], SMOOTHING));
         engine.backward();
         let (params, gradients, pool) = engine.update();
-        let decayed = params.decayed();
-        state.step(pool, &mut params.values, gradients, decayed, DECAY, LR, step as u64);
+        state.step(pool, &mut params.values, gradients, DECAY, LR, step as u64);
         if step == 0 || step + 1 == STEPS {
             let tensors = params.names().map(|(name, kind, _)| {
                 let array = if kind == Kind::Statistic { &params.stats } else { &params.values };

@@ -5,9 +5,11 @@ use std::path::Path;
 use std::time::Duration;
 
 use edgecut_graph::rng::Rng;
+use edgecut_train::data::{Augment, Mix, RandAugment, Sampling};
+use edgecut_train::schedule::Decay;
 use edgecut_train::{
-    CheckpointOptions, Control, Ending, Event, Optimizer, Progress, RunOptions, TrainConfig,
-    TrainError, TrainOutcome, fit,
+    CheckpointOptions, ClassWeights, Control, Ending, Event, Optimizer, Progress, RunOptions,
+    TrainConfig, TrainError, TrainOutcome, fit,
 };
 
 use crate::toy;
@@ -16,7 +18,7 @@ const EPOCHS: usize = 3;
 const STEPS: usize = 4; // 50 images in batches of 12
 
 fn config() -> TrainConfig {
-    let augment = edgecut_train::data::Augment::crop_and_flip(1);
+    let augment = Augment::crop_and_flip(1);
     TrainConfig { augment, ..toy::config(EPOCHS) }
 }
 
@@ -50,15 +52,36 @@ fn assert_same(found: &TrainOutcome, expected: &TrainOutcome, context: &str) {
     assert_eq!(found.steps, (EPOCHS * STEPS) as u64, "{context}");
 }
 
+/// All that a recipe may add.
+fn everything() -> TrainConfig {
+    TrainConfig {
+        optimizer: Optimizer::LAMB,
+        lr: 0.01,
+        accumulate: 2,
+        decay: Decay::OneCycle,
+        class_weights: ClassWeights::Balanced,
+        augment: Augment {
+            erase: 0.5,
+            rand_augment: Some(RandAugment { count: 2, magnitude: 9 }),
+            ..Augment::crop_and_flip(1)
+        },
+        mix: Mix { mixup: 0.2, cutmix: 1.0 },
+        sampling: Sampling::Balanced,
+        patience: Some(EPOCHS),
+        ..toy::config(EPOCHS)
+    }
+}
+
 #[test]
 fn stopping_and_going_on_changes_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let mut rng = Rng::new(4);
-    for optimizer in [Optimizer::SGD, Optimizer::ADAMW] {
-        let config = TrainConfig { optimizer, lr: 0.01, ..config() };
+    let with = |optimizer| TrainConfig { optimizer, lr: 0.01, ..config() };
+    let configs = [with(Optimizer::SGD), with(Optimizer::ADAMW), everything()];
+    for (number, config) in configs.into_iter().enumerate() {
         let expected = undisturbed(&config);
         for attempt in 0..5 {
-            let path = folder.path().join(format!("{}{attempt}.ckpt", optimizer == Optimizer::SGD));
+            let path = folder.path().join(format!("{number}{attempt}.ckpt"));
             let mut runs = 0;
             let outcome = loop {
                 // Never written in between: only the checkpoint of the stop counts.

@@ -57,6 +57,19 @@ pub fn network(seed: u64) -> Graph {
     b.finish(&[x]).unwrap()
 }
 
+/// Two convolutions and a classifier.
+pub fn without_batch_norm(seed: u64) -> Graph {
+    let mut b = Builder::new("plain", seed);
+    let x = b.input("image", ["n".into(), 1.into(), SIDE.into(), SIDE.into()]);
+    let x = b.conv(x, "first", 8, Window::same(3, 2), 1, true).unwrap();
+    let x = b.relu6(x).unwrap();
+    let x = b.conv(x, "second", 8, Window::same(3, 1), 8, true).unwrap();
+    let x = b.global_average_pool(x).unwrap();
+    let x = b.flatten(x).unwrap();
+    let x = b.linear(x, "classifier", 3).unwrap();
+    b.finish(&[x]).unwrap()
+}
+
 pub fn config(epochs: usize) -> TrainConfig {
     TrainConfig {
         epochs,
