@@ -6,11 +6,13 @@
 use std::path::PathBuf;
 
 mod quantize;
+mod train;
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 use serde::{Deserialize, Serialize};
 
 pub use quantize::{Correction, Method, QuantizeSettings, Round, Target};
+pub use train::{Optimizer, Sampling, Schedule, TrainSettings, Weighting};
 
 /// A field that is out of range, and what is allowed.
 #[derive(Debug, PartialEq)]
@@ -96,126 +98,6 @@ impl ModelSettings {
         check((0.05..=8.0).contains(&width), "width", || format!("is {width}, must be 0.05 to 8"))?;
         let side = self.resolution.unwrap_or(224);
         check((8..=1024).contains(&side), "resolution", || format!("is {side}, must be 8 to 1024"))
-    }
-}
-
-/// Rule that turns gradients into steps.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
-#[serde(rename_all = "lowercase")]
-pub enum Optimizer {
-    /// Stochastic gradient descent with Nesterov momentum
-    Sgd,
-    /// Adam with decoupled weight decay
-    Adamw,
-}
-
-/// How to train.
-#[derive(Args, Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct TrainSettings {
-    /// Passes over the training pictures
-    #[arg(long, value_name = "N", default_value_t = 20)]
-    pub epochs: usize,
-    /// Pictures per step
-    #[arg(long, value_name = "N", default_value_t = 64)]
-    pub batch: usize,
-    /// Highest learning rate; it rises to this during warm-up and falls to 0 as a cosine
-    #[arg(long, value_name = "X", default_value_t = 0.1)]
-    pub lr: f32,
-    /// Rule that turns gradients into steps
-    #[arg(long, value_enum, default_value = "sgd")]
-    pub optimizer: Optimizer,
-    /// Momentum of sgd
-    #[arg(long, value_name = "X", default_value_t = 0.9)]
-    pub momentum: f32,
-    /// Weight decay; biases and BatchNorm are left out of it
-    #[arg(long, value_name = "X", default_value_t = 5e-4)]
-    pub weight_decay: f32,
-    /// Length of the warm-up in epochs
-    #[arg(long, value_name = "X", default_value_t = 1.0)]
-    pub warmup_epochs: f32,
-    /// Share of the target that goes to the other classes
-    #[arg(long, value_name = "X", default_value_t = 0.05)]
-    pub label_smoothing: f32,
-    /// Decay per step of the averaged weights that are kept in the end; 0 keeps the last weights
-    #[arg(long, value_name = "X", default_value_t = 0.999)]
-    pub ema_decay: f32,
-    /// Random crop after padding by this many pixels; 0 is off
-    #[arg(long, value_name = "PIXELS", default_value_t = 2)]
-    pub crop: usize,
-    /// Mirror every second picture at random
-    #[arg(long, value_name = "BOOL", default_value_t = true, action = clap::ArgAction::Set)]
-    pub flip: bool,
-    /// Side of a random square that is blanked out; 0 is off
-    #[arg(long, value_name = "PIXELS", default_value_t = 0)]
-    pub cutout: usize,
-    /// Seed of weights, order and augmentation: the same seed gives the same bytes
-    #[arg(long, value_name = "N", default_value_t = 1)]
-    pub seed: u64,
-    /// Stop after this many minutes of training with the result so far (then the result depends
-    /// on the speed of the machine)
-    #[arg(long, value_name = "MINUTES")]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub minutes: Option<f64>,
-}
-
-impl Default for TrainSettings {
-    fn default() -> TrainSettings {
-        TrainSettings {
-            epochs: 20,
-            batch: 64,
-            lr: 0.1,
-            optimizer: Optimizer::Sgd,
-            momentum: 0.9,
-            weight_decay: 5e-4,
-            warmup_epochs: 1.0,
-            label_smoothing: 0.05,
-            ema_decay: 0.999,
-            crop: 2,
-            flip: true,
-            cutout: 0,
-            seed: 1,
-            minutes: None,
-        }
-    }
-}
-
-impl TrainSettings {
-    /// The first field out of range.
-    pub fn validate(&self) -> Result<(), Wrong> {
-        let range = |ok: bool, field: &'static str, value: f64, allowed: &str| {
-            check(ok, field, || format!("is {value}, must be {allowed}"))
-        };
-        let (epochs, batch) = (self.epochs as f64, self.batch as f64);
-        range((1..=100_000).contains(&self.epochs), "epochs", epochs, "1 to 100000")?;
-        range((2..=4096).contains(&self.batch), "batch", batch, "2 to 4096 (BatchNorm needs two)")?;
-        let unit = |x: f32| (0.0..1.0).contains(&x);
-        range(self.lr > 0.0 && self.lr <= 10.0, "lr", self.lr.into(), "above 0, at most 10")?;
-        range(unit(self.momentum), "momentum", self.momentum.into(), "at least 0, below 1")?;
-        range(
-            unit(self.weight_decay),
-            "weight_decay",
-            self.weight_decay.into(),
-            "at least 0, below 1",
-        )?;
-        range(
-            unit(self.label_smoothing),
-            "label_smoothing",
-            self.label_smoothing.into(),
-            "at least 0, below 1",
-        )?;
-        range(unit(self.ema_decay), "ema_decay", self.ema_decay.into(), "at least 0, below 1")?;
-        let warm = self.warmup_epochs;
-        range(
-            warm >= 0.0 && f64::from(warm) <= epochs,
-            "warmup_epochs",
-            warm.into(),
-            "0 to the number of epochs",
-        )?;
-        range(self.crop <= 64, "crop", self.crop as f64, "0 to 64 pixels")?;
-        range(self.cutout <= 512, "cutout", self.cutout as f64, "0 to 512 pixels")?;
-        let minutes = self.minutes.unwrap_or(1.0);
-        range(minutes > 0.0 && minutes <= 1e6, "minutes", minutes, "above 0")
     }
 }
 

@@ -242,7 +242,8 @@ mod tests {
 
     #[test]
     fn channels_become_planes() {
-        let batch = Batch { x: vec![1.0, 2.0, 3.0, 4.0], labels: vec![0], n: 1, epoch: 0, step: 0 };
+        let batch =
+            Batch { x: vec![1.0, 2.0, 3.0, 4.0], labels: vec![0], n: 1, ..Batch::default() };
         let mut out = vec![0.0; 4];
         to_nchw(&batch, [1, 2, 2], &mut out);
         assert_eq!(out, [1.0, 3.0, 2.0, 4.0]);

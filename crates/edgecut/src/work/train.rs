@@ -4,10 +4,11 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use edgecut_graph::Graph;
-use edgecut_train::data::{Augment, Data, Preprocess};
+use edgecut_train::data::{Augment, Data, Mix, Preprocess, RandAugment, Sampling};
+use edgecut_train::schedule::Decay;
 use edgecut_train::{
-    CheckpointOptions, Control, Ending, EpochStats, Event, Optimizer, Progress, RunOptions,
-    TrainConfig, TrainOutcome, fit,
+    CheckpointOptions, ClassWeights, Control, Ending, EpochStats, Event, Optimizer, Progress,
+    RunOptions, TrainConfig, TrainOutcome, fit,
 };
 
 use super::model::{self, Model};
@@ -118,26 +119,47 @@ pub fn train(
 
 /// Settings as the trainer takes them.
 fn config(s: &TrainSettings) -> TrainConfig {
-    let optimizer = match s.optimizer {
-        settings::Optimizer::Sgd => Optimizer::Sgd { momentum: s.momentum, nesterov: true },
-        settings::Optimizer::Adamw => Optimizer::ADAMW,
-    };
     TrainConfig {
         epochs: s.epochs,
         batch: s.batch,
+        accumulate: s.accumulate,
         lr: s.lr,
-        optimizer,
+        optimizer: match s.optimizer {
+            settings::Optimizer::Sgd => Optimizer::Sgd { momentum: s.momentum, nesterov: true },
+            settings::Optimizer::Adamw => Optimizer::ADAMW,
+            settings::Optimizer::Lamb => Optimizer::LAMB,
+        },
         weight_decay: s.weight_decay,
+        decay: match s.schedule {
+            settings::Schedule::Cosine => Decay::Cosine,
+            settings::Schedule::OneCycle => Decay::OneCycle,
+            settings::Schedule::Linear => Decay::Linear,
+            settings::Schedule::Constant => Decay::Constant,
+        },
         warmup_epochs: s.warmup_epochs,
         label_smoothing: s.label_smoothing,
+        class_weights: match s.class_weights {
+            settings::Weighting::None => ClassWeights::None,
+            settings::Weighting::Balanced => ClassWeights::Balanced,
+        },
         ema_decay: (s.ema_decay > 0.0).then_some(s.ema_decay),
         seed: s.seed,
         augment: Augment {
             crop_padding: s.crop,
             flip: s.flip,
+            jitter: s.jitter,
             cutout: s.cutout,
-            ..Augment::default()
+            erase: s.erase,
+            rand_augment: (s.rand_augment > 0)
+                .then_some(RandAugment { count: 2, magnitude: s.rand_augment }),
         },
+        mix: Mix { mixup: s.mixup, cutmix: s.cutmix },
+        sampling: match s.sampling {
+            settings::Sampling::Shuffled => Sampling::Shuffled,
+            settings::Sampling::Balanced => Sampling::Balanced,
+        },
+        skip: s.skip_errors,
+        patience: s.patience,
     }
 }
 
@@ -161,6 +183,9 @@ impl<'a> View<'a> {
                     "going on from step {} of epoch {}/{}",
                     p.step, p.epoch, p.epochs
                 ));
+            }
+            Event::Skipped { sample, reason } => {
+                bar.line(&format!("training picture {sample} is skipped: {reason}"));
             }
             Event::EpochEnd(stats) => bar.line(&epoch_line(stats, p)),
             Event::Step => {
