@@ -125,6 +125,7 @@ impl Engine {
                 n,
             };
             let y = &mut out[..to.len * n];
+            let env = Env { n: n * step.repeat, ..env };
             step.layer.forward(&env, &mut plan.params, &reads, to.buffer, y, &mut self.scratch);
             self.buffers[to.buffer] = out;
             time.forward += start.elapsed().as_nanos() as u64;
@@ -164,6 +165,33 @@ impl Engine {
         loss
     }
 
+    /// What the tap with this number holds after the last forward pass, in the engine's order.
+    pub fn tap(&self, index: usize) -> &[f32] {
+        let at = self.plan.activations[self.plan.taps[index].activation];
+        &self.buffers[at.buffer][..at.len * self.images]
+    }
+
+    /// The gradient of the loss by the logits of the last forward pass, to be set instead of or
+    /// after [`Engine::loss`].
+    pub fn logits_gradient(&mut self) -> &mut [f32] {
+        &mut self.slots[self.plan.loss_slot][..self.plan.classes * self.images]
+    }
+
+    /// The values of the extra parameter with this number, and its gradient, which is the caller's
+    /// to set.
+    pub fn extra(&mut self, index: usize) -> (&[f32], &mut [f32]) {
+        let range = self.plan.params.range(self.plan.extras[index]);
+        (&self.plan.params.values[range.clone()], &mut self.gradients[range])
+    }
+
+    /// The gradient of the loss by a tap, in the engine's order. It must be set after each forward
+    /// pass and before [`Engine::backward`]; layers behind the tap add theirs.
+    pub fn tap_gradient(&mut self, index: usize) -> &mut [f32] {
+        let tap = &self.plan.taps[index];
+        let len = self.plan.activations[tap.activation].len;
+        &mut self.slots[tap.slot][..len * self.images]
+    }
+
     /// Gradients of all parameters for the last [`Engine::loss`] of a training forward pass.
     pub fn backward(&mut self) {
         let n = self.images;
@@ -187,10 +215,14 @@ impl Engine {
                 n,
             };
             let output = &self.buffers[to.buffer][..to.len * n];
-            for (index, &target) in back.targets.iter().enumerate().rev() {
-                let len = plan.activations[step.inputs[index]].len * n;
+            let env = Env { n: n * step.repeat, ..env };
+            // A layer without inputs has parameters too.
+            for index in (0..back.targets.len().max(1)).rev() {
+                let target = back.targets.get(index).copied().unwrap_or(Target::Skip);
+                let len = step.inputs.get(index).map_or(0, |&i| plan.activations[i].len * n);
                 let (slot, dx) = match target {
                     Target::Share => continue,
+                    Target::Skip if index > 0 => continue,
                     Target::Skip => (None, Dx::Skip),
                     Target::InPlace => (None, Dx::InPlace),
                     Target::Write(slot) => (Some(slot), Dx::Write),

@@ -1,7 +1,8 @@
 //! Parameters and running statistics: flat arrays in the kernels' layout, mapped to the graph.
 //!
 //! All parameters lie in one array, so that optimiser, moving average and checkpoint are loops
-//! over a slice. Those that weight decay applies to come first: decay is a prefix, not a mask.
+//! over a slice. Those that weight decay applies to come first, those that are frozen last, so that
+//! what is treated alike is a range, not a mask.
 //!
 //! A constant that several nodes read becomes one parameter for each of them. Exporters merge
 //! equal initialisers, so sharing says nothing about whether weights were meant to be tied.
@@ -94,28 +95,36 @@ pub struct ParamId(usize);
 
 #[derive(Clone, Debug)]
 struct Entry {
-    node: usize,
-    input: usize,
+    /// Node and input of the graph that it comes from, or its first values where it is none of the
+    /// graph's.
+    origin: Origin,
     kind: Kind,
+    /// Factor of the learning rate; 0 keeps the values as they are.
+    rate: f32,
     layout: Layout,
     range: Range<usize>,
     name: String,
+}
+
+#[derive(Clone, Debug)]
+enum Origin {
+    Graph { node: usize, input: usize },
+    Extra(Vec<f32>),
 }
 
 /// Values of all parameters and statistics, and where in the graph they belong.
 #[derive(Clone, Debug, Default)]
 pub struct Params {
     entries: Vec<Entry>,
-    /// Trainable values, those with weight decay first.
+    /// Trainable values, those with weight decay first; then frozen ones.
     pub values: Vec<f32>,
     /// BatchNorm's running means and variances.
     pub stats: Vec<f32>,
-    decayed: usize,
 }
 
 impl Params {
-    /// Registers the constant at `node`'s input `input`. Ranges are known after
-    /// [`Params::load`].
+    /// Registers the constant at `node`'s input `input`, which learns at `rate` times the learning
+    /// rate. Ranges are known after [`Params::load`].
     pub(crate) fn add(
         &mut self,
         graph: &Graph,
@@ -123,6 +132,7 @@ impl Params {
         input: usize,
         kind: Kind,
         layout: Layout,
+        rate: f32,
     ) -> Result<ParamId> {
         let reader = &graph.nodes[node];
         let len = graph.constant_f32s(reader, input)?.len();
@@ -132,36 +142,50 @@ impl Params {
             return Err(reader.error(problem).into());
         }
         let name = graph.value(reader.input(input)?).name.clone();
-        self.entries.push(Entry { node, input, kind, layout, range: 0..0, name });
+        let origin = Origin::Graph { node, input };
+        self.entries.push(Entry { origin, kind, rate, layout, range: 0..0, name });
         Ok(ParamId(self.entries.len() - 1))
+    }
+
+    /// Registers a parameter that is none of the graph's, such as the step of a quantiser: it is
+    /// trained, averaged and saved as the others, and not written back. Names must be unique.
+    pub(crate) fn add_extra(&mut self, name: String, kind: Kind, values: Vec<f32>) -> ParamId {
+        let layout = Layout::plain(values.len());
+        let origin = Origin::Extra(values);
+        self.entries.push(Entry { origin, kind, rate: 1.0, layout, range: 0..0, name });
+        ParamId(self.entries.len() - 1)
     }
 
     /// Places all entries and takes their values from the graph.
     pub(crate) fn load(&mut self, graph: &Graph) -> Result<()> {
         let (mut values, mut stats) = (0, 0);
-        for pass in [true, false] {
-            for entry in self.entries.iter_mut().filter(|e| (e.kind == Kind::Weight) == pass) {
-                let end = if entry.kind == Kind::Statistic { &mut stats } else { &mut values };
-                entry.range = *end..*end + entry.layout.len();
-                *end = entry.range.end;
-            }
-            if pass {
-                self.decayed = values;
-            }
+        let mut order: Vec<usize> = (0..self.entries.len()).collect();
+        // Decayed, others, frozen; each in the order of registration.
+        order.sort_by_key(|&i| self.entries[i].section());
+        for i in order {
+            let entry = &mut self.entries[i];
+            let end = if entry.kind == Kind::Statistic { &mut stats } else { &mut values };
+            entry.range = *end..*end + entry.layout.len();
+            *end = entry.range.end;
         }
         (self.values, self.stats) = (vec![0.0; values], vec![0.0; stats]);
         for entry in &self.entries {
-            let onnx = graph.constant_f32s(&graph.nodes[entry.node], entry.input)?;
+            let first = match &entry.origin {
+                Origin::Graph { node, input } => {
+                    graph.constant_f32s(&graph.nodes[*node], *input)?
+                }
+                Origin::Extra(values) => values,
+            };
             let array =
                 if entry.kind == Kind::Statistic { &mut self.stats } else { &mut self.values };
-            entry.layout.to_inside(onnx, &mut array[entry.range.clone()]);
+            entry.layout.to_inside(first, &mut array[entry.range.clone()]);
         }
         Ok(())
     }
 
-    /// Number of leading values that weight decay applies to.
-    pub fn decayed(&self) -> usize {
-        self.decayed
+    /// Whether a parameter is trained.
+    pub fn trains(&self, id: ParamId) -> bool {
+        self.entries[id.0].trains()
     }
 
     /// Position of a parameter in `values`, or of a statistic in `stats`.
@@ -172,6 +196,13 @@ impl Params {
     /// Names of the constants, their kinds, and their positions in `values` or `stats`.
     pub fn names(&self) -> impl Iterator<Item = (&str, Kind, Range<usize>)> {
         self.entries.iter().map(|e| (e.name.as_str(), e.kind, e.range.clone()))
+    }
+
+    /// What parameters are to the optimiser, their positions in `values`, and their factors of the
+    /// learning rate: 0 where they are frozen.
+    pub fn rates(&self) -> impl Iterator<Item = (Kind, Range<usize>, f32)> {
+        let parameters = self.entries.iter().filter(|e| e.kind != Kind::Statistic);
+        parameters.map(|e| (e.kind, e.range.clone(), e.rate))
     }
 
     /// The array that `kind` lives in, in ONNX's order: `values` laid out as the trainable
@@ -188,8 +219,9 @@ impl Params {
     pub fn write_back(&self, graph: &Graph, values: &[f32], stats: &[f32]) -> Result<Graph> {
         let mut out = graph.clone();
         for entry in &self.entries {
+            let Origin::Graph { node, input } = entry.origin else { continue };
             let array = if entry.kind == Kind::Statistic { stats } else { values };
-            let old = out.nodes[entry.node].input(entry.input)?;
+            let old = out.nodes[node].input(input)?;
             let shape = out.value(old).shape.to_fixed().unwrap_or_default();
             let mut onnx = vec![0.0; entry.layout.len()];
             entry.layout.to_onnx(&array[entry.range.clone()], &mut onnx);
@@ -198,12 +230,26 @@ impl Params {
             if readers.filter(|&&v| v == old).count() > 1 || out.is_output(old) {
                 let name = out.unique_name(&entry.name);
                 let own = out.add_constant(name, tensor);
-                out.nodes[entry.node].inputs[entry.input] = Some(own);
+                out.nodes[node].inputs[input] = Some(own);
             } else {
                 out.set_constant(old, tensor);
             }
         }
         Ok(out)
+    }
+}
+
+impl Entry {
+    fn trains(&self) -> bool {
+        self.kind != Kind::Statistic && self.rate > 0.0
+    }
+
+    fn section(&self) -> u8 {
+        match (self.trains(), self.kind) {
+            (true, Kind::Weight) => 0,
+            (true, _) => 1,
+            (false, _) => 2,
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! From a graph to the steps of training.
 //!
-//! A [`TrainPlan`] is the graph as a list of layers over dense NHWC matrices `[n*h*w, c]`, with
-//! every buffer known beforehand:
+//! A [`TrainPlan`] is the graph as a list of layers, with every buffer known beforehand. Images are
+//! dense NHWC matrices `[n*h*w, c]`; what attention and reshapes make has the graph's own order.
 //!
 //! - A clamping activation (ReLU, ReLU6) after BatchNorm becomes part of it: one pass over memory
 //!   less in each direction, and memory is what these nets wait for.
@@ -13,14 +13,18 @@
 
 mod compile;
 mod gradients;
+mod options;
+mod tap;
 
 use edgecut_graph::Graph;
 
-use crate::error::Result;
+use crate::error::{Result, TrainError};
 use crate::grad::Layer;
-use crate::params::Params;
+use crate::params::{ParamId, Params};
 
 pub(crate) use gradients::{Backward, Target};
+pub use options::{Extra, PlanOptions};
+pub use tap::Tap;
 
 /// Spatial extent and channels of one image's activation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,6 +74,9 @@ pub(crate) struct Step {
     pub inputs: Vec<usize>,
     /// Activation written.
     pub output: usize,
+    /// Images for the layer that one image of the batch has become: 1 but for nets that fold other
+    /// dimensions into the batch, as windowed attention does.
+    pub repeat: usize,
 }
 
 /// A graph compiled for training.
@@ -86,6 +93,8 @@ pub struct TrainPlan {
     pub(crate) loss_slot: usize,
     /// Activation that holds the logits.
     pub(crate) logits: usize,
+    pub(crate) taps: Vec<Tap>,
+    pub(crate) extras: Vec<ParamId>,
     pub(crate) params: Params,
     pub(crate) batch: usize,
     pub(crate) input: Extent,
@@ -93,29 +102,55 @@ pub struct TrainPlan {
 }
 
 impl TrainPlan {
-    /// Compiles `graph` (one float32 image input `[n, c, h, w]`, one output with a logit or a
-    /// softmax probability per class) for batches of up to `batch` images.
+    /// Compiles `graph` (one float32 image input `[n, c, h, w]`, first output with a logit or a
+    /// softmax probability per class) for batches of up to `batch` images, all of it to be trained.
     ///
     /// # Errors
-    /// Names the node where an operator has no gradient here, or says what keeps the graph from
-    /// being an image classifier.
+    /// Names the node where an operator has no gradient, or says what keeps the graph from being an
+    /// image classifier.
     pub fn new(graph: &Graph, batch: usize) -> Result<TrainPlan> {
-        let mut compiled = compile::compile(graph, batch)?;
-        let buffers = share_buffers(&mut compiled);
-        let planned = gradients::plan(&compiled.steps, &compiled.activations, compiled.logits);
+        TrainPlan::with(graph, batch, &PlanOptions::default())
+    }
+
+    /// As [`TrainPlan::new`], with choices.
+    ///
+    /// # Errors
+    /// Also where nothing is left to be trained, or a tap does not depend on the image.
+    pub fn with(graph: &Graph, batch: usize, options: &PlanOptions) -> Result<TrainPlan> {
+        let mut compiled = compile::compile(graph, batch, options)?;
+        let roots: Vec<usize> = std::iter::once(compiled.logits)
+            .chain(compiled.taps.iter().map(|tap| tap.activation))
+            .collect();
+        if !roots.iter().any(|&root| compiled.needs[root]) {
+            let problem = "no parameter that is trained lies between image and output";
+            return Err(TrainError::Model { model: graph.name.clone(), problem: problem.into() });
+        }
+        let buffers = share_buffers(&mut compiled, &roots);
+        let planned =
+            gradients::plan(&compiled.steps, &compiled.activations, &roots, &compiled.needs);
+        for (tap, &slot) in compiled.taps.iter_mut().zip(&planned.roots[1..]) {
+            tap.slot = slot;
+        }
         Ok(TrainPlan {
             steps: compiled.steps,
             activations: compiled.activations,
             buffers,
             backward: planned.backward,
             slots: planned.slots,
-            loss_slot: planned.loss_slot,
+            loss_slot: planned.roots[0],
             logits: compiled.logits,
+            taps: compiled.taps,
+            extras: compiled.extras,
             params: compiled.params,
             batch,
             input: compiled.input,
             classes: compiled.classes,
         })
+    }
+
+    /// The values that [`PlanOptions::taps`] asked for, in its order.
+    pub fn taps(&self) -> &[Tap] {
+        &self.taps
     }
 
     /// Most images of one batch.
@@ -147,16 +182,17 @@ impl TrainPlan {
 
 /// Gives every activation a buffer; returns the buffers' sizes. A layer that can work in place
 /// writes over an input that no other layer reads, now or in its backward pass.
-fn share_buffers(compiled: &mut compile::Compiled) -> Vec<usize> {
+fn share_buffers(compiled: &mut compile::Compiled, roots: &[usize]) -> Vec<usize> {
     let count = compiled.activations.len();
     let mut readers = vec![0; count];
     compiled.steps.iter().flat_map(|s| &s.inputs).for_each(|&a| readers[a] += 1);
-    // Activation 0 is the input image.
+    // Activation 0 is the input image; roots are looked at from outside.
     let mut pinned = vec![false; count];
     pinned[0] = true;
+    roots.iter().for_each(|&root| pinned[root] = true);
     let mut buffers = vec![compiled.activations[0].len];
     for step in &compiled.steps {
-        pinned[step.output] = step.layer.keeps_output();
+        pinned[step.output] |= step.layer.keeps_output();
         let reusable = |&&a: &&usize| readers[a] == 1 && !pinned[a];
         let reuse = if step.layer.in_place() { step.inputs.iter().find(reusable) } else { None };
         let buffer = match reuse {

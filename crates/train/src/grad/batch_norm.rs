@@ -28,6 +28,10 @@ pub(crate) struct Norm {
     pub clamp: Option<(f32, f32)>,
     /// Whether input 1 is added.
     pub residual: bool,
+    /// Whether the running statistics are used in training too, and stay as they are.
+    frozen: bool,
+    /// Takes the gradients of scale and shift where these are not trained.
+    unused: Vec<f32>,
     mean: Vec<f32>,
     var: Vec<f32>,
     inverse_std: Vec<f32>,
@@ -35,7 +39,7 @@ pub(crate) struct Norm {
 
 impl Norm {
     /// For `batch` images of `extent`; `momentum` is the share of the running statistics that a
-    /// step keeps.
+    /// step keeps, or all of them where they are `frozen`.
     pub fn new(
         batch: usize,
         extent: Extent,
@@ -43,6 +47,7 @@ impl Norm {
         [running_mean, running_var]: [ParamId; 2],
         epsilon: f32,
         momentum: f32,
+        frozen: bool,
     ) -> Norm {
         let channels = || vec![0.0; extent.c];
         Norm {
@@ -56,6 +61,8 @@ impl Norm {
             rate: 1.0 - momentum,
             clamp: None,
             residual: false,
+            frozen,
+            unused: vec![],
             mean: channels(),
             var: channels(),
             inverse_std: channels(),
@@ -86,7 +93,7 @@ impl Norm {
     ) {
         let x = reads.get(0);
         let (at_mean, at_var) = (params.range(self.running_mean), params.range(self.running_var));
-        if env.training {
+        if env.training && !self.frozen {
             let rows = env.n * self.pixels;
             batch_norm_statistics(env.ctx, x, &mut self.mean, &mut self.var, scratch);
             let [mean, var] = disjoint(&mut params.stats, at_mean, at_var);
@@ -102,7 +109,7 @@ impl Norm {
 
     /// The gradients of scale and shift, and that of the first input; the second one's is `dz`.
     pub fn backward(
-        &self,
+        &mut self,
         env: &Env,
         params: &Params,
         gradients: &mut [f32],
@@ -113,11 +120,25 @@ impl Norm {
         scratch: &mut [f32],
     ) {
         debug_assert_eq!(to, Dx::Write);
-        let (scale, shift) = (params.range(self.scale), params.range(self.shift));
-        let [d_gamma, d_beta] = disjoint(gradients, scale, shift);
+        let channels = self.mean.len();
+        self.unused.resize(2 * channels, 0.0);
+        let mut unused = std::mem::take(&mut self.unused);
+        let [d_gamma, d_beta] = match [self.scale, self.shift].map(|p| params.trains(p)) {
+            [true, true] => disjoint(gradients, params.range(self.scale), params.range(self.shift)),
+            trained => {
+                let (gamma, beta) = unused.split_at_mut(channels);
+                let own = [params.range(self.scale), params.range(self.shift)];
+                match trained {
+                    [true, _] => [&mut gradients[own[0].clone()], beta],
+                    [_, true] => [gamma, &mut gradients[own[1].clone()]],
+                    _ => [gamma, beta],
+                }
+            }
+        };
         let affine = self.affine(params);
-        let batch = Statistics::Batch;
-        batch_norm_backward(env.ctx, dz, x, &affine, batch, dx, d_gamma, d_beta, scratch);
+        let statistics = if self.frozen { Statistics::Running } else { Statistics::Batch };
+        batch_norm_backward(env.ctx, dz, x, &affine, statistics, dx, d_gamma, d_beta, scratch);
+        self.unused = unused;
     }
 }
 

@@ -70,9 +70,11 @@ impl Convolution {
         scratch: &mut [f32],
     ) {
         let shape = ConvShape { n: env.n, ..self.shape };
-        let dw = &mut gradients[params.range(self.weight)];
-        conv_backward_weight(env.ctx, &shape, x, dz, dw, scratch, false);
-        if let Some(bias) = self.bias {
+        if params.trains(self.weight) {
+            let dw = &mut gradients[params.range(self.weight)];
+            conv_backward_weight(env.ctx, &shape, x, dz, dw, scratch, false);
+        }
+        if let Some(bias) = self.bias.filter(|&b| params.trains(b)) {
             let sums = &mut gradients[params.range(bias)];
             column_sums(env.ctx, dz, sums, scratch, false);
         }

@@ -7,32 +7,49 @@ use edgecut_kernels::{Activation, Epilogue};
 use super::{Dx, Env};
 use crate::params::{ParamId, Params};
 
-/// `z[n, m] = x[n, k] W[k, m] + b`.
+/// `z[n, m] = factor * x[n, k] W[k, m] + b`.
 #[derive(Debug)]
 pub(crate) struct Linear {
-    /// Most rows.
+    /// Most images.
     batch: usize,
+    /// Rows of an image.
+    rows: usize,
+    /// Gemm's alpha.
+    factor: f32,
     k: usize,
     m: usize,
     weight: ParamId,
     bias: Option<ParamId>,
     packed: PackedB,
     transposed: PackedB,
+    /// The weights times the factor, where that is not 1.
+    scaled: Vec<f32>,
 }
 
 impl Linear {
-    pub fn new(batch: usize, k: usize, m: usize, weight: ParamId, bias: Option<ParamId>) -> Linear {
-        let (packed, transposed) = (PackedB::new(), PackedB::new());
-        Linear { batch, k, m, weight, bias, packed, transposed }
+    /// For `batch` images of `rows` rows each.
+    pub fn new(
+        [batch, rows, k, m]: [usize; 4],
+        weight: ParamId,
+        bias: Option<ParamId>,
+        factor: f32,
+    ) -> Linear {
+        let (packed, transposed, scaled) = (PackedB::new(), PackedB::new(), vec![]);
+        Linear { batch, rows, factor, k, m, weight, bias, packed, transposed, scaled }
     }
 
     pub fn scratch_len(&self) -> usize {
-        gemm_at_b_scratch_len(self.batch, self.k, self.m)
-            .max(column_sums_scratch_len(self.batch, self.m))
+        let rows = self.batch * self.rows;
+        gemm_at_b_scratch_len(rows, self.k, self.m).max(column_sums_scratch_len(rows, self.m))
     }
 
     pub fn prepare(&mut self, params: &Params) {
-        let weight = &params.values[params.range(self.weight)];
+        let mut weight = &params.values[params.range(self.weight)];
+        if self.factor != 1.0 {
+            self.scaled.clear();
+            self.scaled.extend(weight.iter().map(|w| self.factor * w));
+            weight = &self.scaled;
+        }
         self.packed.repack(self.k, self.m, weight, self.m, 1);
         self.transposed.repack(self.m, self.k, weight, 1, self.m);
     }
@@ -40,7 +57,7 @@ impl Linear {
     pub fn forward(&self, env: &Env, params: &Params, x: &[f32], z: &mut [f32]) {
         let bias = self.bias.map(|b| &params.values[params.range(b)]);
         let epilogue = Epilogue::biased(bias, Activation::None);
-        gemm(env.ctx, env.n, x, self.k, &self.packed, z, self.m, &epilogue);
+        gemm(env.ctx, env.n * self.rows, x, self.k, &self.packed, z, self.m, &epilogue);
     }
 
     pub fn backward(
@@ -54,10 +71,15 @@ impl Linear {
         dx: &mut [f32],
         scratch: &mut [f32],
     ) {
-        let (k, m, n) = (self.k, self.m, env.n);
-        let dw = &mut gradients[params.range(self.weight)];
-        gemm_at_b(env.ctx, n, x, k, k, dz, m, m, dw, m, scratch, false);
-        if let Some(bias) = self.bias {
+        let (k, m, n) = (self.k, self.m, env.n * self.rows);
+        if params.trains(self.weight) {
+            let dw = &mut gradients[params.range(self.weight)];
+            gemm_at_b(env.ctx, n, x, k, k, dz, m, m, dw, m, scratch, false);
+            if self.factor != 1.0 {
+                dw.iter_mut().for_each(|d| *d *= self.factor);
+            }
+        }
+        if let Some(bias) = self.bias.filter(|&b| params.trains(b)) {
             let sums = &mut gradients[params.range(bias)];
             column_sums(env.ctx, dz, sums, scratch, false);
         }

@@ -2,16 +2,32 @@
 //! family. The arithmetic is that of `edgecut-kernels`; what is here is which kernel sees which
 //! operand, and what must be remembered between the two passes.
 //!
-//! The set is closed, so layers are an enum: the compiler sees every case, and a step of training
-//! dispatches once per layer.
+//! Layers that nets for images are made of are an enum: the compiler fuses them, lets them work in
+//! place, and lets them add to a gradient. All others are an [`Operator`], which reads its inputs
+//! and writes its results and no more.
 
 mod batch_norm;
+mod binary;
+mod constant;
 mod conv;
+mod conv_transpose;
 mod depthwise;
+mod detached;
 mod elementwise;
 mod linear;
+mod lines;
 mod loss;
+mod matmul;
+mod moves;
+mod operator;
 mod pool;
+mod reduce;
+mod resample;
+mod row_norm;
+mod select;
+mod softmax;
+mod spread;
+mod unary;
 
 use edgecut_kernels::Ctx;
 
@@ -19,14 +35,32 @@ use crate::params::Params;
 use crate::plan::Activation;
 
 pub(crate) use batch_norm::Norm;
+pub(crate) use binary::{Pairs, Side, Source};
+pub(crate) use constant::Constant;
 pub(crate) use conv::Convolution;
+pub(crate) use conv_transpose::Transposed;
 pub(crate) use depthwise::Depthwise;
+pub(crate) use detached::{Argument, Detached};
 pub(crate) use elementwise::{Clamp, Concat};
 pub(crate) use linear::Linear;
+pub(crate) use lines::{Lines, Rule};
 pub(crate) use loss::Loss;
+pub(crate) use matmul::MatMul;
+pub(crate) use moves::{Convert, Moves, Shuffle};
+pub(crate) use operator::Operator;
 pub(crate) use pool::{AveragePool, GlobalAveragePool, MaxPool};
+pub(crate) use reduce::{Join, Reduce};
+pub(crate) use resample::{Resample, Weights};
+pub(crate) use row_norm::RowNorm;
+pub(crate) use select::{ScatterAdd, Select};
+pub(crate) use softmax::Softmax;
+pub(crate) use spread::{NOWHERE, Spread};
+pub(crate) use unary::Function;
+
+use operator::{Backward, Forward};
 
 /// What every pass needs to know.
+#[derive(Clone, Copy)]
 pub(crate) struct Env<'a> {
     pub ctx: Ctx<'a>,
     /// Images in this batch.
@@ -74,6 +108,7 @@ pub(crate) enum Dx {
 pub(crate) enum Layer {
     Convolution(Convolution),
     Depthwise(Depthwise),
+    Transposed(Transposed),
     Linear(Linear),
     Norm(Box<Norm>),
     Clamp(Clamp),
@@ -82,6 +117,7 @@ pub(crate) enum Layer {
     MaxPool(MaxPool),
     AveragePool(AveragePool),
     GlobalAveragePool(GlobalAveragePool),
+    Operator(Box<dyn Operator>),
 }
 
 impl Layer {
@@ -91,6 +127,7 @@ impl Layer {
             Layer::Convolution(conv) if conv.is_pointwise() => "pointwise conv",
             Layer::Convolution(_) => "conv",
             Layer::Depthwise(_) => "depthwise conv",
+            Layer::Transposed(_) => "transposed conv",
             Layer::Linear(_) => "linear",
             Layer::Norm(norm) if norm.residual => "batch norm + add",
             Layer::Norm(_) => "batch norm + clamp",
@@ -100,6 +137,7 @@ impl Layer {
             Layer::MaxPool(_) => "max pool",
             Layer::AveragePool(_) => "average pool",
             Layer::GlobalAveragePool(_) => "global average pool",
+            Layer::Operator(operator) => operator.kind(),
         }
     }
 
@@ -110,7 +148,19 @@ impl Layer {
 
     /// Whether the backward pass looks at the output.
     pub fn keeps_output(&self) -> bool {
-        matches!(self, Layer::Clamp(_))
+        match self {
+            Layer::Clamp(_) => true,
+            Layer::Operator(operator) => operator.keeps_output(),
+            _ => false,
+        }
+    }
+
+    /// Whether a gradient of the output gives one of the inputs.
+    pub fn passes_gradient(&self) -> bool {
+        match self {
+            Layer::Operator(operator) => operator.passes_gradient(),
+            _ => true,
+        }
     }
 
     /// Whether the output's gradient is that of input `index` too.
@@ -134,7 +184,7 @@ impl Layer {
 
     /// Whether the backward pass can add to a gradient instead of writing it.
     pub fn accumulates(&self) -> bool {
-        !matches!(self, Layer::Norm(_))
+        !matches!(self, Layer::Norm(_) | Layer::Operator(_))
     }
 
     /// Floats of scratch memory that the passes need.
@@ -142,8 +192,10 @@ impl Layer {
         match self {
             Layer::Convolution(conv) => conv.scratch_len(threads),
             Layer::Depthwise(depthwise) => depthwise.scratch_len(),
+            Layer::Transposed(conv) => conv.scratch_len(threads),
             Layer::Linear(linear) => linear.scratch_len(),
             Layer::Norm(norm) => norm.scratch_len(),
+            Layer::Operator(operator) => operator.scratch_len(),
             _ => 0,
         }
     }
@@ -153,6 +205,7 @@ impl Layer {
         match self {
             Layer::Convolution(conv) => conv.prepare(params),
             Layer::Depthwise(depthwise) => depthwise.prepare(params),
+            Layer::Transposed(conv) => conv.prepare(params),
             Layer::Linear(linear) => linear.prepare(params),
             _ => {}
         }
@@ -171,6 +224,7 @@ impl Layer {
         match self {
             Layer::Convolution(conv) => conv.forward(env, params, reads.get(0), y, scratch),
             Layer::Depthwise(conv) => conv.forward(env, params, reads.get(0), y),
+            Layer::Transposed(conv) => conv.forward(env, params, reads.get(0), y, scratch),
             Layer::Linear(linear) => linear.forward(env, params, reads.get(0), y),
             Layer::Norm(norm) => norm.forward(env, params, reads, y, scratch),
             Layer::Clamp(clamp) => clamp.forward(env, reads, buffer, y),
@@ -179,6 +233,9 @@ impl Layer {
             Layer::MaxPool(pool) => pool.forward(env, reads.get(0), y),
             Layer::AveragePool(pool) => pool.forward(env, reads.get(0), y),
             Layer::GlobalAveragePool(pool) => pool.forward(env, reads.get(0), y),
+            Layer::Operator(operator) => {
+                operator.forward(Forward { env, params, reads, scratch }, y);
+            }
         }
     }
 
@@ -204,6 +261,9 @@ impl Layer {
             Layer::Depthwise(conv) => {
                 conv.backward(env, params, gradients, reads.get(0), dz, to, dx, scratch);
             }
+            Layer::Transposed(conv) => {
+                conv.backward(env, params, gradients, reads.get(0), dz, to, dx, scratch);
+            }
             Layer::Linear(linear) => {
                 linear.backward(env, params, gradients, reads.get(0), dz, to, dx, scratch);
             }
@@ -217,6 +277,10 @@ impl Layer {
             Layer::MaxPool(pool) => pool.backward(env, dz, to, dx),
             Layer::AveragePool(pool) => pool.backward(env, dz, to, dx),
             Layer::GlobalAveragePool(pool) => pool.backward(env, dz, to, dx),
+            Layer::Operator(operator) => {
+                let cx = Backward { env, params, reads, z, dz, index, gradients, scratch };
+                operator.backward(cx, (to != Dx::Skip).then_some(dx));
+            }
         }
     }
 }

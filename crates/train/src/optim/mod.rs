@@ -85,16 +85,13 @@ pub struct Group {
 }
 
 impl Group {
-    /// A group for each tensor of `params`: weights decay, biases and scales do not.
+    /// A group for each tensor of `params`, with its rate: weights decay, biases and scales do not.
     pub fn of_tensors(params: &Params) -> Vec<Group> {
-        let trained = params.names().filter(|(_, kind, _)| *kind != Kind::Statistic);
-        let mut groups: Vec<Group> = trained
-            .map(|(_, kind, range)| Group {
-                range,
-                lr: 1.0,
-                decay: if kind == Kind::Weight { 1.0 } else { 0.0 },
-            })
-            .collect();
+        let group = |(kind, range, lr): (Kind, Range<usize>, f32)| {
+            let decay = if kind == Kind::Weight { 1.0 } else { 0.0 };
+            Group { range, lr, decay }
+        };
+        let mut groups: Vec<Group> = params.rates().map(group).collect();
         groups.sort_by_key(|group| group.range.start);
         groups
     }

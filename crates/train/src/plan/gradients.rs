@@ -50,7 +50,8 @@ pub(crate) struct Backward {
 pub(super) struct Planned {
     pub backward: Vec<Backward>,
     pub slots: Vec<usize>,
-    pub loss_slot: usize,
+    /// Where the gradient of each root is put before the backward pass.
+    pub roots: Vec<usize>,
 }
 
 #[derive(Default)]
@@ -80,25 +81,39 @@ impl Slots {
     }
 }
 
-/// Plans the backward pass of `steps`, whose last activation of interest is `logits`.
-/// Activation 0, the image, needs no gradient.
-pub(super) fn plan(steps: &[Step], activations: &[Activation], logits: usize) -> Planned {
+/// Plans the backward pass of `steps` from the activations `roots`, whose gradients come from
+/// outside. What no trained parameter lies before (`needs`) gets none: neither the image, nor the
+/// frozen layers that a net begins with.
+pub(super) fn plan(
+    steps: &[Step],
+    activations: &[Activation],
+    roots: &[usize],
+    needs: &[bool],
+) -> Planned {
     let mut slots = Slots::default();
     let mut held: Vec<Option<usize>> = vec![None; activations.len()];
-    let loss_slot = slots.take(activations[logits].len);
-    held[logits] = Some(loss_slot);
+    let mut root_slots = vec![];
+    for &root in roots {
+        // Two roots may be one activation; what comes from outside is one gradient then.
+        let slot = *held[root].get_or_insert_with(|| slots.take(activations[root].len));
+        root_slots.push(slot);
+    }
     let mut backward = vec![];
     for (index, step) in steps.iter().enumerate().rev() {
-        // A layer that the logits do not depend on.
+        // A layer that the roots do not depend on, or without parameters that are trained before.
         let Some(slot) = held[step.output].take() else { continue };
+        if !needs[step.output] {
+            slots.release(slot);
+            continue;
+        }
         let mut plan = Backward { step: index, slot, copies: vec![], targets: vec![] };
         let mut given_away = false;
         for (at, &input) in step.inputs.iter().enumerate().rev() {
             let len = activations[input].len;
             let target = match held[input] {
-                _ if input == 0 && step.layer.can_skip() => Target::Skip,
-                // Written for nothing, in the rare net that begins with such a layer.
-                _ if input == 0 => {
+                _ if !needs[input] && step.layer.can_skip() => Target::Skip,
+                // Written for nothing, where such a layer is the first that is trained.
+                _ if !needs[input] => {
                     let unused = slots.take(len);
                     slots.release(unused);
                     Target::Write(unused)
@@ -145,5 +160,5 @@ pub(super) fn plan(steps: &[Step], activations: &[Activation], logits: usize) ->
         }
         backward.push(plan);
     }
-    Planned { backward, slots: slots.sizes, loss_slot }
+    Planned { backward, slots: slots.sizes, roots: root_slots }
 }

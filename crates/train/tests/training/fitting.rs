@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use edgecut_graph::{Builder, Graph, Op, Unary, Window};
+use edgecut_graph::{Builder, Graph, Op, Window};
 use edgecut_train::data::Preprocess;
 use edgecut_train::plan::TrainPlan;
 use edgecut_train::{
@@ -129,12 +129,17 @@ fn refused(
 
 #[test]
 fn what_cannot_be_trained_is_named() {
-    let error =
-        refused("sigmoid", |b, x| b.apply("gate", Op::Unary(Unary::Sigmoid), &[x]).unwrap());
-    assert!(error.contains("image.gate") && error.contains("Sigmoid"), "{error}");
     let error = refused("map", |b, x| b.conv(x, "c", 3, Window::same(3, 1), 1, true).unwrap());
     assert!(error.contains("[n, 3, 6, 6]") && error.contains("[batch, classes]"), "{error}");
-    let transpose = Op::Transpose { perm: vec![0, 2, 1, 3] };
-    let error = refused("transpose", |b, x| b.apply("turn", transpose, &[x]).unwrap());
-    assert!(error.contains("Transpose"), "{error}");
+    let top = Op::TopK { axis: 1, k: 1, largest: true };
+    let error = refused("top", |b, x| {
+        let x = b.conv(x, "c", 3, Window::same(3, 1), 1, true).unwrap();
+        b.apply("best", top, &[x]).unwrap()
+    });
+    assert!(error.contains("best") && error.contains("TopK"), "{error}");
+    let error = refused("nothing to learn", |b, x| {
+        let x = b.global_average_pool(x).unwrap();
+        b.flatten(x).unwrap()
+    });
+    assert!(error.contains("no parameter"), "{error}");
 }

@@ -3,6 +3,7 @@
 mod determinism;
 mod fitting;
 mod gradients;
+mod operators;
 mod oracle;
 mod pytorch;
 mod recipes;

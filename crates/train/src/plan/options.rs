@@ -1,0 +1,39 @@
+//! What of a graph is trained, and what of it is looked at.
+
+use edgecut_graph::ValueId;
+
+/// Choices of a [`TrainPlan`](super::TrainPlan).
+#[derive(Clone, Debug, Default)]
+pub struct PlanOptions {
+    /// Factor of the learning rate for each node of the graph, in order; 0 freezes its parameters
+    /// and, of BatchNorm, the running statistics. Empty: 1 for all.
+    pub rates: Vec<f32>,
+    /// Whether BatchNorm normalises by its running statistics in training too, and leaves them as
+    /// they are, while scale and bias are trained.
+    pub fixed_statistics: bool,
+    /// Values that the engine lets be read after the forward pass and takes gradients for: what a
+    /// teacher's features, or another loss, act on.
+    pub taps: Vec<ValueId>,
+    /// Parameters that are none of the graph's, such as what brings a student's features to its
+    /// teacher's size: trained, averaged and saved as the others. Their gradients come from the
+    /// caller.
+    pub extras: Vec<Extra>,
+}
+
+/// A parameter beside the graph.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Extra {
+    /// Its name, unique among the parameters.
+    pub name: String,
+    /// Its first values.
+    pub values: Vec<f32>,
+    /// Whether weight decay applies.
+    pub decayed: bool,
+}
+
+impl PlanOptions {
+    /// Factor of the learning rate of the node at `index`.
+    pub(crate) fn rate(&self, index: usize) -> f32 {
+        self.rates.get(index).copied().unwrap_or(1.0)
+    }
+}
