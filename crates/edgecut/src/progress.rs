@@ -59,7 +59,7 @@ impl Counter {
             }
             _ => ProgressBar::hidden(),
         };
-        let style = "{prefix:>14.bold} {bar:28.cyan/dim} {percent:>3} % {msg}";
+        let style = "{prefix:>14.bold} {bar:20.cyan/dim} {percent:>3} % {msg}";
         if let Ok(style) = ProgressStyle::with_template(style) {
             bar.set_style(style.progress_chars("━━╌"));
         }
@@ -81,6 +81,17 @@ impl Counter {
             }
             Mode::Lines => {}
         }
+    }
+
+    /// As [`Counter::set`], with more lines below the bar where there is one.
+    pub fn set_with(
+        &mut self,
+        done: u64,
+        message: impl FnOnce() -> String,
+        below: impl FnOnce() -> String,
+    ) {
+        let bars = self.mode == Mode::Bars;
+        self.set(done, || if bars { message() + &below() } else { message() });
     }
 
     /// Writes a line above the bar.

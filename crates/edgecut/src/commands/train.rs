@@ -3,14 +3,15 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use edgecut_train::EpochStats;
+use edgecut_train::{EpochStats, RateCurve};
 use serde::Serialize;
 
 use crate::cli::Global;
 use crate::errors::{Failure, Result};
+use crate::report::trained;
 use crate::settings::{DataSettings, ModelSettings, TrainSettings, Wrong};
 use crate::stats::Share;
-use crate::work::train::{CHECKPOINT_EVERY, Job, prepare, train};
+use crate::work::train::{CHECKPOINT_EVERY, Job, prepare, search_rate, train};
 use crate::work::{data, model};
 use crate::{files, progress, term};
 
@@ -21,8 +22,11 @@ Examples:
   edgecut train --data quickstart --arch mobilenet-v2-s28 --out model.onnx
   edgecut train --data ./flowers --arch mobilenet-v2 --width 0.5 --resolution 96 --epochs 40 --out flowers.onnx
   edgecut train --data ./flowers --start flowers.onnx --lr 0.01 --epochs 5 --out better.onnx
+  edgecut train --data ./flowers --arch mobilenet-v2 --find-lr
+  tensorboard --logdir flowers.onnx.work
 
-The same command after an interruption (also kill -9) goes on where it was.")]
+The same command after an interruption (also kill -9) goes on where it was. The folder of the
+checkpoint also has metrics.jsonl, TensorBoard's event file, and report.html in the end.")]
 pub struct Args {
     #[command(flatten)]
     data: DataSettings,
@@ -39,6 +43,9 @@ pub struct Args {
     /// Seconds between two checkpoints
     #[arg(long, value_name = "SECONDS", default_value_t = CHECKPOINT_EVERY.as_secs_f64())]
     checkpoint_every: f64,
+    /// Train nothing: try rising learning rates for some steps and say which is good
+    #[arg(long)]
+    find_lr: bool,
     /// Begin anew even if there is a checkpoint
     #[arg(long)]
     restart: bool,
@@ -48,6 +55,7 @@ pub struct Args {
 #[derive(Serialize)]
 struct Output {
     model: PathBuf,
+    report: PathBuf,
     sha256: String,
     file_bytes: u64,
     data: String,
@@ -66,7 +74,9 @@ pub fn run(args: &Args, global: &Global) -> Result<()> {
     args.data.validate().map_err(wrong)?;
     args.model.validate().map_err(wrong)?;
     args.train.validate().map_err(wrong)?;
-    files::check_writable(&args.out)?;
+    if !args.find_lr {
+        files::check_writable(&args.out)?;
+    }
     let data = data::open(&args.data, None)?;
     let checkpoint = args.checkpoint.clone().unwrap_or_else(|| {
         let mut name = args.out.clone().into_os_string();
@@ -93,12 +103,26 @@ pub fn run(args: &Args, global: &Global) -> Result<()> {
             data.name
         ),
     );
+    if args.find_lr {
+        return show_rates(&search_rate(global, &job, &graph, &preprocess)?, global);
+    }
     let outcome = train(global, &job, &graph, &preprocess)?;
     model::save(&outcome.graph, &args.out)?;
+    let report = job.checkpoint.join("report.html");
+    let facts = trained::Facts {
+        model: &args.out.file_stem().unwrap_or_default().to_string_lossy(),
+        data: &data.name,
+        note: data.note.as_deref(),
+        pictures: [data.train.len(), data.test.len()],
+        classes: data.train.classes(),
+        settings: &args.train,
+    };
+    files::write(&report, trained::page(&outcome, &facts).as_bytes())?;
     let (sha256, file_bytes) = files::digest(&args.out)?;
     let counts = outcome.validation.as_ref().map(|v| &v.counts);
     let output = Output {
         model: args.out.clone(),
+        report,
         sha256,
         file_bytes,
         data: data.name.clone(),
@@ -133,7 +157,33 @@ fn show(output: &Output) {
         output.model.display(),
         term::bytes(output.file_bytes)
     ));
+    files::print(&format!("{} shows how it went", output.report.display()));
     if let Some(note) = &output.note {
         files::print(note);
     }
+}
+
+/// The loss at some of the rates, and which is good.
+fn show_rates(curve: &RateCurve, global: &Global) -> Result<()> {
+    if global.json {
+        return files::print_json(curve);
+    }
+    let losses = || curve.points.iter().map(|p| p.smoothed);
+    let (low, high) = (losses().fold(f64::MAX, f64::min), losses().fold(0.0, f64::max));
+    let bar = |loss: f64| {
+        let share = (loss - low) / (high.min(2.0 * low) - low).max(1e-9);
+        "█".repeat((30.0 * share.clamp(0.0, 1.0)).round() as usize)
+    };
+    let shown = curve.points.iter().step_by(curve.points.len().div_ceil(24).max(1));
+    let rows: Vec<Vec<String>> = shown
+        .map(|p| vec![format!("{:.1e}", p.lr), format!("{:.3}", p.smoothed), bar(p.smoothed)])
+        .collect();
+    files::print(&term::table(&["rate", "loss", ""], &[0, 1], &rows));
+    files::print(&match curve.suggested {
+        Some(rate) => {
+            format!("the loss falls fastest at a rate of about {rate:.1e}: --lr {rate:.1e}")
+        }
+        None => "the loss fell at no rate: look at the data and the model first".into(),
+    });
+    Ok(())
 }

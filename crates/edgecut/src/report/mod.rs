@@ -9,6 +9,7 @@ pub mod collect;
 mod html;
 pub mod quantised;
 mod sections;
+pub mod trained;
 
 use serde::{Deserialize, Serialize};
 

@@ -1,4 +1,9 @@
-//! Training with progress, checkpoints and a clean end on Ctrl-C.
+//! Training with progress, checkpoints, records and a clean end on Ctrl-C.
+
+mod curves;
+mod records;
+mod tensorboard;
+mod view;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -7,19 +12,24 @@ use edgecut_graph::Graph;
 use edgecut_train::data::{Augment, Data, Mix, Preprocess, RandAugment, Sampling};
 use edgecut_train::schedule::Decay;
 use edgecut_train::{
-    CheckpointOptions, ClassWeights, Control, Ending, EpochStats, Event, Optimizer, Progress,
-    RunOptions, TrainConfig, TrainOutcome, fit,
+    CheckpointOptions, ClassWeights, Control, Ending, Optimizer, RateCurve, RunOptions,
+    TrainConfig, TrainOutcome, find_rate, fit,
 };
 
 use super::model::{self, Model};
 use crate::cli::Global;
 use crate::errors::{Failure, Result};
+use crate::interrupt;
 use crate::progress::Counter;
 use crate::settings::{self, ModelSettings, TrainSettings};
-use crate::{interrupt, term};
+use records::Records;
+use view::View;
 
 /// File of the checkpoint inside its folder.
 const CHECKPOINT: &str = "train.checkpoint";
+
+/// Steps of a search for a learning rate.
+const SEARCH_STEPS: usize = 120;
 
 /// Time between two checkpoints: writing one takes milliseconds, losing one costs this much.
 pub const CHECKPOINT_EVERY: Duration = Duration::from_secs(10);
@@ -98,13 +108,26 @@ pub fn train(
         ..RunOptions::default()
     };
     let mut view = View::new(global);
+    let mut records = Records::new(&job.checkpoint);
+    let mut unrecorded = None;
     let (train, test) = (job.data.train.clone(), job.data.test.clone());
     let outcome =
         fit(graph, train, Some(test), preprocess, &config(job.settings), &options, &mut |p| {
             view.show(p);
-            if interrupt::asked() { Control::Stop } else { Control::Continue }
+            // A full disk must not end hours of training at once: the checkpoint comes first.
+            if unrecorded.is_none() {
+                unrecorded = records.add(p).err();
+            }
+            if unrecorded.is_some() || interrupt::asked() {
+                Control::Stop
+            } else {
+                Control::Continue
+            }
         });
     drop(view);
+    if let Some(failure) = unrecorded {
+        return Err(failure);
+    }
     let outcome = outcome?;
     if outcome.ending == Ending::Stopped {
         let done = outcome.history.len();
@@ -115,6 +138,28 @@ pub fn train(
         .hint(format!("the same command goes on from {}", job.checkpoint.display())));
     }
     Ok(outcome)
+}
+
+/// Looks for a learning rate, from small ones to large ones. Ctrl-C ends it with what there is.
+pub fn search_rate(
+    global: &Global,
+    job: &Job,
+    graph: &Graph,
+    preprocess: &Preprocess,
+) -> Result<RateCurve> {
+    interrupt::listen();
+    let options = RunOptions { threads: global.threads(), ..RunOptions::default() };
+    let mut bar = Counter::new(global, "rates", SEARCH_STEPS as u64);
+    let mut done = 0;
+    let train = job.data.train.clone();
+    let config = config(job.settings);
+    let curve =
+        find_rate(graph, train, preprocess, &config, &options, SEARCH_STEPS, &mut |point| {
+            done += 1;
+            bar.set(done, || format!("rate {:.1e} · loss {:.3}", point.lr, point.smoothed));
+            !interrupt::asked()
+        })?;
+    Ok(curve)
 }
 
 /// Settings as the trainer takes them.
@@ -161,70 +206,4 @@ fn config(s: &TrainSettings) -> TrainConfig {
         skip: s.skip_errors,
         patience: s.patience,
     }
-}
-
-/// The progress of a training: a bar over all steps, and a line per epoch.
-struct View<'a> {
-    global: &'a Global,
-    bar: Option<Counter>,
-}
-
-impl<'a> View<'a> {
-    fn new(global: &'a Global) -> View<'a> {
-        View { global, bar: None }
-    }
-
-    fn show(&mut self, p: &Progress) {
-        let total = (p.epochs * p.steps_per_epoch) as u64;
-        let bar = self.bar.get_or_insert_with(|| Counter::new(self.global, "train", total));
-        match p.event {
-            Event::Resumed => {
-                bar.line(&format!(
-                    "going on from step {} of epoch {}/{}",
-                    p.step, p.epoch, p.epochs
-                ));
-            }
-            Event::Skipped { sample, reason } => {
-                bar.line(&format!("training picture {sample} is skipped: {reason}"));
-            }
-            Event::EpochEnd(stats) => bar.line(&epoch_line(stats, p)),
-            Event::Step => {
-                let done = ((p.epoch - 1) * p.steps_per_epoch + p.step) as u64;
-                bar.set(done, || step_text(p));
-            }
-            Event::Validating | Event::Saved => {}
-        }
-    }
-}
-
-fn step_text(p: &Progress) -> String {
-    let left = p
-        .seconds_left
-        .map_or("?".into(), |s| term::duration(Duration::from_secs_f64(s.clamp(0.0, 1e9))));
-    format!(
-        "epoch {}/{} · loss {:.3} · {:.1} % · {} images/s · {left} left",
-        p.epoch,
-        p.epochs,
-        p.loss,
-        100.0 * p.accuracy,
-        term::count(p.images_per_second.round() as u64),
-    )
-}
-
-fn epoch_line(stats: &EpochStats, p: &Progress) -> String {
-    let test = match (stats.val_accuracy, stats.val_loss) {
-        (Some(accuracy), Some(loss)) => {
-            format!(" · test {:.2} % (loss {loss:.3})", 100.0 * accuracy)
-        }
-        _ => String::new(),
-    };
-    format!(
-        "epoch {:>3}/{} · loss {:.3} · {:.2} %{test} · {} images/s · {}",
-        stats.epoch,
-        p.epochs,
-        stats.train_loss,
-        100.0 * stats.train_accuracy,
-        term::count(p.images_per_second.round() as u64),
-        term::duration(Duration::from_secs_f64(stats.seconds.clamp(0.0, 1e9))),
-    )
 }
