@@ -9,7 +9,7 @@ use edgecut_train::optim::{Group, OptimizerState};
 use edgecut_train::plan::TrainPlan;
 use edgecut_train::{Control, Optimizer, Progress, RunOptions, fit};
 
-use crate::toy;
+use crate::{random_nets, toy};
 
 /// Bits of parameters, statistics and logits after a few steps.
 fn train(graph: &Graph, threads: usize, isa: Isa, optimizer: Optimizer) -> Vec<u32> {
@@ -54,6 +54,7 @@ fn steps_have_the_same_bits_on_every_instruction_set_and_thread_count() {
     let seeds = (0..30).map(|seed| random_graph_of(seed, ALL_LAYERS));
     let nets = seeds.filter(|g| g.value(g.outputs[0]).shape.rank() == 2);
     nets.take(8).for_each(|graph| same_everywhere(&graph, Optimizer::SGD));
+    (0..8).for_each(|seed| same_everywhere(&random_nets::graph(seed), Optimizer::SGD));
     let zoo = edgecut_zoo::MobileNetV2 {
         resolution: 12,
         width: 0.5,
