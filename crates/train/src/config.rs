@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::data::{Augment, Mix, Sampling};
 use crate::error::{Result, TrainError};
+use crate::fine_tune::FineTune;
 use crate::optim::Optimizer;
 use crate::schedule::Decay;
 
@@ -51,6 +52,8 @@ pub struct TrainConfig {
     /// Ends the training after this many epochs without a better accuracy on the validation data,
     /// with the weights of the best epoch. That accuracy then chose them, so it flatters them.
     pub patience: Option<usize>,
+    /// Which layers learn, and how fast.
+    pub fine_tune: FineTune,
 }
 
 /// How much each class counts in the loss.
@@ -86,6 +89,7 @@ impl Default for TrainConfig {
             sampling: Sampling::Shuffled,
             skip: 0,
             patience: None,
+            fine_tune: FineTune::default(),
         }
     }
 }
@@ -98,6 +102,7 @@ impl TrainConfig {
     pub fn validate(&self) -> Result<()> {
         let fail = |field, problem: String| Err(TrainError::config(field, problem));
         let unit = 0.0..1.0;
+        self.fine_tune.validate()?;
         if self.epochs == 0 || self.epochs > 1_000_000 {
             return fail("epochs", format!("{}; must be 1 to 1000000", self.epochs));
         }

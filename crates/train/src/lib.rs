@@ -13,6 +13,7 @@
 //! | [`plan`] | graph to layers and buffers, parameters in the kernels' layout |
 //! | [`engine`] | forward and backward pass |
 //! | [`targets`] | labels to what the network should answer |
+//! | [`fine_tune`](mod@fine_tune) | a new head on an old net, frozen layers, rates of layers |
 //! | [`optim`], [`schedule`], [`ema`] | what a step does with gradients |
 //! | [`trainer`], [`progress`] | the loop: validation, stopping, resuming, what it reports |
 //! | [`checkpoint`], [`fingerprint`] | state that survives a kill, and what it belongs to |
@@ -28,6 +29,7 @@ pub mod ema;
 pub mod engine;
 pub mod error;
 pub mod evaluate;
+pub mod fine_tune;
 pub mod fingerprint;
 mod grad;
 pub mod metrics;
@@ -42,6 +44,7 @@ pub mod trainer;
 pub use config::{CheckpointOptions, ClassWeights, RunOptions, TrainConfig};
 pub use error::{Result, TrainError};
 pub use evaluate::{Evaluation, evaluate};
+pub use fine_tune::FineTune;
 pub use optim::Optimizer;
 pub use progress::{Control, EpochStats, Event, Progress};
 pub use trainer::{Ending, RateCurve, RatePoint, TrainOutcome, find_rate, fit};

@@ -148,7 +148,8 @@ impl<'a> Trainer<'a> {
             return Err(TrainError::config("patience", "needs validation data"));
         }
         let batch = config.batch.min(train.len());
-        let plan = TrainPlan::new(graph, batch.div_ceil(config.accumulate))?;
+        let part = batch.div_ceil(config.accumulate);
+        let plan = TrainPlan::with(graph, part, &config.fine_tune.options(graph)?)?;
         check_fit(&plan, &train, val.as_ref(), preprocess)?;
         let pool = match options.threads {
             0 => Pool::for_this_machine(),

@@ -160,16 +160,16 @@ impl Deployment<'_> {
             every: CHECKPOINT_EVERY,
             restart: self.args.restart,
         };
-        let (graph, preprocess) = prepare(&job)?;
-        let size = cost(&graph, 1)?;
+        let start = prepare(&job)?;
+        let size = cost(&start.graph, 1)?;
         let (params, macs) =
             (crate::term::short_count(size.parameters), crate::term::short_count(size.macs));
         say(
             self.global,
             &format!("model: {}, {params} parameters, {macs} multiply-adds", self.architecture()),
         );
-        let outcome = train(self.global, &job, &graph, &preprocess)?;
-        Ok((outcome, preprocess))
+        let outcome = train(self.global, &job, &start)?;
+        Ok((outcome, start.preprocess))
     }
 
     fn quantize(

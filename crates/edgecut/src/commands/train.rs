@@ -21,13 +21,18 @@ use crate::{files, progress, term};
 Examples:
   edgecut train --data quickstart --arch mobilenet-v2-s28 --out model.onnx
   edgecut train --data ./flowers --arch mobilenet-v2 --width 0.5 --resolution 96 --epochs 40 --out flowers.onnx
-  edgecut train --data ./flowers --start flowers.onnx --lr 0.01 --epochs 5 --out better.onnx
+  edgecut train flowers.onnx --data ./flowers --lr 0.01 --epochs 5 --out better.onnx
+  edgecut train imagenet.onnx --data ./flowers --head classes=5 --lr 0.01 --lr-decay-layers 0.8 --out flowers.onnx
+  edgecut train imagenet.tflite --data ./flowers --head classes=5 --freeze '*' --fixed-statistics --out flowers.onnx
   edgecut train --data ./flowers --arch mobilenet-v2 --find-lr
   tensorboard --logdir flowers.onnx.work
 
 The same command after an interruption (also kill -9) goes on where it was. The folder of the
 checkpoint also has metrics.jsonl, TensorBoard's event file, and report.html in the end.")]
 pub struct Args {
+    /// Model to fine-tune, ONNX or TFLite: as --start
+    #[arg(value_name = "MODEL", conflicts_with = "start")]
+    begin: Option<PathBuf>,
     #[command(flatten)]
     data: DataSettings,
     #[command(flatten)]
@@ -72,7 +77,9 @@ struct Output {
 pub fn run(args: &Args, global: &Global) -> Result<()> {
     let wrong = |w: Wrong| Failure::input(format!("--{} {}", w.field.replace('_', "-"), w.problem));
     args.data.validate().map_err(wrong)?;
-    args.model.validate().map_err(wrong)?;
+    let mut model_settings = args.model.clone();
+    model_settings.start = args.begin.clone().or(model_settings.start);
+    model_settings.validate().map_err(wrong)?;
     args.train.validate().map_err(wrong)?;
     if !args.find_lr {
         files::check_writable(&args.out)?;
@@ -85,7 +92,7 @@ pub fn run(args: &Args, global: &Global) -> Result<()> {
     });
     let job = Job {
         data: &data,
-        model: &args.model,
+        model: &model_settings,
         settings: &args.train,
         checkpoint,
         every: Duration::try_from_secs_f64(args.checkpoint_every).map_err(|e| {
@@ -93,7 +100,7 @@ pub fn run(args: &Args, global: &Global) -> Result<()> {
         })?,
         restart: args.restart,
     };
-    let (graph, preprocess) = prepare(&job)?;
+    let start = prepare(&job)?;
     progress::say(
         global,
         &format!(
@@ -104,9 +111,9 @@ pub fn run(args: &Args, global: &Global) -> Result<()> {
         ),
     );
     if args.find_lr {
-        return show_rates(&search_rate(global, &job, &graph, &preprocess)?, global);
+        return show_rates(&search_rate(global, &job, &start)?, global);
     }
-    let outcome = train(global, &job, &graph, &preprocess)?;
+    let outcome = train(global, &job, &start)?;
     model::save(&outcome.graph, &args.out)?;
     let report = job.checkpoint.join("report.html");
     let facts = trained::Facts {

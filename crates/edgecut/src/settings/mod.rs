@@ -7,12 +7,14 @@ use std::path::PathBuf;
 
 mod quantize;
 mod train;
+mod tune;
 
 use clap::Args;
 use serde::{Deserialize, Serialize};
 
 pub use quantize::{Correction, Method, QuantizeSettings, Round, Target};
 pub use train::{Optimizer, Sampling, Schedule, TrainSettings, Weighting};
+pub use tune::{Head, Rate};
 
 /// A field that is out of range, and what is allowed.
 #[derive(Debug, PartialEq)]
@@ -79,15 +81,45 @@ pub struct ModelSettings {
     #[arg(long, value_name = "PIXELS")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub resolution: Option<usize>,
-    /// Begin with the weights of this ONNX model instead of new ones
-    #[arg(long, value_name = "ONNX")]
+    /// Begin with the weights of this ONNX or TFLite model instead of new ones
+    #[arg(long, value_name = "MODEL")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub start: Option<PathBuf>,
+    /// Give that model a new last layer, for as many classes as the data has: classes=N
+    #[arg(long, value_name = "classes=N")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub head: Option<Head>,
+    /// Layers that stay as they are, BatchNorm's statistics included: a pattern over names of nodes
+    /// or weights, in which * stands for anything; repeat for more. A new head always learns
+    #[arg(long, value_name = "PATTERN")]
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub freeze: Vec<String>,
+    /// Factor of the learning rate of layers that match; repeat for more, all that match apply
+    #[arg(long, value_name = "PATTERN=X")]
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub lr_mult: Vec<Rate>,
+    /// Factor of the learning rate from each layer to the one before it, such as 0.8
+    #[arg(long, value_name = "X")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lr_decay_layers: Option<f32>,
+    /// BatchNorm normalises by the statistics that the model has, and keeps them: for few pictures
+    #[arg(long)]
+    pub fixed_statistics: bool,
 }
 
 impl Default for ModelSettings {
     fn default() -> ModelSettings {
-        ModelSettings { arch: "mobilenet-v2".into(), width: 1.0, resolution: None, start: None }
+        ModelSettings {
+            arch: "mobilenet-v2".into(),
+            width: 1.0,
+            resolution: None,
+            start: None,
+            head: None,
+            freeze: vec![],
+            lr_mult: vec![],
+            lr_decay_layers: None,
+            fixed_statistics: false,
+        }
     }
 }
 
@@ -97,7 +129,18 @@ impl ModelSettings {
         let width = self.width;
         check((0.05..=8.0).contains(&width), "width", || format!("is {width}, must be 0.05 to 8"))?;
         let side = self.resolution.unwrap_or(224);
-        check((8..=1024).contains(&side), "resolution", || format!("is {side}, must be 8 to 1024"))
+        check((8..=1024).contains(&side), "resolution", || {
+            format!("is {side}, must be 8 to 1024")
+        })?;
+        check(self.head.is_none() || self.start.is_some(), "head", || {
+            "replaces the last layer of a model; give one to begin with".into()
+        })?;
+        let decay = self.lr_decay_layers.unwrap_or(1.0);
+        check(decay > 0.0 && decay <= 1.0, "lr_decay_layers", || {
+            format!("is {decay}, must be above 0, at most 1")
+        })?;
+        let odd = self.lr_mult.iter().find(|r| !(0.0..=1000.0).contains(&r.factor));
+        check(odd.is_none(), "lr_mult", || "has a factor that is not 0 to 1000".into())
     }
 }
 

@@ -2,27 +2,27 @@
 
 mod curves;
 mod records;
+mod start;
 mod tensorboard;
 mod view;
 
 use std::path::PathBuf;
 use std::time::Duration;
 
-use edgecut_graph::Graph;
-use edgecut_train::data::{Augment, Data, Mix, Preprocess, RandAugment, Sampling};
+use edgecut_train::data::{Augment, Data, Mix, RandAugment, Sampling};
 use edgecut_train::schedule::Decay;
 use edgecut_train::{
     CheckpointOptions, ClassWeights, Control, Ending, Optimizer, RateCurve, RunOptions,
     TrainConfig, TrainOutcome, find_rate, fit,
 };
 
-use super::model::{self, Model};
 use crate::cli::Global;
 use crate::errors::{Failure, Result};
 use crate::interrupt;
 use crate::progress::Counter;
 use crate::settings::{self, ModelSettings, TrainSettings};
 use records::Records;
+pub use start::Start;
 use view::View;
 
 /// File of the checkpoint inside its folder.
@@ -50,25 +50,10 @@ pub struct Job<'a> {
     pub restart: bool,
 }
 
-/// The network before training, and how pictures become its input.
-pub fn prepare(job: &Job) -> Result<(Graph, Preprocess)> {
-    let classes = job.data.train.classes().len();
+/// The network before training, and how pictures become its input; its new head, if it has one.
+pub fn prepare(job: &Job) -> Result<Start> {
     if let Some(path) = &job.model.start {
-        let start = Model::load(path)?;
-        let preprocess = match start.preprocess()? {
-            Some(known) => known,
-            None => super::data::preprocess(
-                &job.data.train,
-                Some(model::image_input(&start.graph)?[1]),
-            )?,
-        };
-        let outputs = model::class_count(&start.graph).map_err(|e| e.at(path))?;
-        if outputs != classes {
-            return Err(
-                Failure::input(format!("has {outputs} classes, the data has {classes}")).at(path)
-            );
-        }
-        return Ok((start.graph, preprocess));
+        return start::prepare(job, path);
     }
     let preprocess = super::data::preprocess(&job.data.train, job.model.resolution)?;
     if preprocess.height != preprocess.width {
@@ -81,20 +66,16 @@ pub fn prepare(job: &Job) -> Result<(Graph, Preprocess)> {
     let options = edgecut_zoo::Options {
         width: Some(job.model.width),
         resolution: Some(preprocess.height),
-        classes: Some(classes),
+        classes: Some(job.data.train.classes().len()),
         in_channels: Some(preprocess.channels.count()),
         seed: job.settings.seed,
     };
-    Ok((edgecut_zoo::build(&job.model.arch, &options)?, preprocess))
+    let graph = edgecut_zoo::build(&job.model.arch, &options)?;
+    Ok(Start { graph, preprocess, head: vec![] })
 }
 
 /// Trains, showing progress. Ctrl-C ends it with a checkpoint and a failure that says how to go on.
-pub fn train(
-    global: &Global,
-    job: &Job,
-    graph: &Graph,
-    preprocess: &Preprocess,
-) -> Result<TrainOutcome> {
+pub fn train(global: &Global, job: &Job, start: &Start) -> Result<TrainOutcome> {
     interrupt::listen();
     let checkpoint = CheckpointOptions {
         restart: job.restart,
@@ -111,19 +92,16 @@ pub fn train(
     let mut records = Records::new(&job.checkpoint);
     let mut unrecorded = None;
     let (train, test) = (job.data.train.clone(), job.data.test.clone());
-    let outcome =
-        fit(graph, train, Some(test), preprocess, &config(job.settings), &options, &mut |p| {
-            view.show(p);
-            // A full disk must not end hours of training at once: the checkpoint comes first.
-            if unrecorded.is_none() {
-                unrecorded = records.add(p).err();
-            }
-            if unrecorded.is_some() || interrupt::asked() {
-                Control::Stop
-            } else {
-                Control::Continue
-            }
-        });
+    let (graph, preprocess, config) = (&start.graph, &start.preprocess, config(job, start));
+    let outcome = fit(graph, train, Some(test), preprocess, &config, &options, &mut |p| {
+        view.show(p);
+        // A full disk must not end hours of training at once: the checkpoint comes first.
+        if unrecorded.is_none() {
+            unrecorded = records.add(p).err();
+        }
+        let stop = unrecorded.is_some() || interrupt::asked();
+        if stop { Control::Stop } else { Control::Continue }
+    });
     drop(view);
     if let Some(failure) = unrecorded {
         return Err(failure);
@@ -141,18 +119,13 @@ pub fn train(
 }
 
 /// Looks for a learning rate, from small ones to large ones. Ctrl-C ends it with what there is.
-pub fn search_rate(
-    global: &Global,
-    job: &Job,
-    graph: &Graph,
-    preprocess: &Preprocess,
-) -> Result<RateCurve> {
+pub fn search_rate(global: &Global, job: &Job, start: &Start) -> Result<RateCurve> {
     interrupt::listen();
     let options = RunOptions { threads: global.threads(), ..RunOptions::default() };
     let mut bar = Counter::new(global, "rates", SEARCH_STEPS as u64);
     let mut done = 0;
     let train = job.data.train.clone();
-    let config = config(job.settings);
+    let (graph, preprocess, config) = (&start.graph, &start.preprocess, config(job, start));
     let curve =
         find_rate(graph, train, preprocess, &config, &options, SEARCH_STEPS, &mut |point| {
             done += 1;
@@ -163,7 +136,8 @@ pub fn search_rate(
 }
 
 /// Settings as the trainer takes them.
-fn config(s: &TrainSettings) -> TrainConfig {
+fn config(job: &Job, start: &Start) -> TrainConfig {
+    let s = job.settings;
     TrainConfig {
         epochs: s.epochs,
         batch: s.batch,
@@ -205,5 +179,6 @@ fn config(s: &TrainSettings) -> TrainConfig {
         },
         skip: s.skip_errors,
         patience: s.patience,
+        fine_tune: start::fine_tune(job.model, &start.head),
     }
 }

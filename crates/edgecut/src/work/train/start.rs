@@ -1,0 +1,71 @@
+//! Training that begins with a model.
+
+use std::path::Path;
+
+use edgecut_graph::{Graph, Op, passes};
+use edgecut_train::FineTune;
+use edgecut_train::data::Preprocess;
+use edgecut_train::fine_tune::replace_head;
+
+use super::Job;
+use crate::errors::{Failure, Result};
+use crate::settings::ModelSettings;
+use crate::work::data;
+use crate::work::model::{self, Model};
+
+/// What training begins with.
+pub struct Start {
+    /// The network.
+    pub graph: Graph,
+    /// How pictures become its input.
+    pub preprocess: Preprocess,
+    /// Nodes of a new head.
+    pub head: Vec<String>,
+}
+
+/// The model at `path`, in the form that trains best, with a new head where one is asked for.
+pub fn prepare(job: &Job, path: &Path) -> Result<Start> {
+    let model = Model::load(path)?;
+    let integers = |op: &Op| matches!(op, Op::Quantize { .. } | Op::Dequantize { .. });
+    if let Some(node) = model.graph.nodes.iter().find(|n| integers(&n.op)) {
+        let problem = format!("is quantised (node '{}'): its weights are integers", node.name);
+        return Err(Failure::input(problem).at(path).hint("fine-tune the float model instead"));
+    }
+    let preprocess = match model.preprocess()? {
+        Some(known) => known,
+        None => data::preprocess(&job.data.train, Some(model::image_input(&model.graph)?[1]))?,
+    };
+    let mut graph = model.graph;
+    passes::simplify(&mut graph)?;
+    let classes = job.data.train.classes().len();
+    let mut head = vec![];
+    if let Some(wanted) = job.model.head {
+        if wanted.classes != classes {
+            let problem = format!("--head {wanted}: the data has {classes} classes");
+            return Err(Failure::input(problem));
+        }
+        let (new, place) = replace_head(&graph, classes, job.settings.seed)
+            .map_err(|e| Failure::from(e).at(path))?;
+        graph = new;
+        head.push(place.node);
+        head.extend(place.bias);
+    }
+    let outputs = model::class_count(&graph).map_err(|e| e.at(path))?;
+    if outputs != classes {
+        let problem = format!("has {outputs} classes, the data has {classes}");
+        let hint = format!("--head classes={classes} gives it a new last layer");
+        return Err(Failure::input(problem).at(path).hint(hint));
+    }
+    Ok(Start { graph, preprocess, head })
+}
+
+/// Which layers learn, and how fast.
+pub fn fine_tune(settings: &ModelSettings, head: &[String]) -> FineTune {
+    FineTune {
+        freeze: settings.freeze.clone(),
+        rates: settings.lr_mult.iter().map(|r| (r.pattern.clone(), r.factor)).collect(),
+        layer_decay: settings.lr_decay_layers,
+        fixed_statistics: settings.fixed_statistics,
+        head: head.to_vec(),
+    }
+}
