@@ -15,6 +15,7 @@
 //! | [`targets`] | labels to what the network should answer |
 //! | [`fine_tune`](mod@fine_tune) | a new head on an old net, frozen layers, rates of layers |
 //! | [`optim`], [`schedule`], [`ema`] | what a step does with gradients |
+//! | [`distill`] | learning from trained networks |
 //! | [`trainer`], [`progress`] | the loop: validation, stopping, resuming, what it reports |
 //! | [`checkpoint`], [`fingerprint`] | state that survives a kill, and what it belongs to |
 //! | [`evaluate`](mod@evaluate), [`metrics`] | accuracy, confusions, intervals |
@@ -25,6 +26,7 @@
 pub mod checkpoint;
 pub mod config;
 pub mod data;
+pub mod distill;
 pub mod ema;
 pub mod engine;
 pub mod error;
@@ -47,4 +49,4 @@ pub use evaluate::{Evaluation, evaluate};
 pub use fine_tune::FineTune;
 pub use optim::Optimizer;
 pub use progress::{Control, EpochStats, Event, Progress};
-pub use trainer::{Ending, RateCurve, RatePoint, TrainOutcome, find_rate, fit};
+pub use trainer::{Ending, RateCurve, RatePoint, TrainOutcome, find_rate, fit, fit_guided};

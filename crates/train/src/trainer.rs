@@ -9,15 +9,16 @@ use std::time::Instant;
 
 use edgecut_graph::Graph;
 use edgecut_kernels::Pool;
-use serde::{Deserialize, Serialize};
 
 use crate::checkpoint::{Checkpoint, Identity};
 use crate::config::{RunOptions, TrainConfig};
 use crate::data::{Batch, Dataset, Loader, LoaderOptions, Preprocess, transform::METADATA_KEY};
+use crate::distill::Guide;
 use crate::ema::Ema;
 use crate::engine::Engine;
 use crate::error::{Result, TrainError};
 use crate::evaluate::{Evaluation, evaluate};
+use crate::fingerprint;
 use crate::metrics::argmax;
 use crate::optim::{Group, OptimizerState};
 use crate::plan::TrainPlan;
@@ -27,49 +28,15 @@ use crate::targets::Targets;
 
 mod checks;
 mod finder;
+mod outcome;
 
 use checks::{check_fit, identity, targets};
 
 pub use finder::{RateCurve, RatePoint, find_rate};
+pub use outcome::{Ending, TrainOutcome};
 
 /// Key of the JSON list of class names in a model's metadata.
 pub const CLASSES_KEY: &str = "edgecut.classes";
-
-/// Why a training returned.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Ending {
-    /// All epochs were done.
-    Completed,
-    /// The observer asked for it.
-    Stopped,
-    /// The time was used up.
-    OutOfTime,
-    /// The accuracy had not risen for as long as was allowed.
-    Plateau,
-}
-
-/// What a training returns.
-#[derive(Clone, Debug)]
-pub struct TrainOutcome {
-    /// The graph with trained weights: the last moving averages where weights are averaged, the
-    /// last weights otherwise. Only with [`TrainConfig::patience`] a choice by validation accuracy.
-    /// Metadata tell the preprocessing and the class names.
-    pub graph: Graph,
-    /// What these weights achieve on the validation data. `None` without such data, or when the
-    /// observer stopped the training.
-    pub validation: Option<Evaluation>,
-    /// One entry for each finished epoch.
-    pub history: Vec<EpochStats>,
-    /// Why it returned.
-    pub ending: Ending,
-    /// Steps done, all runs together.
-    pub steps: u64,
-    /// Training images per second in this run, validation not counted; 0 if there was no step.
-    pub images_per_second: f64,
-    /// Seconds of training, all runs together.
-    pub seconds: f64,
-}
 
 /// Trains `graph` on `train` and validates it on `val` after each epoch.
 ///
@@ -89,8 +56,25 @@ pub fn fit(
     options: &RunOptions,
     observer: &mut dyn FnMut(&Progress) -> Control,
 ) -> Result<TrainOutcome> {
+    fit_guided(graph, train, val, preprocess, config, options, None, observer)
+}
+
+/// As [`fit`], with teachers.
+///
+/// # Errors
+/// Also teachers that do not fit the student or the data.
+pub fn fit_guided(
+    graph: &Graph,
+    train: Arc<dyn Dataset>,
+    val: Option<Arc<dyn Dataset>>,
+    preprocess: &Preprocess,
+    config: &TrainConfig,
+    options: &RunOptions,
+    guide: Option<&mut Guide>,
+    observer: &mut dyn FnMut(&Progress) -> Control,
+) -> Result<TrainOutcome> {
     config.validate()?;
-    let mut trainer = Trainer::new(graph, train, val, preprocess, config, options)?;
+    let mut trainer = Trainer::new(graph, train, val, preprocess, config, options, guide)?;
     if trainer.resume()? {
         observer(&trainer.progress(Event::Resumed));
     }
@@ -111,6 +95,7 @@ struct Trainer<'a> {
     /// The best epoch's parameters and statistics where [`TrainConfig::patience`] wants them.
     best: Option<(Vec<f32>, Vec<f32>)>,
     targets: Targets,
+    guide: Option<&'a mut Guide>,
     /// Gradients of the parts of a batch, added up.
     sum: Vec<f32>,
     schedule: Schedule,
@@ -139,6 +124,7 @@ impl<'a> Trainer<'a> {
         preprocess: &'a Preprocess,
         config: &'a TrainConfig,
         options: &'a RunOptions,
+        mut guide: Option<&'a mut Guide>,
     ) -> Result<Trainer<'a>> {
         preprocess.validate()?;
         if train.is_empty() {
@@ -149,8 +135,15 @@ impl<'a> Trainer<'a> {
         }
         let batch = config.batch.min(train.len());
         let part = batch.div_ceil(config.accumulate);
-        let plan = TrainPlan::with(graph, part, &config.fine_tune.options(graph)?)?;
+        let mut choices = config.fine_tune.options(graph)?;
+        if let Some(guide) = &guide {
+            guide.ask(graph, config.seed, &mut choices)?;
+        }
+        let plan = TrainPlan::with(graph, part, &choices)?;
         check_fit(&plan, &train, val.as_ref(), preprocess)?;
+        if let Some(guide) = &mut guide {
+            guide.begin(train.as_ref(), preprocess, config, plan.classes())?;
+        }
         let pool = match options.threads {
             0 => Pool::for_this_machine(),
             threads => Pool::new(threads),
@@ -159,6 +152,13 @@ impl<'a> Trainer<'a> {
             None => None,
             Some(_) => Some(identity(graph, &train, val.as_ref(), preprocess, config)?),
         };
+        let identity = identity.map(|own: Identity| match &guide {
+            Some(guide) => {
+                let config = fingerprint::combine(&[own.config, guide.fingerprint()]);
+                Identity { config, ..own }
+            }
+            None => own,
+        });
         let steps_per_epoch = (train.len() / batch) as u64;
         let total = steps_per_epoch * config.epochs as u64;
         let warmup = (f64::from(config.warmup_epochs) * steps_per_epoch as f64).round() as u64;
@@ -168,6 +168,7 @@ impl<'a> Trainer<'a> {
             optimizer: OptimizerState::new(config.optimizer, Group::of_tensors(params)),
             best: config.patience.map(|_| (params.values.clone(), params.stats.clone())),
             targets: targets(config, &train, plan.classes())?,
+            guide,
             sum: if config.accumulate > 1 { vec![0.0; params.values.len()] } else { vec![] },
             ema: config.ema_decay.map(|decay| Ema::new(params, decay)),
             engine: Engine::new(plan, pool, options.isa),
@@ -262,6 +263,7 @@ impl<'a> Trainer<'a> {
             mix: config.mix,
             sampling: config.sampling,
             skip: config.skip,
+            views: self.guide.as_ref().and_then(|guide| guide.views()),
             workers: self.options.data_workers.max(1),
             ..LoaderOptions::training(self.batch, config.seed, Some(config.augment))
         }
@@ -326,7 +328,11 @@ impl<'a> Trainer<'a> {
             let targets = &targets[part.start * classes..part.end * classes];
             self.engine.forward(x, part.len(), true);
             let share = targets.iter().map(|&t| f64::from(t)).sum::<f64>() / weight.max(1e-30);
-            loss += self.engine.loss_against(targets) * share;
+            let mut own = self.engine.loss_against(targets);
+            if let Some(guide) = &mut self.guide {
+                own = guide.add(&mut self.engine, batch, part.clone(), own)?;
+            }
+            loss += own * share;
             let rows = self.engine.logits().chunks_exact(classes).zip(&batch.labels[part]);
             hits += rows.filter(|(row, label)| argmax(row) == **label as usize).count();
             self.engine.backward();

@@ -22,6 +22,8 @@ pub struct Batch {
     pub x: Vec<f32>,
     /// `[n]` class indices.
     pub labels: Vec<u32>,
+    /// `[n]` numbers of the samples in the set.
+    pub samples: Vec<u32>,
     /// Where pictures were mixed, for each the class of the other one and its share.
     pub mixed: Vec<(u32, f32)>,
     /// Samples in this batch.
@@ -43,6 +45,9 @@ pub struct LoaderOptions {
     pub sampling: Sampling,
     /// Random variations, if any.
     pub augment: Option<Augment>,
+    /// Variations of each sample, which then come again after as many epochs; `None` makes new ones
+    /// for each epoch.
+    pub views: Option<u64>,
     /// Mixing of the pictures of a batch.
     pub mix: Mix,
     /// Samples that may turn out to be unreadable. Each is replaced by the next one of the set that
@@ -71,6 +76,7 @@ impl LoaderOptions {
             seed,
             sampling: Sampling::Shuffled,
             augment,
+            views: None,
             mix: Mix::default(),
             skip: 0,
             drop_last: true,
@@ -348,12 +354,15 @@ impl Bench {
         batch.n = samples.len();
         batch.x.resize(samples.len() * size, 0.0);
         batch.labels.clear();
+        batch.samples.clear();
+        let view = options.views.map_or(batch.epoch, |views| batch.epoch % views.max(1));
         for (&i, x) in samples.iter().zip(batch.x.chunks_exact_mut(size)) {
             let i = shared.unreadable.read(shared.set.as_ref(), i as usize, &mut self.raw)?;
             batch.labels.push(shared.set.label(i));
+            batch.samples.push(i as u32);
             self.transform.fit(&self.raw, &mut self.fitted)?;
             if let Some(augment) = &options.augment {
-                let mut rng = Augment::generator(options.seed, batch.epoch, i as u64);
+                let mut rng = Augment::generator(options.seed, view, i as u64);
                 augment.apply(&mut self.fitted, &mut self.spare, &mut rng);
             }
             self.transform.normalise(&self.fitted, x);

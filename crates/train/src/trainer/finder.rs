@@ -57,7 +57,7 @@ pub fn find_rate(
     let config = TrainConfig { patience: None, ema_decay: None, ..config.clone() };
     config.validate()?;
     let options = RunOptions { checkpoint: None, ..options.clone() };
-    let mut trainer = Trainer::new(graph, train, None, preprocess, &config, &options)?;
+    let mut trainer = Trainer::new(graph, train, None, preprocess, &config, &options, None)?;
     let mut loader = Loader::new(trainer.train.clone(), preprocess, &trainer.loader_options())?;
     let mut points: Vec<RatePoint> = vec![];
     let [low, high] = RANGE.map(libm::log);

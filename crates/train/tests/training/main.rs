@@ -1,6 +1,7 @@
 //! Training against oracles: gradients, PyTorch, itself on other threads and after interruptions.
 
 mod determinism;
+mod distill;
 mod fitting;
 mod gradients;
 mod operators;

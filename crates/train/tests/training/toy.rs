@@ -37,6 +37,11 @@ pub fn preprocess() -> Preprocess {
 
 /// A stem, an inverted residual and a classifier.
 pub fn network(seed: u64) -> Graph {
+    with_classes(seed, 3)
+}
+
+/// The same for another number of classes.
+pub fn with_classes(seed: u64, classes: usize) -> Graph {
     let mut b = Builder::new("toy", seed);
     let x = b.input("image", ["n".into(), 1.into(), SIDE.into(), SIDE.into()]);
     let x = b.conv(x, "stem", 8, Window::same(3, 1), 1, false).unwrap();
@@ -53,7 +58,7 @@ pub fn network(seed: u64) -> Graph {
     let x = b.add(x, y).unwrap();
     let x = b.global_average_pool(x).unwrap();
     let x = b.flatten(x).unwrap();
-    let x = b.linear(x, "classifier", 3).unwrap();
+    let x = b.linear(x, "classifier", classes).unwrap();
     b.finish(&[x]).unwrap()
 }
 
