@@ -155,6 +155,7 @@ impl Deployment<'_> {
         let job = Job {
             data,
             model: &self.recipe.model,
+            preprocessing: None,
             settings: &self.recipe.train,
             checkpoint: self.out.join("work"),
             every: CHECKPOINT_EVERY,

@@ -11,6 +11,7 @@ use crate::errors::{Failure, Result};
 use crate::report::trained;
 use crate::settings::{DataSettings, ModelSettings, TrainSettings, Wrong};
 use crate::stats::Share;
+use crate::work::preprocessing::Preprocessing;
 use crate::work::train::{CHECKPOINT_EVERY, Job, prepare, search_rate, train};
 use crate::work::{data, model};
 use crate::{files, progress, term};
@@ -37,6 +38,8 @@ pub struct Args {
     data: DataSettings,
     #[command(flatten)]
     model: ModelSettings,
+    #[command(flatten)]
+    preprocessing: Preprocessing,
     #[command(flatten)]
     train: TrainSettings,
     /// Where to write the model
@@ -93,6 +96,7 @@ pub fn run(args: &Args, global: &Global) -> Result<()> {
     let job = Job {
         data: &data,
         model: &model_settings,
+        preprocessing: Some(&args.preprocessing),
         settings: &args.train,
         checkpoint,
         every: Duration::try_from_secs_f64(args.checkpoint_every).map_err(|e| {
@@ -110,6 +114,13 @@ pub fn run(args: &Args, global: &Global) -> Result<()> {
             data.name
         ),
     );
+    if start.assumed {
+        progress::say(
+            global,
+            "the model does not say how pictures become its input: they are normalised by the mean \
+             and spread of the data; --preprocess torchvision, tf, caffe ... if it was trained so",
+        );
+    }
     if args.find_lr {
         return show_rates(&search_rate(global, &job, &start)?, global);
     }

@@ -35,6 +35,11 @@ pub enum Fit {
 }
 
 impl Preprocessing {
+    /// Whether it is left to the model's file.
+    pub fn is_auto(&self) -> bool {
+        self.preprocess == "auto" && self.fit.is_none()
+    }
+
     /// The preprocessing to use for the model of `card`.
     ///
     /// # Errors

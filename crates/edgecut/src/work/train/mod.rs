@@ -16,6 +16,7 @@ use edgecut_train::{
     TrainConfig, TrainOutcome, find_rate, fit,
 };
 
+use super::preprocessing::Preprocessing;
 use crate::cli::Global;
 use crate::errors::{Failure, Result};
 use crate::interrupt;
@@ -40,6 +41,8 @@ pub struct Job<'a> {
     pub data: &'a Data,
     /// The architecture, or a model to begin with.
     pub model: &'a ModelSettings,
+    /// How pictures become the input of a model to begin with, where somebody says it.
+    pub preprocessing: Option<&'a Preprocessing>,
     /// How.
     pub settings: &'a TrainSettings,
     /// Folder of the checkpoint.
@@ -54,6 +57,10 @@ pub struct Job<'a> {
 pub fn prepare(job: &Job) -> Result<Start> {
     if let Some(path) = &job.model.start {
         return start::prepare(job, path);
+    }
+    if job.preprocessing.is_some_and(|p| !p.is_auto()) {
+        let problem = "--preprocess and --fit are for a model to begin with";
+        return Err(Failure::input(problem).hint("a new network sees pictures as its data are"));
     }
     let preprocess = super::data::preprocess(&job.data.train, job.model.resolution)?;
     if preprocess.height != preprocess.width {
@@ -71,7 +78,7 @@ pub fn prepare(job: &Job) -> Result<Start> {
         seed: job.settings.seed,
     };
     let graph = edgecut_zoo::build(&job.model.arch, &options)?;
-    Ok(Start { graph, preprocess, head: vec![] })
+    Ok(Start { graph, preprocess, assumed: false, head: vec![] })
 }
 
 /// Trains, showing progress. Ctrl-C ends it with a checkpoint and a failure that says how to go on.

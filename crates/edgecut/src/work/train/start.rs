@@ -19,6 +19,8 @@ pub struct Start {
     pub graph: Graph,
     /// How pictures become its input.
     pub preprocess: Preprocess,
+    /// Whether nobody said how: the mean and the spread of the data are used.
+    pub assumed: bool,
     /// Nodes of a new head.
     pub head: Vec<String>,
 }
@@ -31,10 +33,7 @@ pub fn prepare(job: &Job, path: &Path) -> Result<Start> {
         let problem = format!("is quantised (node '{}'): its weights are integers", node.name);
         return Err(Failure::input(problem).at(path).hint("fine-tune the float model instead"));
     }
-    let preprocess = match model.preprocess()? {
-        Some(known) => known,
-        None => data::preprocess(&job.data.train, Some(model::image_input(&model.graph)?[1]))?,
-    };
+    let (preprocess, assumed) = preprocess(job, &model)?;
     let mut graph = model.graph;
     passes::simplify(&mut graph)?;
     let classes = job.data.train.classes().len();
@@ -56,7 +55,20 @@ pub fn prepare(job: &Job, path: &Path) -> Result<Start> {
         let hint = format!("--head classes={classes} gives it a new last layer");
         return Err(Failure::input(problem).at(path).hint(hint));
     }
-    Ok(Start { graph, preprocess, head })
+    Ok(Start { graph, preprocess, assumed, head })
+}
+
+/// How pictures become the input: as the options or the file say, else with the mean and the spread
+/// of the data; whether it is the latter.
+fn preprocess(job: &Job, model: &Model) -> Result<(Preprocess, bool)> {
+    if let Some(said) = job.preprocessing.filter(|p| !p.is_auto()) {
+        return Ok((said.choose(&model.card())?, false));
+    }
+    if let Some(known) = model.preprocess()? {
+        return Ok((known, false));
+    }
+    let side = model::image_input(&model.graph)?[1];
+    Ok((data::preprocess(&job.data.train, Some(side))?, true))
 }
 
 /// Which layers learn, and how fast.
