@@ -24,6 +24,16 @@ impl<'a, T> Rows<'a, T> {
         }
     }
 
+    /// Those from row `i` on.
+    pub fn from(&self, i: usize) -> Rows<'a, T> {
+        match *self {
+            Rows::Slices(rows) => Rows::Slices(&rows[i..]),
+            Rows::Image { x, row_len, first, step } => {
+                Rows::Image { x, row_len, first: first + (i * step) as isize, step }
+            }
+        }
+    }
+
     /// Row `i` at its first channel; null where it lies in the padding.
     #[inline(always)]
     pub fn at(&self, i: usize) -> *const T {

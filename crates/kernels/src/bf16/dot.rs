@@ -138,6 +138,9 @@ pub(super) unsafe fn strip<D: Dot>(d: D, job: &Strip) {
     }
 }
 
+/// Most pixels of a tile.
+const MOST: usize = 8;
+
 /// # Safety
 /// As [`Machine::strip`].
 #[inline(always)]
@@ -148,23 +151,45 @@ unsafe fn tile_of_rows<D: Dot, const NV: usize>(
     rows: usize,
     first: usize,
 ) {
+    let s = d.simd();
+    let column = |v: usize| job.columns.start + (first + v) * LANES;
+    let masks: [_; NV] = std::array::from_fn(|v| s.first(job.columns.end - column(v)));
+    let mut start = [s.splat(0.0); NV];
+    for v in 0..NV {
+        // SAFETY: the mask of vector v ends with the columns of the panel.
+        start[v] = unsafe { job.epilogue.start(s, column(v), masks[v]) };
+    }
+    let mut sums = [[[0.0; LANES]; NV]; MOST];
     // SAFETY: by contract.
     unsafe {
         match rows {
-            1 => tile::<D, 1, NV>(d, job, pixel, first),
-            2 => tile::<D, 2, NV>(d, job, pixel, first),
-            3 => tile::<D, 3, NV>(d, job, pixel, first),
-            4 => tile::<D, 4, NV>(d, job, pixel, first),
-            5 => tile::<D, 5, NV>(d, job, pixel, first),
-            6 => tile::<D, 6, NV>(d, job, pixel, first),
-            7 => tile::<D, 7, NV>(d, job, pixel, first),
-            8 => tile::<D, 8, NV>(d, job, pixel, first),
+            1 => tile::<D, 1, NV>(d, job, pixel, first, start, &mut sums),
+            2 => tile::<D, 2, NV>(d, job, pixel, first, start, &mut sums),
+            3 => tile::<D, 3, NV>(d, job, pixel, first, start, &mut sums),
+            4 => tile::<D, 4, NV>(d, job, pixel, first, start, &mut sums),
+            5 => tile::<D, 5, NV>(d, job, pixel, first, start, &mut sums),
+            6 => tile::<D, 6, NV>(d, job, pixel, first, start, &mut sums),
+            7 => tile::<D, 7, NV>(d, job, pixel, first, start, &mut sums),
+            8 => tile::<D, 8, NV>(d, job, pixel, first, start, &mut sums),
             _ => unreachable!("tiles have at most 8 rows"),
+        }
+    }
+    // Through memory, or there would be a copy of all that an epilogue can do for each vector.
+    for (r, sums) in sums[..rows].iter().enumerate() {
+        let row = job.pixels.start + pixel + r;
+        let out = job.out.wrapping_add(row * job.out_stride);
+        for v in 0..NV {
+            // SAFETY: a vector of sums; the mask ends with the columns of the panel, and the epilogue
+            // was checked.
+            unsafe {
+                let sum = s.load(sums[v].as_ptr());
+                job.epilogue.finish(s, sum, row, column(v), out, masks[v]);
+            }
         }
     }
 }
 
-/// `R` pixels and `NV` vectors of output channels, from tile `first` of the panel on.
+/// The sums of `R` pixels and `NV` vectors of output channels, from tile `first` of the panel on.
 ///
 /// # Safety
 /// As [`Machine::strip`].
@@ -174,17 +199,11 @@ unsafe fn tile<D: Dot, const R: usize, const NV: usize>(
     job: &Strip,
     pixel: usize,
     first: usize,
+    start: [<D::S as Simd>::V; NV],
+    sums: &mut [[[f32; LANES]; NV]; MOST],
 ) {
-    let s = d.simd();
     let tiles = job.columns.len().div_ceil(LANES);
-    let column = |v: usize| job.columns.start + (first + v) * LANES;
-    let masks: [_; NV] = std::array::from_fn(|v| s.first(job.columns.end - column(v)));
-    let mut acc = [[s.splat(0.0); NV]; R];
-    for v in 0..NV {
-        // SAFETY: the mask of vector v ends with the columns of the panel.
-        let bias = unsafe { job.epilogue.start(s, column(v), masks[v]) };
-        acc.iter_mut().for_each(|row| row[v] = bias);
-    }
+    let mut acc = [start; R];
     let a = job.a.wrapping_add(pixel * job.advance);
     let mut b = job.b.as_ptr().wrapping_add(first * TILE);
     for ky in 0..job.taps[0] {
@@ -210,11 +229,9 @@ unsafe fn tile<D: Dot, const R: usize, const NV: usize>(
         }
     }
     for r in 0..R {
-        let row = job.pixels.start + pixel + r;
-        let out = job.out.wrapping_add(row * job.out_stride);
         for v in 0..NV {
-            // SAFETY: the mask ends with the columns of the panel, and the epilogue was checked.
-            unsafe { job.epilogue.finish(s, acc[r][v], row, column(v), out, masks[v]) };
+            // SAFETY: a vector has 16 lanes.
+            unsafe { d.simd().store(sums[r][v].as_mut_ptr(), acc[r][v]) };
         }
     }
 }

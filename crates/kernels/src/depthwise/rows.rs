@@ -103,6 +103,18 @@ impl Lines<'_> {
             _ => any_rows(isa, self),
         }
     }
+
+    /// One of the output rows.
+    fn single(&self, row: usize) -> Lines<'_> {
+        Lines {
+            rows: self.rows.from(row * self.shape.sh),
+            count: 1,
+            outs: [self.outs[row]; 2],
+            epilogues: [self.epilogues[row]; 2],
+            channels: self.channels.clone(),
+            ..*self
+        }
+    }
 }
 
 /// A kernel of [`columns`], compiled for every instruction set.
@@ -111,7 +123,14 @@ macro_rules! tiled {
         simd_fn! {
             fn $name(s: Simd, lines: &Lines<'_>) {
                 if S::REGISTERS == 0 {
-                    return any::<S>(s, lines);
+                    return any_rows(s.isa(), lines);
+                }
+                // Where registers do not hold the sums of two rows, each row by itself.
+                if $r == 2 && S::REGISTERS < $r * $slots {
+                    return (0..$r).for_each(|row| {
+                        // SAFETY: the contract of one of these lines.
+                        unsafe { lines.single(row).compute(s.isa()) }
+                    });
                 }
                 // SAFETY: `Lines::compute` has the contract and picks the kernel of the shape.
                 unsafe { columns::rows::<S, $k, $stride, $r, $n, $slots>(s, lines) };

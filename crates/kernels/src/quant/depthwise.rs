@@ -12,6 +12,7 @@ mod columns;
 mod finish;
 mod forward;
 mod plain;
+mod plan;
 mod rows;
 mod weights;
 

@@ -46,6 +46,20 @@ impl<'a> Finish<'a> {
         Finish { requant, residual: None, interleave: None }
     }
 
+    /// Whether results fit into an i32 before they are rounded, an activation aside.
+    pub(super) fn is_bounded(&self) -> bool {
+        let bounded = |r: Residual| r.affine.scale <= 65536.0 * self.requant.scale;
+        self.requant.bounded && self.residual.is_none_or(bounded)
+    }
+
+    /// Whether it is requantisation alone, with such results.
+    pub(super) fn is_plain(&self) -> bool {
+        self.is_bounded()
+            && self.residual.is_none()
+            && self.interleave.is_none()
+            && self.requant.activation == Activation::None
+    }
+
     /// Bytes between neighbouring results in a row of the output.
     pub(super) fn step(&self) -> usize {
         if self.interleave.is_some() { 2 } else { 1 }

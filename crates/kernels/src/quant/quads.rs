@@ -35,6 +35,8 @@ pub(super) trait Quads: Copy {
     type Weights: Copy;
     /// Sixteen i32.
     type Ints: Copy;
+    /// Whether registers hold the sums of sixteen quarters, and kernels may be large.
+    const MANY: bool;
 
     /// Floats.
     fn simd(self) -> Self::S;
@@ -82,6 +84,11 @@ pub(super) trait Quads: Copy {
     fn widen(self, bytes: Self::Bytes) -> [<Self::S as Simd>::V; 4];
     /// [`Range::round`] of four quarters.
     fn round(self, values: [<Self::S as Simd>::V; 4], range: Range) -> Self::Bytes;
+    /// The same of numbers that fit into an i32.
+    #[inline(always)]
+    fn round_bounded(self, values: [<Self::S as Simd>::V; 4], range: Range) -> Self::Bytes {
+        self.round(values, range)
+    }
 }
 
 /// Runs `part` on the instructions of `isa`; false if it has none for it.
@@ -101,11 +108,25 @@ pub(super) fn run(isa: Isa, part: impl Part) -> bool {
     true
 }
 
+/// [`Quads::load`] into memory, where less than all bytes of a pixel are wanted.
+///
+/// # Safety
+/// As for that.
+#[inline(never)]
+unsafe fn gather<const PIXELS: usize>(at: [*const u8; PIXELS], n: usize) -> [u8; BYTES] {
+    let mut bytes = [0u8; BYTES];
+    for (to, from) in bytes.chunks_exact_mut(BYTES / PIXELS).zip(at) {
+        // SAFETY: by contract.
+        unsafe { std::ptr::copy_nonoverlapping(from, to.as_mut_ptr(), n.min(to.len())) };
+    }
+    bytes
+}
+
 /// [`Quads::store`] from memory.
 ///
 /// # Safety
 /// As for that.
-#[inline(always)]
+#[inline(never)]
 unsafe fn scatter<const PIXELS: usize>(
     p: *mut u8,
     stride: usize,

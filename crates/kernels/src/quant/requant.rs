@@ -36,6 +36,8 @@ pub struct Requant {
     pub(super) multiplier: Blob<f32>,
     /// `bias - zx * sum(w)` a channel, then padding.
     pub(super) bias: Blob<i32>,
+    /// Whether no sum times its multiplier leaves the range of i32.
+    pub(super) bounded: bool,
     pub(super) range: Range,
 }
 
@@ -53,6 +55,14 @@ impl Range {
         let zero_point = i32::from(zero_point);
         let offset = |byte: u8| (i32::from(byte) - zero_point) as f32;
         Range { zero_point, low: offset(low), high: offset(high) }
+    }
+
+    /// The lowest and the highest byte, of which the highest wins where they cross.
+    #[inline(always)]
+    pub fn bytes(self) -> (u8, u8) {
+        let byte =
+            |offset: f32| (offset as i32).saturating_add(self.zero_point).clamp(0, 255) as u8;
+        (byte(self.low), byte(self.high))
     }
 
     /// The byte nearest to `v + zero_point` within the bounds; the lowest for NaN.
@@ -88,6 +98,7 @@ impl Requant {
             activation: Activation::None,
             scale: y.scale,
             inverse: 1.0 / y.scale,
+            bounded: multiplier.iter().all(|multiplier| multiplier.abs() <= 0.5),
             multiplier,
             bias: folded_bias(x, weight_sums, bias),
             range: Range::new(y.zero_point, clamp),

@@ -23,109 +23,14 @@
 //! neighbours.
 
 use super::finish::Rest;
+use super::plan::{MAX_GROUPS, MOST, Memory, Plan};
 use super::rows::Lines;
 use super::weights::{Block, CHANNELS, GROUP, QUARTERS};
-use crate::Activation;
+use crate::quant::Finish;
 use crate::quant::quads::{BYTES, Part, Quads};
 use crate::quant::requant::Range;
 use crate::simd::{LANES, Simd};
 use std::mem::MaybeUninit;
-
-/// Widest kernel; a wider one is computed tap by tap.
-const MAX_KW: usize = 16;
-/// Most groups of input rows.
-const MAX_GROUPS: usize = 4;
-/// Bytes of the columns of a quarter, for one group of rows, two, and so on; all together less than
-/// half of a first-level cache. Multiples of 4 KiB must not lie between any two of the quarters, or
-/// reads wait for writes of the other one.
-const QUARTER_LEN: [usize; MAX_GROUPS] = [5 * 1024, 5 * 512, 5 * 256, 5 * 256];
-const MEMORY: usize = 20 * 1024;
-/// Most vectors of outputs that are computed at a time.
-const MOST: usize = 4;
-/// Vectors of columns by which the transposition runs ahead.
-const AHEAD: usize = 8;
-
-/// The transposed columns of a tile: `[group][quarter][plane][column]`, the bytes of a block each.
-#[repr(C, align(64))]
-struct Memory(MaybeUninit<[u8; MEMORY]>);
-
-/// What the blocks of one width have in common.
-pub(super) struct Plan {
-    groups: usize,
-    /// The input rows at channel 0, null in the padding; those beyond the last meet weights of 0.
-    rows: [*const u8; MAX_GROUPS * GROUP],
-    /// Places within the horizontal stride; the columns at each of them are a plane.
-    phases: [usize; MAX_KW],
-    plane_count: usize,
-    /// Columns that the memory has for each plane.
-    columns: usize,
-    /// Columns that are transposed before the first output of a tile.
-    lead: usize,
-    /// How many columns the last tap lies to the right of the first.
-    reach: usize,
-    /// Where the taps of output 0 of a tile lie in the memory, those of all groups one by one.
-    taps: [usize; MAX_KW * MAX_GROUPS],
-    tap_count: usize,
-    /// Outputs of a tile.
-    tile: usize,
-}
-
-impl Plan {
-    /// `None` if the window does not fit.
-    pub(super) fn new(lines: &Lines, width: usize) -> Option<Plan> {
-        let shape = lines.shape;
-        let row_count = shape.kh + lines.count - 1;
-        let groups = lines.weights.groups();
-        if groups > MAX_GROUPS || shape.kw > MAX_KW {
-            return None;
-        }
-        let mut plan = Plan {
-            groups,
-            rows: [std::ptr::null(); MAX_GROUPS * GROUP],
-            phases: [0; MAX_KW],
-            plane_count: 0,
-            columns: 0,
-            lead: 0,
-            reach: 0,
-            taps: [0; MAX_KW * MAX_GROUPS],
-            tap_count: shape.kw * groups,
-            tile: 0,
-        };
-        for (i, row) in plan.rows[..groups * GROUP].iter_mut().enumerate() {
-            *row = lines.rows.at(i.min(row_count - 1));
-        }
-        let mut places = [(0, 0); MAX_KW];
-        for (kx, place) in places[..shape.kw].iter_mut().enumerate() {
-            let (phase, column) = (kx * shape.dw % shape.sw, kx * shape.dw / shape.sw);
-            let known = plan.phases[..plan.plane_count].iter().position(|&known| known == phase);
-            let plane = known.unwrap_or(plan.plane_count);
-            plan.plane_count = plan.plane_count.max(plane + 1);
-            plan.phases[plane] = phase;
-            plan.reach = plan.reach.max(column);
-            *place = (plane, column);
-        }
-        let pixels = BYTES / width;
-        // A vector of several columns that begins between two of those that were written waits
-        // until these have left the processor for the cache.
-        let ahead = if pixels > 1 { AHEAD * pixels } else { 0 };
-        plan.lead = plan.reach.next_multiple_of(pixels) + ahead;
-        plan.columns = plan.quarter_len() / (plan.plane_count * width) / pixels * pixels;
-        plan.tile = plan.columns.saturating_sub(plan.lead) / (MOST * pixels) * (MOST * pixels);
-        let group_len = QUARTERS * plan.quarter_len();
-        for (taps, (plane, column)) in plan.taps.chunks_exact_mut(groups).zip(places) {
-            for (group, tap) in taps.iter_mut().enumerate() {
-                *tap = group * group_len + (plane * plan.columns + column) * width;
-            }
-        }
-        (plan.tile > 0).then_some(plan)
-    }
-
-    /// Bytes of memory from one quarter to the next.
-    #[inline(always)]
-    fn quarter_len(&self) -> usize {
-        QUARTER_LEN[self.groups - 1]
-    }
-}
 
 /// The computation of a block of channels.
 pub(super) struct Kernel<'a> {
@@ -144,18 +49,16 @@ impl Kernel<'_> {
 
     /// Runs the kernel with vectors of `PIXELS` outputs.
     #[inline(always)]
-    fn run_vectors<Q: Quads, const PIXELS: usize, const FULL: bool>(&self, q: Q) {
-        let plain = self.lines.finishes.iter().all(|finish| {
-            finish.residual.is_none() && finish.requant.activation == Activation::None
-        });
-        // Three taps are worth code of their own.
+    fn run_vectors<Q: Quads, const PIXELS: usize>(&self, q: Q) {
+        let plain = self.lines.finishes[..self.lines.count].iter().all(Finish::is_plain);
         match (self.plan.tap_count, self.lines.count, plain) {
-            (3, 1, true) => q.apart(Tiles::<3, 1, PIXELS, FULL, true>(self)),
-            (3, _, true) => q.apart(Tiles::<3, 2, PIXELS, FULL, true>(self)),
-            (_, 1, true) => q.apart(Tiles::<0, 1, PIXELS, FULL, true>(self)),
-            (_, _, true) => q.apart(Tiles::<0, 2, PIXELS, FULL, true>(self)),
-            (_, 1, false) => q.apart(Tiles::<0, 1, PIXELS, FULL, false>(self)),
-            (_, _, false) => q.apart(Tiles::<0, 2, PIXELS, FULL, false>(self)),
+            // Three taps are worth code of their own, and so is that nothing else happens.
+            (3, 1, true) if Q::MANY => q.apart(Tiles::<3, 1, PIXELS, true>(self)),
+            (3, _, true) if Q::MANY => q.apart(Tiles::<3, 2, PIXELS, true>(self)),
+            (_, 1, true) if Q::MANY => q.apart(Tiles::<0, 1, PIXELS, true>(self)),
+            (_, _, true) if Q::MANY => q.apart(Tiles::<0, 2, PIXELS, true>(self)),
+            (_, 1, _) => q.apart(Tiles::<0, 1, PIXELS, false>(self)),
+            _ => q.apart(Tiles::<0, 2, PIXELS, false>(self)),
         }
     }
 }
@@ -163,28 +66,22 @@ impl Kernel<'_> {
 impl Part for Kernel<'_> {
     #[inline(always)]
     fn run<Q: Quads>(self, q: Q) {
-        match (self.block.width, self.channels()) {
-            (16, _) => self.run_vectors::<Q, 4, false>(q),
-            (32, _) => self.run_vectors::<Q, 2, false>(q),
-            (_, BYTES) => self.run_vectors::<Q, 1, true>(q),
-            _ => self.run_vectors::<Q, 1, false>(q),
+        match self.block.width {
+            16 => self.run_vectors::<Q, 4>(q),
+            32 => self.run_vectors::<Q, 2>(q),
+            _ => self.run_vectors::<Q, 1>(q),
         }
     }
 }
 
 /// All outputs of a block: `T` taps, any number if it is 0; `R` output rows; vectors of `PIXELS`
-/// outputs, with all of their channels if `FULL`; neither residual nor activation if `PLAIN`.
-struct Tiles<
-    'a,
-    const T: usize,
-    const R: usize,
-    const PIXELS: usize,
-    const FULL: bool,
-    const PLAIN: bool,
->(&'a Kernel<'a>);
+/// outputs; if `PLAIN`, known to be plain.
+struct Tiles<'a, const T: usize, const R: usize, const PIXELS: usize, const PLAIN: bool>(
+    &'a Kernel<'a>,
+);
 
-impl<const T: usize, const R: usize, const PIXELS: usize, const FULL: bool, const PLAIN: bool> Part
-    for Tiles<'_, T, R, PIXELS, FULL, PLAIN>
+impl<const T: usize, const R: usize, const PIXELS: usize, const PLAIN: bool> Part
+    for Tiles<'_, T, R, PIXELS, PLAIN>
 {
     #[inline(always)]
     fn run<Q: Quads>(self, q: Q) {
@@ -192,43 +89,38 @@ impl<const T: usize, const R: usize, const PIXELS: usize, const FULL: bool, cons
         let padding = [kernel.lines.weights.zero_point(); BYTES];
         let mut memory = Memory(MaybeUninit::uninit());
         let memory = memory.0.as_mut_ptr().cast::<u8>();
-        let input = Input::<PIXELS, FULL>::new(kernel, &padding);
-        let output = Output::<T, R, PIXELS, FULL, PLAIN>::new(kernel);
+        let input = Input::<PIXELS>::new(kernel, &padding);
+        let output = Output::<T, R, PIXELS, PLAIN>::new(kernel);
         let ow = kernel.lines.shape.ow;
         let Plan { tile, lead, reach, .. } = *kernel.plan;
+        let most = if Q::MANY { MOST / R } else { 1 };
         let mut first = 0;
         while first < ow {
             let count = tile.min(ow - first);
             // Columns that are needed at all.
             let end = count.next_multiple_of(PIXELS) + reach;
-            // SAFETY: the tile fits in the memory, and these outputs exist, the last vector maybe
-            // in part.
-            unsafe {
-                let mut next = 0;
-                while next < lead.min(end) {
-                    input.transpose(q, first, next, memory);
-                    next += PIXELS;
-                }
-                let mut t = 0;
-                while t < count {
-                    let vectors = match (count - t).div_ceil(PIXELS) {
-                        n if n >= MOST && R == 1 => MOST,
-                        n => n.min(2),
-                    };
-                    for _ in 0..vectors {
-                        if next < end {
-                            input.transpose(q, first, next, memory);
-                            next += PIXELS;
-                        }
+            let (mut next, mut t) = (0, 0);
+            while t < count {
+                let vectors = match (count - t).div_ceil(PIXELS) {
+                    n if n >= most => most,
+                    n => n.min(2),
+                };
+                // SAFETY: the tile fits in the memory, and these outputs exist, the last vector
+                // maybe in part.
+                unsafe {
+                    while next < (lead + t + vectors * PIXELS).min(end) {
+                        input.transpose(q, first, next, memory);
+                        next += PIXELS;
                     }
                     match vectors {
-                        1 => output.compute::<Q, 1>(q, memory, first, t),
-                        2 => output.compute::<Q, 2>(q, memory, first, t),
-                        _ if R == 1 => output.compute::<Q, MOST>(q, memory, first, t),
-                        _ => unreachable!("two rows take two vectors at most"),
+                        MOST if Q::MANY && R == 1 => {
+                            output.compute::<Q, MOST>(q, memory, first, t);
+                        }
+                        2 if Q::MANY => output.compute::<Q, 2>(q, memory, first, t),
+                        _ => output.compute::<Q, 1>(q, memory, first, t),
                     }
-                    t += vectors * PIXELS;
                 }
+                t += vectors * PIXELS;
             }
             first += count;
         }
@@ -237,7 +129,7 @@ impl<const T: usize, const R: usize, const PIXELS: usize, const FULL: bool, cons
 
 /// Where the transposed columns come from.
 #[derive(Clone, Copy)]
-struct Input<'a, const PIXELS: usize, const FULL: bool> {
+struct Input<'a, const PIXELS: usize> {
     plan: &'a Plan,
     /// The rows at the first channel of the block, and the bytes between their pixels: 0 in the
     /// padding.
@@ -251,7 +143,7 @@ struct Input<'a, const PIXELS: usize, const FULL: bool> {
     quarter_len: usize,
 }
 
-impl<'a, const PIXELS: usize, const FULL: bool> Input<'a, PIXELS, FULL> {
+impl<'a, const PIXELS: usize> Input<'a, PIXELS> {
     #[inline(always)]
     fn new(kernel: &Kernel<'a>, padding: &'a [u8; BYTES]) -> Self {
         let (lines, padding) = (kernel.lines, padding.as_ptr());
@@ -300,25 +192,57 @@ impl<'a, const PIXELS: usize, const FULL: bool> Input<'a, PIXELS, FULL> {
         for group in 0..self.plan.groups {
             let first = group * GROUP;
             let to = to.wrapping_add(group * QUARTERS * self.quarter_len);
+            // A load of a part takes an instruction more.
+            let whole = BYTES / PIXELS;
             // SAFETY: by contract; the memory has `PIXELS` columns of `64 / PIXELS` bytes there.
             unsafe {
-                let rows = [
-                    self.row(q, first, column, inside),
-                    self.row(q, first + 1, column, inside),
-                    self.row(q, first + 2, column, inside),
-                    self.row(q, first + 3, column, inside),
-                ];
+                let rows = if self.channels == whole {
+                    self.rows(q, first, column, inside, whole)
+                } else {
+                    self.rows(q, first, column, inside, self.channels)
+                };
                 q.transpose(rows, std::array::from_fn(|j| to.wrapping_add(j * self.quarter_len)));
             }
         }
     }
 
-    /// Row `row` of `PIXELS` columns, all of them `inside` the image or not.
+    /// Four rows as [`Input::row`].
     ///
     /// # Safety
     /// As for [`Input::transpose`].
     #[inline(always)]
-    unsafe fn row<Q: Quads>(&self, q: Q, row: usize, column: usize, inside: bool) -> Q::Bytes {
+    unsafe fn rows<Q: Quads>(
+        &self,
+        q: Q,
+        row: usize,
+        column: usize,
+        inside: bool,
+        n: usize,
+    ) -> [Q::Bytes; GROUP] {
+        // SAFETY: by contract.
+        unsafe {
+            [
+                self.row(q, row, column, inside, n),
+                self.row(q, row + 1, column, inside, n),
+                self.row(q, row + 2, column, inside, n),
+                self.row(q, row + 3, column, inside, n),
+            ]
+        }
+    }
+
+    /// The first `n` channels of row `row` of `PIXELS` columns, all of them `inside` the image or not.
+    ///
+    /// # Safety
+    /// As for [`Input::transpose`].
+    #[inline(always)]
+    unsafe fn row<Q: Quads>(
+        &self,
+        q: Q,
+        row: usize,
+        column: usize,
+        inside: bool,
+        n: usize,
+    ) -> Q::Bytes {
         let (row, pixel) = self.rows[row];
         let mut at = [row.wrapping_add(column.wrapping_mul(pixel)); PIXELS];
         for i in 1..PIXELS {
@@ -332,19 +256,12 @@ impl<'a, const PIXELS: usize, const FULL: bool> Input<'a, PIXELS, FULL> {
             }
         }
         // SAFETY: the column exists in all rows, or it is padding.
-        unsafe { q.load(at, if FULL { BYTES } else { self.channels }) }
+        unsafe { q.load(at, n) }
     }
 }
 
 /// What outputs are computed from, besides columns.
-struct Output<
-    'a,
-    const T: usize,
-    const R: usize,
-    const PIXELS: usize,
-    const FULL: bool,
-    const PLAIN: bool,
-> {
+struct Output<'a, const T: usize, const R: usize, const PIXELS: usize, const PLAIN: bool> {
     kernel: &'a Kernel<'a>,
     /// Bias and multipliers in the order of the quarters.
     bias: [[i32; LANES]; QUARTERS],
@@ -357,22 +274,24 @@ struct Output<
     quarter_len: usize,
     outs: [*mut u8; 2],
     out_stride: usize,
+    channels: usize,
+    /// Whether nothing happens to the sums but requantisation.
+    plain: bool,
 }
 
 /// Values of the channels of a block in the order of the quarters.
 #[inline(always)]
-fn quarters<T: Copy + Default, const PIXELS: usize, const FULL: bool>(
+fn quarters<T: Copy + Default, const PIXELS: usize>(
     values: &[T],
     kernel: &Kernel,
 ) -> [[T; LANES]; QUARTERS] {
     let (values, n) = (&values[kernel.block.first..], kernel.channels());
-    let values = if FULL { &values[..BYTES] } else { values };
     let mut quarters = [[T::default(); LANES]; QUARTERS];
     for (j, quarter) in quarters.iter_mut().enumerate() {
         for (b, lanes) in quarter.chunks_exact_mut(GROUP).enumerate() {
             // Parameters are padded by 16 values.
             let channel = b * CHANNELS % (BYTES / PIXELS) + GROUP * j;
-            if FULL || channel < n {
+            if channel < n {
                 lanes.copy_from_slice(&values[channel..][..GROUP]);
             }
         }
@@ -380,8 +299,8 @@ fn quarters<T: Copy + Default, const PIXELS: usize, const FULL: bool>(
     quarters
 }
 
-impl<'a, const T: usize, const R: usize, const PIXELS: usize, const FULL: bool, const PLAIN: bool>
-    Output<'a, T, R, PIXELS, FULL, PLAIN>
+impl<'a, const T: usize, const R: usize, const PIXELS: usize, const PLAIN: bool>
+    Output<'a, T, R, PIXELS, PLAIN>
 {
     #[inline(always)]
     fn new(kernel: &'a Kernel<'a>) -> Self {
@@ -389,8 +308,8 @@ impl<'a, const T: usize, const R: usize, const PIXELS: usize, const FULL: bool, 
         let requant = lines.finishes[0].requant;
         Output {
             kernel,
-            bias: quarters::<_, PIXELS, FULL>(&requant.bias, kernel),
-            multiplier: quarters::<_, PIXELS, FULL>(&requant.multiplier, kernel),
+            bias: quarters::<_, PIXELS>(&requant.bias, kernel),
+            multiplier: quarters::<_, PIXELS>(&requant.multiplier, kernel),
             range: requant.range,
             weights: lines.weights.block(first),
             step: lines.weights.rows() * (BYTES / PIXELS),
@@ -398,6 +317,8 @@ impl<'a, const T: usize, const R: usize, const PIXELS: usize, const FULL: bool, 
             quarter_len: plan.quarter_len(),
             outs: lines.outs.map(|out| out.wrapping_add(first)),
             out_stride: lines.out_stride,
+            channels: kernel.channels(),
+            plain: PLAIN || lines.finishes[..R].iter().all(Finish::is_plain),
         }
     }
 
@@ -417,8 +338,9 @@ impl<'a, const T: usize, const R: usize, const PIXELS: usize, const FULL: bool, 
         let (s, width) = (q.simd(), BYTES / PIXELS);
         let memory = memory.wrapping_add(t * width);
         let mut values = [[[s.splat(0.0); QUARTERS]; N]; R];
-        // Few taps: quarter by quarter, which keeps few sums open; many: all at once.
-        let at_once = if T > 0 { 1 } else { QUARTERS };
+        // Few taps: quarter by quarter, which keeps few sums open; many: all at once, if registers
+        // hold so many.
+        let at_once = if T > 0 || !Q::MANY { 1 } else { QUARTERS };
         for first in (0..QUARTERS).step_by(at_once) {
             let mut sums = [[[q.ints(&self.bias[first]); QUARTERS]; N]; R];
             for j in 1..at_once {
@@ -478,7 +400,7 @@ impl<'a, const T: usize, const R: usize, const PIXELS: usize, const FULL: bool, 
         ox: usize,
         values: &[<Q::S as Simd>::V; QUARTERS],
     ) {
-        if !PLAIN {
+        if !PLAIN && !self.plain {
             let mut floats = [[0.0; LANES]; QUARTERS];
             for (to, &value) in floats.iter_mut().zip(values) {
                 // SAFETY: there are 16 floats.
@@ -487,11 +409,10 @@ impl<'a, const T: usize, const R: usize, const PIXELS: usize, const FULL: bool, 
             // One copy of the rest is enough, and the values pass through memory.
             return q.apart(Rest::<PIXELS> { kernel: self.kernel, row: r, ox, floats: &floats });
         }
-        let bytes = q.round(*values, self.range);
+        let bytes = q.round_bounded(*values, self.range);
         let out = self.outs[r].wrapping_add(ox * self.out_stride);
-        let n = if FULL { BYTES } else { self.kernel.channels() };
         let pixels = PIXELS.min(self.kernel.lines.shape.ow - ox);
         // SAFETY: these pixels exist, and so do these channels of theirs.
-        unsafe { q.store::<PIXELS>(out, self.out_stride, bytes, n, pixels) };
+        unsafe { q.store::<PIXELS>(out, self.out_stride, bytes, self.channels, pixels) };
     }
 }

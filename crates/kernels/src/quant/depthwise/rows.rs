@@ -1,7 +1,8 @@
 //! One or two output rows of a depthwise convolution.
 
-use super::columns::{Kernel, Plan};
+use super::columns::Kernel;
 use super::plain;
+use super::plan::Plan;
 use super::weights::{Block, DepthwiseWeights};
 use crate::input_rows::{Rows, holds};
 use crate::quant::quads::BYTES;

@@ -3,8 +3,8 @@
 //! Four vectors of 16 sums at a time become one of 64 bytes: per vector a conversion, a multiplication
 //! and a conversion back that rounds half to even, then three packs and the addition of the zero
 //! point, all of which saturate, and the limits on bytes. That gives the bits of [`Finish::store`]:
-//! limits are whole numbers, so it is the same to limit before or after rounding, and what is too
-//! large for an i32 becomes, as NaN does, the least of all and is cut off beforehand.
+//! limits are whole numbers, so it is the same to limit before or after rounding. What is too large
+//! for an i32 would become, as NaN does, the least of all; where it may occur it is cut off beforehand.
 
 use std::arch::x86_64::*;
 
@@ -30,8 +30,8 @@ pub(super) unsafe fn finish(s: Avx512, tile: &Tile, sums: &Sums) {
     }
 }
 
-/// What happens to sums besides requantisation: activations that have a loop of their own, and all
-/// others.
+/// What happens to sums besides requantisation: nothing, where results fit into an i32, activations
+/// that have a loop of their own, and all others.
 const NOTHING: u8 = 0;
 const HARD_SWISH: u8 = 1;
 const ANYTHING: u8 = 2;
@@ -58,17 +58,18 @@ unsafe fn bytes<const NP: usize>(
     unsafe {
         let job = &Job::<NP>::new(s, tile, sums, out, finish);
         let whole = tile.width == NP * COLUMNS;
-        match (finish.residual.is_some(), finish.requant.activation, finish.interleave.is_some()) {
-            (false, Activation::None, false) if whole => rows::<NP, false, NOTHING, WHOLE>(job),
-            (false, Activation::None, true) if whole => {
-                rows::<NP, false, NOTHING, INTERLEAVED>(job);
-            }
-            (false, Activation::HardSwish, false) if whole => {
-                rows::<NP, false, HARD_SWISH, WHOLE>(job);
-            }
-            (true, Activation::None, false) if whole => rows::<NP, true, NOTHING, WHOLE>(job),
-            (false, Activation::None, _) => rows::<NP, false, NOTHING, ANYHOW>(job),
-            (true, Activation::None, _) => rows::<NP, true, NOTHING, ANYHOW>(job),
+        let activation = match finish.requant.activation {
+            Activation::None if finish.is_bounded() => NOTHING,
+            Activation::HardSwish => HARD_SWISH,
+            _ => ANYTHING,
+        };
+        match (finish.residual.is_some(), activation, finish.interleave.is_some()) {
+            (false, NOTHING, false) if whole => rows::<NP, false, NOTHING, WHOLE>(job),
+            (false, NOTHING, true) if whole => rows::<NP, false, NOTHING, INTERLEAVED>(job),
+            (false, HARD_SWISH, false) if whole => rows::<NP, false, HARD_SWISH, WHOLE>(job),
+            (true, NOTHING, false) if whole => rows::<NP, true, NOTHING, WHOLE>(job),
+            (false, NOTHING, _) => rows::<NP, false, NOTHING, ANYHOW>(job),
+            (true, NOTHING, _) => rows::<NP, true, NOTHING, ANYHOW>(job),
             (false, _, _) => rows::<NP, false, ANYTHING, ANYHOW>(job),
             (true, _, _) => rows::<NP, true, ANYTHING, ANYHOW>(job),
         }
@@ -150,7 +151,7 @@ impl<const NP: usize> Job<NP> {
             at: data.as_ptr().wrapping_add(row * stride + channel),
             stride,
         };
-        let limit = |x: f32| (x as i32).saturating_add(range.zero_point).clamp(0, 255) as i8;
+        let (low, high) = range.bytes();
         let affine = finish.residual.map(|r| r.affine);
         let mut multiplier = [s.splat(0.0); NP];
         let mut masks = [0; NP];
@@ -174,8 +175,8 @@ impl<const NP: usize> Job<NP> {
                 ratio: s.splat(affine.map_or(0.0, |affine| affine.scale / requant.scale)),
                 offset: _mm512_set1_epi32(affine.map_or(0, |affine| affine.zero_point.into())),
                 zero_point: _mm512_set1_epi16(range.zero_point as i16),
-                low: _mm512_set1_epi8(limit(range.low)),
-                high: _mm512_set1_epi8(limit(range.high)),
+                low: _mm512_set1_epi8(low as i8),
+                high: _mm512_set1_epi8(high as i8),
                 width: tile.width,
                 masks,
                 even: finish.interleave.map(matrix),
@@ -211,9 +212,12 @@ impl<const NP: usize> Job<NP> {
                 let q = _mm512_sub_epi32(_mm512_cvtepu8_epi32(q), self.offset);
                 u = s.add(u, s.mul(_mm512_cvtepi32_ps(q), self.ratio));
             }
-            if ACTIVATION != NOTHING {
-                let activation =
-                    if ACTIVATION == HARD_SWISH { Activation::HardSwish } else { self.activation };
+            if ACTIVATION == NOTHING {
+                return _mm512_cvtps_epi32(u);
+            }
+            let activation =
+                if ACTIVATION == HARD_SWISH { Activation::HardSwish } else { self.activation };
+            if activation != Activation::None {
                 u = s.mul(activation.apply(s, s.mul(u, self.scale)), self.inverse);
             }
             // The second operand where one is NaN.

@@ -51,6 +51,7 @@ impl Quads for Neon {
     type Quarter = [Wide; 4];
     type Weights = [Wide; 4];
     type Ints = [int32x4_t; 4];
+    const MANY: bool = false;
 
     #[inline(always)]
     fn simd(self) -> simd::Neon {
@@ -80,10 +81,7 @@ impl Quads for Neon {
                 // Pixel and byte in it where block b begins.
                 return from_fn(|b| vld1q_u8(at[b * 16 / width].wrapping_add(b * 16 % width)));
             }
-            let mut bytes = [0u8; BYTES];
-            for (to, from) in bytes.chunks_exact_mut(width).zip(at) {
-                to[..n].copy_from_slice(std::slice::from_raw_parts(from, n));
-            }
+            let bytes = super::gather(at, n);
             from_fn(|b| vld1q_u8(bytes[16 * b..].as_ptr()))
         }
     }

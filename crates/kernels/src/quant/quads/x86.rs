@@ -39,17 +39,13 @@ macro_rules! pure {
     }};
 }
 
-/// The lowest byte: below the highest, as [`Range::round`] ends with that.
-fn lowest(range: Range) -> i8 {
-    (range.low.min(range.high) as i32 + range.zero_point) as u8 as i8
-}
-
 impl Quads for Vnni {
     type S = simd::Avx512;
     type Bytes = __m512i;
     type Quarter = __m512i;
     type Weights = __m512i;
     type Ints = __m512i;
+    const MANY: bool = true;
 
     #[inline(always)]
     fn simd(self) -> simd::Avx512 {
@@ -68,7 +64,6 @@ impl Quads for Vnni {
     }
     #[inline(always)]
     unsafe fn load<const PIXELS: usize>(self, at: [*const u8; PIXELS], n: usize) -> __m512i {
-        // Masks cost a load nothing.
         let mask = first(n);
         // SAFETY: masks select `n` bytes, which are valid by contract.
         unsafe {
@@ -200,15 +195,22 @@ impl Quads for Vnni {
     }
     #[inline(always)]
     fn round(self, values: [__m512; 4], range: Range) -> __m512i {
+        // NaN stays NaN and becomes the least integer, as what is too low does; packing limits these.
+        let high = pure!(_mm512_set1_ps(range.high));
+        let limited = |j: usize| pure!(_mm512_min_ps(high, values[j]));
+        self.round_bounded([limited(0), limited(1), limited(2), limited(3)], range)
+    }
+    #[inline(always)]
+    fn round_bounded(self, [a, b, c, d]: [__m512; 4], range: Range) -> __m512i {
         pure! {
-            // NaN stays NaN and becomes the least integer, as what is too low does; packing limits
-            // these.
-            let high = _mm512_set1_ps(range.high);
-            let [a, b, c, d] = values.map(|v| _mm512_cvtps_epi32(_mm512_min_ps(high, v)));
+            let (a, b) = (_mm512_cvtps_epi32(a), _mm512_cvtps_epi32(b));
+            let (c, d) = (_mm512_cvtps_epi32(c), _mm512_cvtps_epi32(d));
             let zero_point = _mm512_set1_epi16(range.zero_point as i16);
             let ab = _mm512_adds_epi16(_mm512_packs_epi32(a, b), zero_point);
             let cd = _mm512_adds_epi16(_mm512_packs_epi32(c, d), zero_point);
-            _mm512_max_epu8(_mm512_packus_epi16(ab, cd), _mm512_set1_epi8(lowest(range)))
+            let (low, high) = range.bytes();
+            let bytes = _mm512_max_epu8(_mm512_packus_epi16(ab, cd), _mm512_set1_epi8(low as i8));
+            _mm512_min_epu8(bytes, _mm512_set1_epi8(high as i8))
         }
     }
 }
@@ -233,6 +235,7 @@ impl Quads for Avx2 {
     type Quarter = [Split; 2];
     type Weights = [Split; 2];
     type Ints = [__m256i; 2];
+    const MANY: bool = false;
 
     #[inline(always)]
     fn simd(self) -> simd::Avx2 {
@@ -259,13 +262,12 @@ impl Quads for Avx2 {
                 let block = |b: usize| {
                     _mm_loadu_si128(at[b * 16 / width].wrapping_add(b * 16 % width).cast())
                 };
-                [0, 2].map(|b| _mm256_set_m128i(block(b + 1), block(b)))
+                let half = |b: usize| _mm256_set_m128i(block(b + 1), block(b));
+                [half(0), half(2)]
             } else {
-                let mut bytes = [0u8; super::BYTES];
-                for (to, from) in bytes.chunks_exact_mut(width).zip(at) {
-                    to[..n].copy_from_slice(std::slice::from_raw_parts(from, n));
-                }
-                [0, 32].map(|i| _mm256_loadu_si256(bytes[i..].as_ptr().cast()))
+                let bytes = super::gather(at, n);
+                let half = |i: usize| _mm256_loadu_si256(bytes[i..].as_ptr().cast());
+                [half(0), half(32)]
             }
         }
     }
@@ -295,28 +297,27 @@ impl Quads for Avx2 {
     unsafe fn transpose(self, [a, b, c, d]: [[__m256i; 2]; 4], to: [*mut u8; 4]) {
         for i in 0..2 {
             let (a, b, c, d) = (a[i], b[i], c[i], d[i]);
-            let to = to.map(|p| p.wrapping_add(32 * i).cast());
+            let to = |j: usize| to[j].wrapping_add(32 * i).cast();
             // SAFETY: the pointers are valid by contract.
             unsafe {
                 let (ab, cd) = (_mm256_unpacklo_epi8(a, b), _mm256_unpacklo_epi8(c, d));
-                _mm256_storeu_si256(to[0], _mm256_unpacklo_epi16(ab, cd));
-                _mm256_storeu_si256(to[1], _mm256_unpackhi_epi16(ab, cd));
+                _mm256_storeu_si256(to(0), _mm256_unpacklo_epi16(ab, cd));
+                _mm256_storeu_si256(to(1), _mm256_unpackhi_epi16(ab, cd));
                 let (ab, cd) = (_mm256_unpackhi_epi8(a, b), _mm256_unpackhi_epi8(c, d));
-                _mm256_storeu_si256(to[2], _mm256_unpacklo_epi16(ab, cd));
-                _mm256_storeu_si256(to[3], _mm256_unpackhi_epi16(ab, cd));
+                _mm256_storeu_si256(to(2), _mm256_unpacklo_epi16(ab, cd));
+                _mm256_storeu_si256(to(3), _mm256_unpackhi_epi16(ab, cd));
             }
         }
     }
     #[inline(always)]
     unsafe fn quarter(self, p: *const u8) -> [Split; 2] {
-        [0, 32].map(|i| {
-            // SAFETY: valid for 64 reads by contract.
-            unsafe {
-                let bytes = _mm256_loadu_si256(p.add(i).cast());
-                let even = _mm256_and_si256(bytes, _mm256_set1_epi16(0xff));
-                Split { even, odd: _mm256_srli_epi16::<8>(bytes) }
-            }
-        })
+        // SAFETY: valid for 64 reads by contract.
+        let half = |i: usize| unsafe {
+            let bytes = _mm256_loadu_si256(p.add(i).cast());
+            let even = _mm256_and_si256(bytes, _mm256_set1_epi16(0xff));
+            Split { even, odd: _mm256_srli_epi16::<8>(bytes) }
+        };
+        [half(0), half(32)]
     }
     #[inline(always)]
     unsafe fn weights<const PIXELS: usize>(self, p: *const i8) -> [Split; 2] {
@@ -329,7 +330,10 @@ impl Quads for Avx2 {
         // SAFETY: valid for as many reads by contract.
         unsafe {
             match PIXELS {
-                1 => [0, 32].map(|i| split(_mm256_loadu_si256(p.add(i).cast()))),
+                1 => {
+                    let next = split(_mm256_loadu_si256(p.add(32).cast()));
+                    [split(_mm256_loadu_si256(p.cast())), next]
+                }
                 2 => [split(_mm256_loadu_si256(p.cast())); 2],
                 _ => [split(_mm256_broadcastsi128_si256(_mm_loadu_si128(p.cast()))); 2],
             }
@@ -349,19 +353,20 @@ impl Quads for Avx2 {
     #[inline(always)]
     fn ints(self, from: &[i32; 16]) -> [__m256i; 2] {
         // SAFETY: there are 64 bytes to read.
-        [0, 8].map(|i| unsafe { _mm256_loadu_si256(from[i..].as_ptr().cast()) })
+        let half = |i: usize| unsafe { _mm256_loadu_si256(from[i..].as_ptr().cast()) };
+        [half(0), half(8)]
     }
     #[inline(always)]
     fn to_floats(self, sums: [__m256i; 2]) -> [__m256; 2] {
-        sums.map(|sums| pure!(_mm256_cvtepi32_ps(sums)))
+        pure!([_mm256_cvtepi32_ps(sums[0]), _mm256_cvtepi32_ps(sums[1])])
     }
     #[inline(always)]
     fn widen(self, bytes: [__m256i; 2]) -> [[__m256; 2]; 4] {
-        let half = bytes.map(|bytes| {
+        let half = |i: usize| {
             pure! {
                 let zero = _mm256_setzero_si256();
-                let low = _mm256_unpacklo_epi8(bytes, zero);
-                let high = _mm256_unpackhi_epi8(bytes, zero);
+                let low = _mm256_unpacklo_epi8(bytes[i], zero);
+                let high = _mm256_unpackhi_epi8(bytes[i], zero);
                 [
                     _mm256_cvtepi32_ps(_mm256_unpacklo_epi16(low, zero)),
                     _mm256_cvtepi32_ps(_mm256_unpackhi_epi16(low, zero)),
@@ -369,21 +374,34 @@ impl Quads for Avx2 {
                     _mm256_cvtepi32_ps(_mm256_unpackhi_epi16(high, zero)),
                 ]
             }
-        });
-        std::array::from_fn(|j| [half[0][j], half[1][j]])
+        };
+        let halves = [half(0), half(1)];
+        std::array::from_fn(|j| [halves[0][j], halves[1][j]])
     }
     #[inline(always)]
     fn round(self, values: [[__m256; 2]; 4], range: Range) -> [__m256i; 2] {
-        [0, 1].map(|i| {
+        // As on 512 bits.
+        let high = pure!(_mm256_set1_ps(range.high));
+        let limited = |j: usize| {
+            pure!([_mm256_min_ps(high, values[j][0]), _mm256_min_ps(high, values[j][1])])
+        };
+        self.round_bounded([limited(0), limited(1), limited(2), limited(3)], range)
+    }
+    #[inline(always)]
+    fn round_bounded(self, [a, b, c, d]: [[__m256; 2]; 4], range: Range) -> [__m256i; 2] {
+        let half = |i: usize| {
             pure! {
-                // As on 512 bits.
-                let high = _mm256_set1_ps(range.high);
-                let [a, b, c, d] = values.map(|v| _mm256_cvtps_epi32(_mm256_min_ps(high, v[i])));
+                let (a, b) = (_mm256_cvtps_epi32(a[i]), _mm256_cvtps_epi32(b[i]));
+                let (c, d) = (_mm256_cvtps_epi32(c[i]), _mm256_cvtps_epi32(d[i]));
                 let zero_point = _mm256_set1_epi16(range.zero_point as i16);
                 let ab = _mm256_adds_epi16(_mm256_packs_epi32(a, b), zero_point);
                 let cd = _mm256_adds_epi16(_mm256_packs_epi32(c, d), zero_point);
-                _mm256_max_epu8(_mm256_packus_epi16(ab, cd), _mm256_set1_epi8(lowest(range)))
+                let (low, high) = range.bytes();
+                let bytes =
+                    _mm256_max_epu8(_mm256_packus_epi16(ab, cd), _mm256_set1_epi8(low as i8));
+                _mm256_min_epu8(bytes, _mm256_set1_epi8(high as i8))
             }
-        })
+        };
+        [half(0), half(1)]
     }
 }
