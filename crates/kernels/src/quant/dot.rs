@@ -1,6 +1,6 @@
 //! Sixteen dot products of four u8 with four s8, added to sixteen i32: exactly, on any machine.
 
-use super::pack::{COLUMNS, GROUP, GROUP_BYTES};
+use super::pack::{COLUMNS, GROUP, GROUP_BYTES, HALVED_BYTES, whole};
 
 #[cfg(target_arch = "x86_64")]
 mod x86;
@@ -26,6 +26,11 @@ pub(super) trait Dot: Copy {
     /// # Safety
     /// `p` must be valid for 64 reads.
     unsafe fn weights(self, p: *const i8) -> Self::B;
+    /// A group of packed weights of which two share a byte.
+    ///
+    /// # Safety
+    /// `p` must be valid for 32 reads.
+    unsafe fn halved(self, p: *const i8) -> Self::B;
     /// `acc + a . b` in each lane, modulo 2^32.
     fn dot(self, acc: Self::Acc, a: Self::A, b: Self::B) -> Self::Acc;
     /// The lanes.
@@ -53,6 +58,11 @@ impl Dot for Scalar {
     unsafe fn weights(self, p: *const i8) -> Self::B {
         // SAFETY: valid for 64 reads by contract; bytes need no alignment.
         unsafe { *p.cast::<[i8; GROUP_BYTES]>() }
+    }
+    #[inline(always)]
+    unsafe fn halved(self, p: *const i8) -> Self::B {
+        // SAFETY: valid for 32 reads by contract; bytes need no alignment.
+        whole(unsafe { &*p.cast::<[i8; HALVED_BYTES]>() })
     }
     #[inline(always)]
     fn dot(self, mut acc: Self::Acc, a: Self::A, b: Self::B) -> Self::Acc {

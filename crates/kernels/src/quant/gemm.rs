@@ -4,8 +4,8 @@ use std::ops::Range;
 
 use super::conv::Runs;
 use super::finish::Finish;
-use super::pack::{COLUMNS, GROUP, groups_of_run};
-use super::product::{Left, Out, RESIDENT, Sink, multiply};
+use super::pack::{GROUP, groups_of_run};
+use super::product::{Left, Out, Sink, multiply};
 use super::{Dequant, PackedWeights, Requant};
 use crate::gemm::part;
 use crate::input_rows::holds;
@@ -87,10 +87,6 @@ const BLOCK: usize = 512 * 1024;
 
 /// Multiply-adds that are worth the 2 microseconds that handing out a task may take.
 const TASK: usize = 400_000;
-
-/// Bytes of A and C in a block of rows where B stays in the second-level cache: half of a first-level
-/// cache.
-const CACHE: usize = 24 * 1024;
 
 /// Rows of a block are a multiple.
 const ROWS: usize = 32;
@@ -180,9 +176,7 @@ unsafe fn pass(
     let reach = groups_of_run(k) * GROUP;
     let safe = a.len().checked_sub(reach).map_or(0, |last| last / lda.max(1) + 1);
     let safe = if reach == k { rows.end } else { safe.clamp(rows.start, rows.end) };
-    let whole = panels.len() * COLUMNS * k <= RESIDENT;
-    let room = if whole { CACHE } else { BLOCK };
-    let block = (room / (k + weights.n()) / ROWS * ROWS).max(ROWS);
+    let block = (BLOCK / (k + weights.n()) / ROWS * ROWS).max(ROWS);
     let mut first = rows.start;
     while first < rows.end {
         let (count, mut runs) =

@@ -3,6 +3,10 @@
 //! Panels of 16 columns; within a panel groups of 4 rows; within a group column by column 4
 //! bytes: 64 bytes, one register of `vpdpbusd`, whose lane `n` multiplies 4 consecutive
 //! activations by 4 weights of column `n`. Rows and columns that the matrix lacks are 0.
+//!
+//! Where all weights are in -8..=7, two share a byte: byte `i` of a group of 32 has weight `i` in its
+//! low and weight `32 + i` in its high half, so that columns 0 to 7 are the low halves. One shift and
+//! one mask then give 64 bytes of 16 times the weights.
 
 use serde::{Deserialize, Serialize};
 
@@ -16,6 +20,8 @@ pub(super) const GROUP: usize = 4;
 const PART: usize = 16;
 /// Bytes of a group.
 pub(super) const GROUP_BYTES: usize = COLUMNS * GROUP;
+/// Bytes of a group whose weights share bytes.
+pub(super) const HALVED_BYTES: usize = GROUP_BYTES / 2;
 
 /// A packed matrix `[k, n]` of s8 weights, with the sum of each column.
 ///
@@ -28,6 +34,8 @@ pub struct PackedWeights {
     n: usize,
     /// Groups of a panel.
     groups: usize,
+    /// Whether two weights share a byte.
+    halved: bool,
     data: Blob<i8>,
     sums: Blob<i32>,
 }
@@ -63,7 +71,9 @@ impl PackedWeights {
             }
             (k, first) = (k + len, first + groups_of_run(len));
         }
-        PackedWeights { k, n, groups, data: data.into(), sums: sums.into() }
+        let halved = data.iter().all(|w| (-8..8).contains(w));
+        let data = if halved { halves(&data) } else { data };
+        PackedWeights { k, n, groups, halved, data: data.into(), sums: sums.into() }
     }
 
     /// Rows.
@@ -85,7 +95,7 @@ impl PackedWeights {
     /// As [`PackedWeights::fit`], for runs of so many groups together.
     pub(super) fn are(&self, k: usize, groups: usize, n: usize) -> bool {
         let len = groups.checked_mul(n.div_ceil(COLUMNS));
-        let len = len.and_then(|groups| groups.checked_mul(GROUP_BYTES));
+        let len = len.and_then(|groups| groups.checked_mul(self.group_bytes()));
         (self.k, self.groups, self.n) == (k, groups, n)
             && len == Some(self.data.len())
             && self.sums.len() == n
@@ -105,14 +115,50 @@ impl PackedWeights {
         self.n.div_ceil(COLUMNS)
     }
 
+    /// Groups of a panel.
+    pub(super) fn groups(&self) -> usize {
+        self.groups
+    }
+
+    /// Whether two weights share a byte.
+    pub(super) fn halved(&self) -> bool {
+        self.halved
+    }
+
     /// Bytes from one panel to the next.
     pub(super) fn panel_stride(&self) -> usize {
-        self.groups * GROUP_BYTES
+        self.groups * self.group_bytes()
+    }
+
+    fn group_bytes(&self) -> usize {
+        if self.halved { HALVED_BYTES } else { GROUP_BYTES }
     }
 
     pub(super) fn data(&self) -> &[i8] {
         &self.data
     }
+}
+
+/// Groups with two weights a byte.
+fn halves(groups: &[i8]) -> Vec<i8> {
+    let half = |group: &[i8]| {
+        let (low, high) = group.split_at(HALVED_BYTES);
+        low.iter().zip(high).map(|(low, high)| low & 15 | high << 4).collect::<Vec<i8>>()
+    };
+    groups.chunks_exact(GROUP_BYTES).flat_map(half).collect()
+}
+
+/// The 64 weights of a group of 32 bytes.
+#[inline(always)]
+pub(super) fn whole(group: &[i8; HALVED_BYTES]) -> [i8; GROUP_BYTES] {
+    let mut weights = [0; GROUP_BYTES];
+    // As 4-bit numbers less 8 with their highest bit flipped, which takes no shift of signed bytes.
+    for (i, &byte) in group.iter().enumerate() {
+        let byte = byte as u8 ^ 0x88;
+        weights[i] = (byte & 15) as i8 - 8;
+        weights[HALVED_BYTES + i] = (byte >> 4) as i8 - 8;
+    }
+    weights
 }
 
 /// Groups that runs of these lengths take.

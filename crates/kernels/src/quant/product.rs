@@ -7,6 +7,10 @@
 //! a matrix, and one per kernel row or tap for an output pixel of a convolution, whose inputs need
 //! not be copied anywhere.
 //!
+//! Weights that share bytes are made whole in registers where few rows meet them: then reading them
+//! is what takes the time. Where many do, each two panels are made whole in a scratch that stays in
+//! the caches, and all rows read that: it takes about as long as the products of 4 rows.
+//!
 //! Integer sums are exact in any order, so all ways to compute them give the same bits.
 
 #[cfg(target_arch = "x86_64")]
@@ -15,139 +19,32 @@ mod amx;
 mod avx512;
 mod dots;
 #[cfg(target_arch = "aarch64")]
+mod i8mm;
+#[cfg(target_arch = "aarch64")]
 mod neon;
+mod operands;
+mod scratch;
 #[cfg(target_arch = "x86_64")]
 mod vnni;
 
 use super::dot;
-use super::finish::Finish;
-use super::pack::{COLUMNS, PackedWeights};
-use super::requant::Dequant;
+use super::pack::{COLUMNS, GROUP_BYTES, HALVED_BYTES, PackedWeights, whole};
 use crate::Isa;
 use crate::gemm::heights;
 use crate::simd::{Scalar, Simd};
 use dots::Dots;
+pub(super) use operands::{Left, Out, Pads, Run, Sink};
+use scratch::Scratch;
 use std::mem::MaybeUninit;
 use std::ops::Range;
-
-/// Neighbouring groups of the left operand, which meet neighbouring groups of the weights.
-#[derive(Clone, Copy, Debug)]
-#[repr(C)]
-pub(super) struct Run {
-    /// The first byte in row 0.
-    pub at: *const u8,
-    /// How many groups; 0 ends a list.
-    pub groups: usize,
-    /// Groups of weights between the last run and this one.
-    pub skip: usize,
-}
-
-impl Run {
-    /// Ends a list.
-    pub const END: Run = Run { at: std::ptr::null(), groups: 0, skip: 0 };
-}
-
-/// Rows of the left operand of a product.
-#[derive(Clone, Copy)]
-pub(super) struct Left<'a> {
-    /// Where row 0 reads. The last run is [`Run::END`], and only that is empty.
-    pub runs: &'a [Run],
-    /// Bytes between rows.
-    pub lda: usize,
-    /// Rows of a line, bytes between lines, and how many there are: the rows of the result are
-    /// those of one line after the other.
-    pub rows: usize,
-    pub line: usize,
-    pub lines: usize,
-}
-
-impl<'a> Left<'a> {
-    /// A single line.
-    pub fn rows(runs: &'a [Run], lda: usize, rows: usize) -> Left<'a> {
-        Left { runs, lda, rows, line: 0, lines: 1 }
-    }
-}
-
-/// What becomes of the sums of row 0, from column 0 on.
-#[derive(Clone, Copy)]
-pub(super) enum Sink<'a> {
-    U8(*mut u8, Finish<'a>),
-    F32(*mut f32, &'a Dequant),
-    I32(*mut i32),
-}
-
-impl Sink<'_> {
-    /// What the sums of 16 channels begin with.
-    fn bias(&self, channel: usize) -> [i32; COLUMNS] {
-        let of = |bias: &[i32]| *bias[channel..].first_chunk().expect("padded by 16");
-        match self {
-            Sink::U8(_, finish) => of(&finish.requant.bias),
-            Sink::F32(_, dequant) => of(&dequant.bias),
-            Sink::I32(_) => [0; COLUMNS],
-        }
-    }
-}
-
-/// Rows of the result.
-#[derive(Clone, Copy)]
-pub(super) struct Out<'a> {
-    pub sink: Sink<'a>,
-    /// Elements between rows.
-    pub ldc: usize,
-    /// The output channel of column 0.
-    pub channel: usize,
-    pub pads: Option<Pads<'a>>,
-}
-
-impl<'a> Out<'a> {
-    /// The part that concerns the rows from `row` on.
-    pub fn rows_from(&self, row: usize) -> Out<'a> {
-        let sink = match self.sink {
-            Sink::U8(at, finish) => {
-                Sink::U8(at.wrapping_add(row * self.ldc), finish.rows_from(row))
-            }
-            Sink::F32(at, dequant) => Sink::F32(at.wrapping_add(row * self.ldc), dequant),
-            Sink::I32(at) => Sink::I32(at.wrapping_add(row * self.ldc)),
-        };
-        Out { sink, ..*self }
-    }
-
-    /// The part that concerns the columns from `column` on.
-    pub fn columns_from(&self, column: usize) -> Out<'a> {
-        let sink = match self.sink {
-            Sink::U8(at, finish) => Sink::U8(at.wrapping_add(finish.width(column)), finish),
-            Sink::F32(at, dequant) => Sink::F32(at.wrapping_add(column), dequant),
-            Sink::I32(at) => Sink::I32(at.wrapping_add(column)),
-        };
-        Out { sink, channel: self.channel + column, ..*self }
-    }
-}
-
-/// Kernel rows that lie in the padding and are left out of the runs: what they would add to each
-/// output channel is added to the bias.
-#[derive(Clone, Copy)]
-pub(super) struct Pads<'a> {
-    /// `[kernel row][output channel]`
-    pub sums: &'a [i32],
-    /// The rows that the kernel rows meet, empty in the padding.
-    pub rows: &'a [&'a [u8]],
-}
-
-impl Pads<'_> {
-    fn add(&self, channel: usize, width: usize, start: &mut [i32; COLUMNS]) {
-        let channels = self.sums.len() / self.rows.len();
-        for (sums, row) in self.sums.chunks_exact(channels).zip(self.rows) {
-            if row.is_empty() {
-                for (start, sum) in start.iter_mut().zip(&sums[channel..][..width]) {
-                    *start = start.wrapping_add(*sum);
-                }
-            }
-        }
-    }
-}
+#[cfg(target_arch = "x86_64")]
+use vnni::Vnni;
 
 /// Bytes of packed weights that stay in the second-level cache while all rows pass.
 pub(super) const RESIDENT: usize = 512 * 1024;
+
+/// Most rows of a tile of weights that share bytes.
+const FEW: usize = 4;
 
 /// Most rows of a tile.
 const MAX_ROWS: usize = 32;
@@ -191,6 +88,8 @@ struct Tile<'a> {
     /// Weights of the first panel, and bytes to those of the second if there is one.
     weights: *const i8,
     next: usize,
+    /// Whether two weights share a byte.
+    halved: bool,
     panels: usize,
     /// First column, and how many of the panels' exist.
     column: usize,
@@ -207,18 +106,32 @@ struct Start([[i32; COLUMNS]; 2]);
 trait Machine: Copy {
     /// Most rows of a tile.
     const ROWS: usize;
+    /// What is worth knowing of the panels of a tile before its rows are finished.
+    type Job;
 
-    /// Writes the sums of a tile.
+    /// Writes the sums of a tile, of at most [`FEW`] rows where two weights share a byte.
     ///
     /// # Safety
     /// As [`multiply`].
     unsafe fn sums(self, tile: &Tile, sums: &mut Sums);
 
+    /// Looks at the panels of a tile.
+    ///
+    /// # Safety
+    /// As [`multiply`].
+    unsafe fn job(self, tile: &Tile) -> Self::Job;
+
     /// Finishes the sums of a tile and stores the results.
     ///
     /// # Safety
     /// As [`multiply`].
-    unsafe fn finish(self, tile: &Tile, sums: &Sums);
+    unsafe fn finish(self, tile: &Tile, job: &Self::Job, sums: &Sums);
+
+    /// The weights of a group of which two share a byte.
+    #[inline(always)]
+    fn whole(self, group: &[i8; HALVED_BYTES]) -> [i8; GROUP_BYTES] {
+        whole(group)
+    }
 }
 
 /// All rows of `left` times the panels `panels` of `weights`.
@@ -234,27 +147,50 @@ pub(super) unsafe fn multiply(
     weights: &PackedWeights,
     out: &Out,
 ) {
+    // SAFETY: by contract.
+    unsafe {
+        if weights.halved() && left.rows * left.lines > FEW && Scratch::fits(weights) {
+            scratch::with(|scratch| dispatch(isa, left, panels, weights, out, Some(scratch)));
+        } else {
+            dispatch(isa, left, panels, weights, out, None);
+        }
+    }
+}
+
+/// [`multiply`], with room for whole weights if they are to be made so.
+///
+/// # Safety
+/// As [`multiply`].
+unsafe fn dispatch(
+    isa: Isa,
+    left: Left,
+    panels: Range<usize>,
+    weights: &PackedWeights,
+    out: &Out,
+    scratch: Option<&mut Scratch>,
+) {
     // SAFETY: an Isa proves that the CPU has the instructions of its level; the rest by contract.
     unsafe {
         match isa.level() {
             #[cfg(target_arch = "x86_64")]
             crate::Level::Avx512Vnni => {
                 let step = amx::step(left.runs);
-                if isa.products() == Some(crate::Products::Amx) && amx::pays(&left, step) {
-                    amx::multiply(left, panels, weights, out, step);
+                let whole = scratch.is_some() || !weights.halved();
+                if isa.products() == Some(crate::Products::Amx) && whole && amx::pays(&left, step) {
+                    amx::multiply(left, panels, weights, out, scratch, step);
                 } else {
-                    vnni(left, panels, weights, out);
+                    vnni(left, panels, weights, out, scratch);
                 }
             }
             #[cfg(target_arch = "x86_64")]
-            crate::Level::Avx2 | crate::Level::Avx512 => avx2(left, panels, weights, out),
+            crate::Level::Avx2 | crate::Level::Avx512 => avx2(left, panels, weights, out, scratch),
             #[cfg(target_arch = "aarch64")]
             crate::Level::Neon => match isa.products() {
-                Some(crate::Products::I8mm) => i8mm(left, panels, weights, out),
-                Some(crate::Products::Dot) => dotprod(left, panels, weights, out),
-                _ => plain_neon(left, panels, weights, out),
+                Some(crate::Products::I8mm) => i8mm(left, panels, weights, out, scratch),
+                Some(crate::Products::Dot) => dotprod(left, panels, weights, out, scratch),
+                _ => plain_neon(left, panels, weights, out, scratch),
             },
-            _ => each_tile(Dots(dot::Scalar, Scalar), left, panels, weights, out),
+            _ => each_tile(Dots(dot::Scalar, Scalar), left, panels, weights, out, scratch),
         }
     }
 }
@@ -263,11 +199,17 @@ pub(super) unsafe fn multiply(
 /// As [`multiply`]; the CPU must have the instructions.
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2,fma,avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
-unsafe fn vnni(left: Left, panels: Range<usize>, weights: &PackedWeights, out: &Out) {
+unsafe fn vnni(
+    left: Left,
+    panels: Range<usize>,
+    weights: &PackedWeights,
+    out: &Out,
+    scratch: Option<&mut Scratch>,
+) {
     // SAFETY: this function runs only where these instructions exist; the rest by contract.
     unsafe {
-        let machine = vnni::Vnni(crate::simd::Avx512::new());
-        each_tile(machine, left, panels, weights, out);
+        let machine = Vnni(crate::simd::Avx512::new());
+        each_tile(machine, left, panels, weights, out, scratch);
     }
 }
 
@@ -275,11 +217,17 @@ unsafe fn vnni(left: Left, panels: Range<usize>, weights: &PackedWeights, out: &
 /// As [`multiply`]; the CPU must have the instructions.
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2,fma")]
-unsafe fn avx2(left: Left, panels: Range<usize>, weights: &PackedWeights, out: &Out) {
+unsafe fn avx2(
+    left: Left,
+    panels: Range<usize>,
+    weights: &PackedWeights,
+    out: &Out,
+    scratch: Option<&mut Scratch>,
+) {
     // SAFETY: this function runs only where these instructions exist; the rest by contract.
     unsafe {
         let machine = Dots(dot::Avx2::new(), crate::simd::Avx2::new());
-        each_tile(machine, left, panels, weights, out);
+        each_tile(machine, left, panels, weights, out, scratch);
     }
 }
 
@@ -287,11 +235,17 @@ unsafe fn avx2(left: Left, panels: Range<usize>, weights: &PackedWeights, out: &
 /// As [`multiply`]; the CPU must have the instructions.
 #[cfg(target_arch = "aarch64")]
 #[target_feature(enable = "neon,dotprod,i8mm")]
-unsafe fn i8mm(left: Left, panels: Range<usize>, weights: &PackedWeights, out: &Out) {
+unsafe fn i8mm(
+    left: Left,
+    panels: Range<usize>,
+    weights: &PackedWeights,
+    out: &Out,
+    scratch: Option<&mut Scratch>,
+) {
     // SAFETY: this function runs only where these instructions exist; the rest by contract.
     unsafe {
-        let machine = neon::Dots::<true>(crate::simd::Neon::new());
-        each_tile(machine, left, panels, weights, out);
+        let machine = i8mm::Mmla(crate::simd::Neon::new());
+        each_tile(machine, left, panels, weights, out, scratch);
     }
 }
 
@@ -299,11 +253,17 @@ unsafe fn i8mm(left: Left, panels: Range<usize>, weights: &PackedWeights, out: &
 /// As [`multiply`]; the CPU must have the instructions.
 #[cfg(target_arch = "aarch64")]
 #[target_feature(enable = "neon,dotprod")]
-unsafe fn dotprod(left: Left, panels: Range<usize>, weights: &PackedWeights, out: &Out) {
+unsafe fn dotprod(
+    left: Left,
+    panels: Range<usize>,
+    weights: &PackedWeights,
+    out: &Out,
+    scratch: Option<&mut Scratch>,
+) {
     // SAFETY: this function runs only where these instructions exist; the rest by contract.
     unsafe {
         let machine = neon::Dots::<false>(crate::simd::Neon::new());
-        each_tile(machine, left, panels, weights, out);
+        each_tile(machine, left, panels, weights, out, scratch);
     }
 }
 
@@ -311,11 +271,17 @@ unsafe fn dotprod(left: Left, panels: Range<usize>, weights: &PackedWeights, out
 /// As [`multiply`]; the CPU must have the instructions.
 #[cfg(target_arch = "aarch64")]
 #[target_feature(enable = "neon")]
-unsafe fn plain_neon(left: Left, panels: Range<usize>, weights: &PackedWeights, out: &Out) {
+unsafe fn plain_neon(
+    left: Left,
+    panels: Range<usize>,
+    weights: &PackedWeights,
+    out: &Out,
+    scratch: Option<&mut Scratch>,
+) {
     // SAFETY: this function runs only where these instructions exist; the rest by contract.
     unsafe {
         let machine = Dots(dot::Scalar, crate::simd::Neon::new());
-        each_tile(machine, left, panels, weights, out);
+        each_tile(machine, left, panels, weights, out, scratch);
     }
 }
 
@@ -330,11 +296,19 @@ unsafe fn each_tile<M: Machine>(
     panels: Range<usize>,
     weights: &PackedWeights,
     out: &Out,
+    mut scratch: Option<&mut Scratch>,
 ) {
     // Rows 4096 bytes apart share a set of the first-level cache, which holds 8 to 12 lines.
     let most = if left.lda.is_multiple_of(4096) { M::ROWS.min(8) } else { M::ROWS };
+    let most = if weights.halved() && scratch.is_none() { FEW } else { most };
     let mut sums = Sums::new();
     for mut tile in tiles(left, panels, weights, out) {
+        if let Some(scratch) = &mut scratch {
+            // SAFETY: a tile of these weights.
+            unsafe { scratch.fill(m, &mut tile, weights) };
+        }
+        // SAFETY: by contract.
+        let job = unsafe { m.job(&tile) };
         for line in 0..left.lines {
             for rows in heights(left.rows, most) {
                 tile.at = line * left.line + rows.start * left.lda;
@@ -342,7 +316,7 @@ unsafe fn each_tile<M: Machine>(
                 // SAFETY: by contract.
                 unsafe {
                     m.sums(&tile, &mut sums);
-                    m.finish(&tile, &sums);
+                    m.finish(&tile, &job, &sums);
                 }
             }
         }
@@ -356,8 +330,9 @@ fn tiles<'a>(
     weights: &'a PackedWeights,
     out: &'a Out<'a>,
 ) -> impl Iterator<Item = Tile<'a>> {
-    panels.clone().step_by(2).map(move |panel| {
-        let (count, column) = ((panels.end - panel).min(2), panel * COLUMNS);
+    let most = if Scratch::fits_twice(weights) { 2 } else { 1 };
+    panels.clone().step_by(most).map(move |panel| {
+        let (count, column) = ((panels.end - panel).min(most), panel * COLUMNS);
         let width = (count * COLUMNS).min(weights.n() - column);
         let start = |before: usize| {
             let (channel, width) = (out.channel + column + before, width.saturating_sub(before));
@@ -378,6 +353,7 @@ fn tiles<'a>(
             at: 0,
             weights: weights.data().as_ptr().wrapping_add(panel * next),
             next,
+            halved: weights.halved(),
             panels: count,
             column,
             width,

@@ -58,6 +58,7 @@ impl Range {
     }
 
     /// The lowest and the highest byte, of which the highest wins where they cross.
+    #[cfg(target_arch = "x86_64")]
     #[inline(always)]
     pub fn bytes(self) -> (u8, u8) {
         let byte =

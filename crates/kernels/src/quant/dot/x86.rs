@@ -37,6 +37,17 @@ impl Dot for Vnni {
         unsafe { _mm512_loadu_si512(p.cast()) }
     }
     #[inline(always)]
+    unsafe fn halved(self, p: *const i8) -> __m512i {
+        // SAFETY: valid for 32 reads by contract; `self` proves that the instructions exist.
+        unsafe {
+            let bytes = _mm512_broadcast_i64x4(_mm256_loadu_si256(p.cast()));
+            let number = _mm512_mask_srli_epi16(bytes, !0 << 16, bytes, 4);
+            let number = _mm512_and_si512(number, _mm512_set1_epi8(15));
+            let eight = _mm512_set1_epi8(8);
+            _mm512_sub_epi8(_mm512_xor_si512(number, eight), eight)
+        }
+    }
+    #[inline(always)]
     fn dot(self, acc: __m512i, a: __m512i, b: __m512i) -> __m512i {
         // SAFETY: `self` proves that the instructions exist.
         unsafe { _mm512_dpbusd_epi32(acc, a, b) }
@@ -120,6 +131,22 @@ impl Dot for Avx2 {
         unsafe {
             let (a, b) = (_mm256_loadu_si256(p.cast()), _mm256_loadu_si256(p.add(32).cast()));
             [self.split(a), self.split(b)]
+        }
+    }
+    #[inline(always)]
+    unsafe fn halved(self, p: *const i8) -> Self::B {
+        // SAFETY: valid for 32 reads by contract; `self` proves that the instructions exist.
+        unsafe {
+            let bytes = _mm256_loadu_si256(p.cast());
+            let low = Split {
+                even: _mm256_srai_epi16::<12>(_mm256_slli_epi16::<12>(bytes)),
+                odd: _mm256_srai_epi16::<12>(_mm256_slli_epi16::<4>(bytes)),
+            };
+            let high = Split {
+                even: _mm256_srai_epi16::<12>(_mm256_slli_epi16::<8>(bytes)),
+                odd: _mm256_srai_epi16::<12>(bytes),
+            };
+            [low, high]
         }
     }
     #[inline(always)]

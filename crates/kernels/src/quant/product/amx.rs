@@ -6,14 +6,19 @@
 //! nothing but the operands is read. A last block of rows begins early instead of being shorter, and
 //! computes a few rows twice, so that all tiles of a product have one shape.
 //!
+//! The lower half of the sums of a block is finished behind the products of the next block, and its
+//! upper half behind the storing of the lower: what the vector units do then hides how long the tile
+//! registers take until their sums are in memory.
+//!
 //! The compiler knows nothing of tile registers and never touches them: they are configured at the
 //! beginning of a product and released at its end, which also keeps the system from saving them at a
 //! context switch.
 
 use std::arch::asm;
+use std::mem::MaybeUninit;
 use std::ops::Range;
 
-use super::{Left, Out, Run, Sums, Tile, avx512, tiles};
+use super::{Left, Out, Run, Scratch, Sums, Tile, Vnni, avx512, tiles};
 use crate::quant::pack::{COLUMNS, GROUP, GROUP_BYTES, PackedWeights};
 use crate::simd::Avx512;
 
@@ -29,7 +34,7 @@ pub(super) fn step(runs: &[Run]) -> usize {
 /// Whether tiles of so many groups multiply these rows faster than dot products.
 pub(super) fn pays(left: &Left, step: usize) -> bool {
     let rows = if left.rows <= SIDE { left.rows * left.lines.min(2) } else { 2 * SIDE };
-    step >= 4 && rows * step >= 64
+    step >= 3 && rows * step >= 64
 }
 
 /// The rows of two by two tiles: their range in the result, where the first of them reads, and how
@@ -57,7 +62,7 @@ fn blocks(left: Left) -> impl Iterator<Item = (Range<usize>, usize, Option<(usiz
     })
 }
 
-/// [`multiply`](super::multiply) with tiles of `step` groups.
+/// [`multiply`](super::multiply) with tiles of `step` groups, of whole weights.
 ///
 /// # Safety
 /// As [`multiply`](super::multiply); the CPU must have the instructions, and the process permission
@@ -68,27 +73,65 @@ pub(super) unsafe fn multiply(
     panels: Range<usize>,
     weights: &PackedWeights,
     out: &Out,
+    mut scratch: Option<&mut Scratch>,
     step: usize,
 ) {
     // SAFETY: this function runs only where these instructions exist.
     let s = unsafe { Avx512::new() };
     let height = left.rows.min(SIDE);
     let _tiles = Tiles::configure(height, step);
-    let mut sums = Sums::new();
+    let mut sums = Halves::new();
     for mut tile in tiles(left, panels, weights, out) {
-        for (rows, at, second) in blocks(left) {
-            (tile.rows, tile.at) = (rows, at);
-            // SAFETY: by contract; the tiles are configured.
-            unsafe {
-                match (second, tile.panels) {
-                    (Some(second), 2) => products::<2, 2>(&tile, second, step, &mut sums),
-                    (Some(second), _) => products::<2, 1>(&tile, second, step, &mut sums),
-                    (None, 2) => products::<1, 2>(&tile, (0, 0), step, &mut sums),
-                    (None, _) => products::<1, 1>(&tile, (0, 0), step, &mut sums),
+        if let Some(scratch) = &mut scratch {
+            // SAFETY: a tile of these weights.
+            unsafe { scratch.fill(Vnni(s), &mut tile, weights) };
+        }
+        // SAFETY: by contract; the tiles are configured.
+        unsafe {
+            let job = avx512::job(s, &tile);
+            let mut open = None;
+            for (rows, at, second) in blocks(left) {
+                let middle = rows.start + second.map_or(rows.len(), |(rows, _)| rows);
+                let below = second.map_or(0, |(_, bytes)| bytes);
+                tile.at = at;
+                match (second.is_some(), tile.panels) {
+                    (true, 2) => products::<2, 2>(&tile, below, step),
+                    (true, _) => products::<2, 1>(&tile, below, step),
+                    (false, 2) => products::<1, 2>(&tile, below, step),
+                    (false, _) => products::<1, 1>(&tile, below, step),
                 }
-                avx512::finish(s, &tile, &sums);
+                store_upper(&mut sums.upper, tile.panels);
+                if let Some(rows) = open.take() {
+                    tile.rows = rows;
+                    avx512::finish(s, &tile, &job, &sums.lower);
+                }
+                if second.is_some() {
+                    store_lower(&mut sums.lower, tile.panels);
+                    open = Some(middle..rows.end);
+                }
+                tile.rows = rows.start..middle;
+                avx512::finish(s, &tile, &job, &sums.upper);
+            }
+            if let Some(rows) = open {
+                tile.rows = rows;
+                avx512::finish(s, &tile, &job, &sums.lower);
             }
         }
+    }
+}
+
+/// The sums of both rows of tiles, 16 rows of at most 2 KiB. They differ in address by half of 4 KiB:
+/// reads of one must not seem to wait for writes of the other.
+#[repr(C, align(64))]
+struct Halves {
+    upper: Sums,
+    gap: MaybeUninit<[u8; 2048]>,
+    lower: Sums,
+}
+
+impl Halves {
+    fn new() -> Halves {
+        Halves { upper: Sums::new(), gap: MaybeUninit::uninit(), lower: Sums::new() }
     }
 }
 
@@ -123,17 +166,12 @@ impl Drop for Tiles {
     }
 }
 
-/// The sums of `M` by `N` tiles, the second row of tiles so many rows and bytes behind the first.
+/// The sums of `M` by `N` tiles, the second row of tiles so many bytes behind the first.
 ///
 /// # Safety
 /// As [`multiply`], with configured tiles.
 #[inline(always)]
-unsafe fn products<const M: usize, const N: usize>(
-    tile: &Tile,
-    (second, below): (usize, usize),
-    step: usize,
-    sums: &mut Sums,
-) {
+unsafe fn products<const M: usize, const N: usize>(tile: &Tile, below: usize, step: usize) {
     let start = tile.start.0.as_ptr().cast::<i32>();
     // SAFETY: a stride of 0 loads the same row of biases 16 times.
     unsafe {
@@ -160,8 +198,6 @@ unsafe fn products<const M: usize, const N: usize>(
             b = b.wrapping_add(step * GROUP_BYTES);
         }
     }
-    // SAFETY: room for the rows of the tile.
-    unsafe { store::<M, N>(sums.0.as_mut_ptr().cast(), second) };
 }
 
 /// Adds `M` by `N` products of tiles to tile registers 0 to 3.
@@ -218,25 +254,28 @@ unsafe fn add<const M: usize, const N: usize>(
     }
 }
 
-/// Stores the sums as rows of `N` panels.
-///
-/// # Safety
-/// `sums` must be valid for `second` rows and those of a tile.
-#[inline(always)]
-unsafe fn store<const M: usize, const N: usize>(sums: *mut i32, second: usize) {
-    let stride = N * COLUMNS * size_of::<i32>();
-    let below = sums.wrapping_add(second * N * COLUMNS);
-    // SAFETY: by contract.
-    unsafe {
-        asm!("tilestored [{c} + {s} * 1], tmm0", c = in(reg) sums, s = in(reg) stride, options(nostack));
-        if N == 2 {
-            asm!("tilestored [{c} + {s} * 1 + 64], tmm1", c = in(reg) sums, s = in(reg) stride, options(nostack));
+/// A function that stores two tiles or the first of them.
+macro_rules! store {
+    ($name:ident, $first:literal, $second:literal) => {
+        /// Stores a row of tiles as rows of so many panels.
+        ///
+        /// # Safety
+        /// The tiles must be configured.
+        #[inline(always)]
+        unsafe fn $name(sums: &mut Sums, panels: usize) {
+            let (sums, stride) = (sums.0.as_mut_ptr(), panels * COLUMNS * size_of::<i32>());
+            // SAFETY: room for 16 rows.
+            unsafe {
+                asm!(concat!("tilestored [{c} + {s} * 1], ", $first),
+                    c = in(reg) sums, s = in(reg) stride, options(nostack));
+                if panels == 2 {
+                    asm!(concat!("tilestored [{c} + {s} * 1 + 64], ", $second),
+                        c = in(reg) sums, s = in(reg) stride, options(nostack));
+                }
+            }
         }
-        if M == 2 {
-            asm!("tilestored [{c} + {s} * 1], tmm2", c = in(reg) below, s = in(reg) stride, options(nostack));
-        }
-        if M == 2 && N == 2 {
-            asm!("tilestored [{c} + {s} * 1 + 64], tmm3", c = in(reg) below, s = in(reg) stride, options(nostack));
-        }
-    }
+    };
 }
+
+store!(store_upper, "tmm0", "tmm1");
+store!(store_lower, "tmm2", "tmm3");

@@ -7,6 +7,7 @@
 //! for an i32 would become, as NaN does, the least of all; where it may occur it is cut off beforehand.
 
 use std::arch::x86_64::*;
+use std::ops::Range;
 
 use super::{Sink, Sums, Tile};
 use crate::Activation;
@@ -14,19 +15,33 @@ use crate::quant::finish::Finish;
 use crate::quant::pack::COLUMNS;
 use crate::simd::{Avx512, Simd};
 
-/// Finishes the sums of a tile and stores the results.
+/// Finishes the sums of a tile and stores the results, with what [`job`] gave for its panels.
+///
+/// # Safety
+/// As [`multiply`](super::multiply).
+#[inline(always)]
+pub(super) unsafe fn finish(s: Avx512, tile: &Tile, job: &Option<Job>, sums: &Sums) {
+    // SAFETY: by contract.
+    unsafe {
+        match job {
+            Some(job) => (job.rows)(job, tile.rows.clone(), sums),
+            None => tile.finish(s, sums),
+        }
+    }
+}
+
+/// What [`finish`] does with the panels of a tile, if results are bytes.
 ///
 /// # Safety
 /// As [`multiply`](super::multiply).
 #[target_feature(enable = "avx2,fma,avx512f,avx512bw,avx512dq,avx512vl")]
-pub(super) unsafe fn finish(s: Avx512, tile: &Tile, sums: &Sums) {
+pub(super) unsafe fn job(s: Avx512, tile: &Tile) -> Option<Job> {
+    let Sink::U8(out, finish) = tile.out.sink else { return None };
     // SAFETY: by contract.
     unsafe {
-        match tile.out.sink {
-            Sink::U8(out, finish) if tile.panels == 2 => bytes::<2>(s, tile, sums, out, &finish),
-            Sink::U8(out, finish) => bytes::<1>(s, tile, sums, out, &finish),
-            _ => tile.finish(s, sums),
-        }
+        let rows =
+            if tile.panels == 2 { usual::<2>(tile, &finish) } else { usual::<1>(tile, &finish) };
+        Some(Job::new(s, tile, out, &finish, rows))
     }
 }
 
@@ -41,58 +56,58 @@ const WHOLE: u8 = 0;
 const INTERLEAVED: u8 = 1;
 const ANYHOW: u8 = 2;
 
-/// Bytes of `NP` panels. Each usual case is a function of its own: tests for every vector would take
-/// longer than all else that happens to it, and one function of all cases would spill.
-///
-/// # Safety
-/// As [`finish`].
-#[inline(always)]
-unsafe fn bytes<const NP: usize>(
-    s: Avx512,
-    tile: &Tile,
-    sums: &Sums,
-    out: *mut u8,
-    finish: &Finish,
-) {
-    // SAFETY: by contract; the token proves that the CPU has the instructions.
-    unsafe {
-        let job = &Job::<NP>::new(s, tile, sums, out, finish);
-        let whole = tile.width == NP * COLUMNS;
-        let activation = match finish.requant.activation {
-            Activation::None if finish.is_bounded() => NOTHING,
-            Activation::HardSwish => HARD_SWISH,
-            _ => ANYTHING,
-        };
-        match (finish.residual.is_some(), activation, finish.interleave.is_some()) {
-            (false, NOTHING, false) if whole => rows::<NP, false, NOTHING, WHOLE>(job),
-            (false, NOTHING, true) if whole => rows::<NP, false, NOTHING, INTERLEAVED>(job),
-            (false, HARD_SWISH, false) if whole => rows::<NP, false, HARD_SWISH, WHOLE>(job),
-            (true, NOTHING, false) if whole => rows::<NP, true, NOTHING, WHOLE>(job),
-            (false, NOTHING, _) => rows::<NP, false, NOTHING, ANYHOW>(job),
-            (true, NOTHING, _) => rows::<NP, true, NOTHING, ANYHOW>(job),
-            (false, _, _) => rows::<NP, false, ANYTHING, ANYHOW>(job),
-            (true, _, _) => rows::<NP, true, ANYTHING, ANYHOW>(job),
-        }
+/// What finishes rows of `NP` panels.
+type Rows = unsafe fn(&Job, Range<usize>, &Sums);
+
+/// Each usual case is a function of its own: tests for every vector would take longer than all else
+/// that happens to it, and one function of all cases would spill.
+fn usual<const NP: usize>(tile: &Tile, finish: &Finish) -> Rows {
+    let whole = tile.width == NP * COLUMNS;
+    let activation = match finish.requant.activation {
+        Activation::None if finish.is_bounded() => NOTHING,
+        Activation::HardSwish => HARD_SWISH,
+        _ => ANYTHING,
+    };
+    match (finish.residual.is_some(), activation, finish.interleave.is_some()) {
+        (false, NOTHING, false) if whole => rows::<NP, false, NOTHING, WHOLE>,
+        (false, NOTHING, true) if whole => rows::<NP, false, NOTHING, INTERLEAVED>,
+        (false, HARD_SWISH, false) if whole => rows::<NP, false, HARD_SWISH, WHOLE>,
+        (true, NOTHING, false) if whole => rows::<NP, true, NOTHING, WHOLE>,
+        (false, NOTHING, _) => rows::<NP, false, NOTHING, ANYHOW>,
+        (true, NOTHING, _) => rows::<NP, true, NOTHING, ANYHOW>,
+        (false, _, _) => rows::<NP, false, ANYTHING, ANYHOW>,
+        (true, _, _) => rows::<NP, true, ANYTHING, ANYHOW>,
     }
 }
 
-/// Stores the bytes of all sums.
+/// Stores the bytes of rows of `NP` panels, whose sums begin with the first of them.
 ///
 /// # Safety
 /// As [`finish`].
 #[target_feature(enable = "avx2,fma,avx512f,avx512bw,avx512dq,avx512vl")]
 #[inline(never)]
 unsafe fn rows<const NP: usize, const RESIDUAL: bool, const ACTIVATION: u8, const STORE: u8>(
-    job: &Job<NP>,
+    job: &Job,
+    rows: Range<usize>,
+    sums: &Sums,
 ) {
+    let matrix = |m: Matrix| Matrix { at: m.at.wrapping_add(rows.start * m.stride), ..m };
+    let block = Block::<NP> {
+        job,
+        rows: rows.len(),
+        sums: sums.0.as_ptr().cast(),
+        residual: matrix(job.residual),
+        even: job.even.map(matrix),
+        out: job.out.wrapping_add(rows.start * job.ldc),
+    };
     // Rows beyond the last repeat it, and are not stored.
-    let (step, last) = (4 / NP, job.rows - 1);
-    for first in (0..job.rows).step_by(step) {
+    let (step, last) = (4 / NP, block.rows - 1);
+    for first in (0..block.rows).step_by(step) {
         // SAFETY: every row that is read is one of the tile.
         unsafe {
             macro_rules! vector {
                 ($i:literal) => {
-                    job.rounded::<RESIDUAL, ACTIVATION>((first + $i / NP).min(last), $i % NP)
+                    block.rounded::<RESIDUAL, ACTIVATION>((first + $i / NP).min(last), $i % NP)
                 };
             }
             let ab = _mm512_packs_epi32(vector!(0), vector!(1));
@@ -103,17 +118,16 @@ unsafe fn rows<const NP: usize, const RESIDUAL: bool, const ACTIVATION: u8, cons
             let bytes = _mm512_min_epu8(_mm512_max_epu8(bytes, job.low), job.high);
             // Within 128 bits lie 4 bytes of each vector.
             let order = _mm512_set_epi32(15, 11, 7, 3, 14, 10, 6, 2, 13, 9, 5, 1, 12, 8, 4, 0);
-            job.put_all::<STORE>(first, _mm512_permutexvar_epi32(order, bytes));
+            block.put_all::<STORE>(first, _mm512_permutexvar_epi32(order, bytes));
         }
     }
 }
 
-/// What is common to the vectors of a tile of `NP` panels.
-struct Job<const NP: usize> {
+/// What is common to the rows of a tile. Matrices begin with its first column in row 0.
+pub(super) struct Job {
+    rows: Rows,
     s: Avx512,
-    rows: usize,
-    sums: *const i32,
-    multiplier: [__m512; NP],
+    multiplier: [__m512; 2],
     activation: Activation,
     /// The scale of the result, and one by it.
     scale: __m512,
@@ -126,36 +140,35 @@ struct Job<const NP: usize> {
     low: __m512i,
     high: __m512i,
     width: usize,
-    masks: [__mmask16; NP],
+    masks: [__mmask16; 2],
     even: Option<Matrix>,
     out: *mut u8,
     ldc: usize,
 }
 
-/// A matrix from the first element of the tile on.
+/// A matrix from some element on.
 #[derive(Clone, Copy)]
 struct Matrix {
     at: *const u8,
     stride: usize,
 }
 
-impl<const NP: usize> Job<NP> {
+impl Job {
     /// # Safety
     /// As [`finish`].
     #[inline(always)]
-    unsafe fn new(s: Avx512, tile: &Tile, sums: &Sums, out: *mut u8, finish: &Finish) -> Job<NP> {
-        let (requant, channel, row) =
-            (finish.requant, tile.out.channel + tile.column, tile.rows.start);
+    unsafe fn new(s: Avx512, tile: &Tile, out: *mut u8, finish: &Finish, rows: Rows) -> Job {
+        let (requant, channel) = (finish.requant, tile.out.channel + tile.column);
         let range = requant.range;
         let matrix = |(data, stride): (&[u8], usize)| Matrix {
-            at: data.as_ptr().wrapping_add(row * stride + channel),
+            at: data.as_ptr().wrapping_add(channel),
             stride,
         };
         let (low, high) = range.bytes();
         let affine = finish.residual.map(|r| r.affine);
-        let mut multiplier = [s.splat(0.0); NP];
-        let mut masks = [0; NP];
-        for v in 0..NP {
+        let mut multiplier = [s.splat(0.0); 2];
+        let mut masks = [0; 2];
+        for v in 0..tile.panels {
             let lanes = &requant.multiplier[channel + v * COLUMNS..][..COLUMNS];
             // SAFETY: as many floats as a vector has lanes.
             multiplier[v] = unsafe { s.load(lanes.as_ptr()) };
@@ -164,9 +177,8 @@ impl<const NP: usize> Job<NP> {
         // SAFETY: the token proves that the instructions exist.
         unsafe {
             Job {
+                rows,
                 s,
-                rows: tile.rows.len(),
-                sums: sums.0.as_ptr().cast(),
                 multiplier,
                 activation: requant.activation,
                 scale: s.splat(requant.scale),
@@ -180,12 +192,24 @@ impl<const NP: usize> Job<NP> {
                 width: tile.width,
                 masks,
                 even: finish.interleave.map(matrix),
-                out: out.wrapping_add(row * tile.out.ldc + finish.width(tile.column)),
+                out: out.wrapping_add(finish.width(tile.column)),
                 ldc: tile.out.ldc,
             }
         }
     }
+}
 
+/// Rows of `NP` panels, from the first of them on.
+struct Block<'a, const NP: usize> {
+    job: &'a Job,
+    rows: usize,
+    sums: *const i32,
+    residual: Matrix,
+    even: Option<Matrix>,
+    out: *mut u8,
+}
+
+impl<const NP: usize> Block<'_, NP> {
     /// Vector `v` of a row in units of the result, rounded.
     ///
     /// # Safety
@@ -196,29 +220,30 @@ impl<const NP: usize> Job<NP> {
         row: usize,
         v: usize,
     ) -> __m512i {
-        let s = self.s;
+        let job = self.job;
+        let s = job.s;
         // SAFETY: the vector is one of the tile's, and its mask ends with the columns; the token
         // proves that the instructions exist.
         unsafe {
             let sums = self.sums.wrapping_add((row * NP + v) * COLUMNS);
             let sums = _mm512_cvtepi32_ps(_mm512_loadu_si512(sums.cast()));
-            let mut u = s.mul(sums, self.multiplier[v]);
+            let mut u = s.mul(sums, job.multiplier[v]);
             if RESIDUAL {
                 let at = self.residual.at.wrapping_add(row * self.residual.stride + v * COLUMNS);
-                let q = match self.masks[v] {
+                let q = match job.masks[v] {
                     __mmask16::MAX => _mm_loadu_si128(at.cast()),
                     mask => _mm_maskz_loadu_epi8(mask, at.cast()),
                 };
-                let q = _mm512_sub_epi32(_mm512_cvtepu8_epi32(q), self.offset);
-                u = s.add(u, s.mul(_mm512_cvtepi32_ps(q), self.ratio));
+                let q = _mm512_sub_epi32(_mm512_cvtepu8_epi32(q), job.offset);
+                u = s.add(u, s.mul(_mm512_cvtepi32_ps(q), job.ratio));
             }
             if ACTIVATION == NOTHING {
                 return _mm512_cvtps_epi32(u);
             }
             let activation =
-                if ACTIVATION == HARD_SWISH { Activation::HardSwish } else { self.activation };
+                if ACTIVATION == HARD_SWISH { Activation::HardSwish } else { job.activation };
             if activation != Activation::None {
-                u = s.mul(activation.apply(s, s.mul(u, self.scale)), self.inverse);
+                u = s.mul(activation.apply(s, s.mul(u, job.scale)), job.inverse);
             }
             // The second operand where one is NaN.
             _mm512_cvtps_epi32(s.min(s.splat(65536.0), u))
@@ -261,7 +286,7 @@ impl<const NP: usize> Job<NP> {
     /// As [`finish`].
     #[inline(always)]
     unsafe fn put<const STORE: u8>(&self, row: usize, bytes: __m256i) {
-        let (at, width) = (self.out.wrapping_add(row * self.ldc), self.width);
+        let (at, width) = (self.out.wrapping_add(row * self.job.ldc), self.job.width);
         // SAFETY: the token proves that the instructions exist, and masks end with the columns.
         unsafe {
             let low = _mm256_castsi256_si128(bytes);

@@ -28,6 +28,8 @@ struct Case {
     activation: Activation,
     residual: Option<Affine>,
     interleave: bool,
+    /// Of the weights: those of 4 share bytes.
+    bits: u32,
     seed: u64,
 }
 
@@ -76,7 +78,8 @@ fn case(pointwise: bool) -> impl Strategy<Value = Case> {
         |((shape, shuffle), gaps, (x, y), (activation, residual, interleave, (a, b)), seed)| {
             let clamp = if seed.is_multiple_of(2) { (0, 255) } else { (a.min(b), a.max(b)) };
             let y = Affine::new(y.scale, y.zero_point);
-            Case { shape, shuffle, gaps, x, y, clamp, activation, residual, interleave, seed }
+            let bits = if seed / 2 % 2 == 0 { 8 } else { 4 };
+            Case { shape, shuffle, gaps, x, y, clamp, activation, residual, interleave, bits, seed }
         },
     )
 }
@@ -104,11 +107,13 @@ impl Case {
         let matrix =
             |stride: usize, seed: u64| bytes((s.oh * s.ow - 1) * stride + s.cout, self.seed ^ seed);
         // Scales that spread the results over the bytes.
-        let unit = self.y.scale / self.x.scale / (s.k() as f32).sqrt() / 100.0;
+        let largest = f32::from(i8::MAX >> (8 - self.bits));
+        let unit = self.y.scale / self.x.scale / (s.k() as f32).sqrt() / largest;
         let scale = |x: f32| unit * (2.0 + x);
+        let weights = signed(s.weight_len(), self.seed ^ 1).into_iter();
         Operands {
             x: bytes((s.h * s.w - 1) * x_stride + s.cin, self.seed),
-            weights: signed(s.weight_len(), self.seed ^ 1),
+            weights: weights.map(|w| w >> (8 - self.bits)).collect(),
             scales: random(s.cout, self.seed ^ 2).into_iter().map(scale).collect(),
             bias: random(s.cout, self.seed ^ 3).into_iter().map(|x| (x * 9e3) as i32).collect(),
             residual: matrix(residual, 4),
@@ -260,7 +265,8 @@ proptest! {
     /// Windows whose copy would be too large, and more runs than lie on the stack.
     #[test]
     fn wide_windows_are_exact(
-        seed: u64, cin in 250usize..260, pads in [0usize..3, 0..4, 0..3, 0..4], x in affine(),
+        seed: u64, bits in prop_oneof![Just(4u32), Just(8)], cin in 250usize..260,
+        pads in [0usize..3, 0..4, 0..3, 0..4], x in affine(),
     ) {
         let input = [1, 3, 30, cin];
         let shape = ConvShape::dilated(input, 3, [3, 23], [1, 1], [1, 1], pads, 1);
@@ -268,7 +274,7 @@ proptest! {
         let (y, clamp) = (Affine::new(0.05, 9), (0, 255));
         let case = Case {
             shape, shuffle: 1, gaps: [0; 4], x, y, clamp, activation: Activation::None,
-            residual: None, interleave: false, seed,
+            residual: None, interleave: false, bits, seed,
         };
         let (o, pool) = (case.operands(), Pool::new(2));
         let weights = ConvWeights::pack(&shape, &o.weights, x.zero_point);
@@ -298,6 +304,7 @@ fn taps_side_by_side_are_exact() {
         activation: Activation::None,
         residual: None,
         interleave: false,
+        bits: 8,
         seed: 3,
     };
     let (o, pool) = (case.operands(), Pool::new(1));
@@ -318,12 +325,40 @@ fn taps_side_by_side_are_exact() {
 fn longest_products_are_exact() {
     let n = 33;
     let (m, k) = (17, MAX_K);
-    let (x, w) = (vec![255u8; m * k], vec![-128i8; k * n]);
-    let weights = PackedWeights::new(k, n, &w, n);
+    let x = vec![255u8; m * k];
     let pool = Pool::new(1);
-    for isa in Isa::available() {
-        let mut sums = vec![0; m * n];
-        gemm(Ctx { isa, pool: &pool }, m, &x, k, &weights, Output::I32(&mut sums), n);
-        assert!(sums.iter().all(|&sum| sum == -255 * 128 * k as i32), "{} differs", isa.name());
+    for w in [-128, -8] {
+        let weights = PackedWeights::new(k, n, &vec![w; k * n], n);
+        for (isa, m) in Isa::available().into_iter().flat_map(|isa| [(isa, m), (isa, 3)]) {
+            let (ctx, mut sums) = (Ctx { isa, pool: &pool }, vec![0; m * n]);
+            gemm(ctx, m, &x[..m * k], k, &weights, Output::I32(&mut sums), n);
+            let expected = 255 * i32::from(w) * k as i32;
+            assert!(sums.iter().all(|&sum| sum == expected), "{} differs", isa.name());
+        }
+    }
+}
+
+/// Weights of 4 bits take half the bytes, and give what the same weights give as whole bytes, from
+/// one row to more than a tile has, for panels of which none, one or two are made whole at a time.
+#[test]
+fn weights_share_bytes() {
+    let pool = Pool::new(2);
+    for (k, n) in [(5, 3), (64, 40), (4000, 20), (7000, 33)] {
+        let matrix: Vec<i8> = signed(k * n, 7).into_iter().map(|w| w >> 4).collect();
+        let mut wide = matrix.clone();
+        wide.extend(vec![100; n]);
+        let (halved, whole) =
+            (PackedWeights::new(k, n, &matrix, n), PackedWeights::new(k + 1, n, &wide, n));
+        assert!(halved.fit(k, n) && 100 * halved.bytes() < 55 * whole.bytes());
+        for m in [1, 2, 4, 5, 40] {
+            let x = bytes(m * k, 8);
+            let longer: Vec<u8> = x.chunks_exact(k).flat_map(|x| [x, &[0]].concat()).collect();
+            for isa in Isa::available() {
+                let (ctx, mut sums) = (Ctx { isa, pool: &pool }, [vec![0; m * n], vec![1; m * n]]);
+                gemm(ctx, m, &x, k, &halved, Output::I32(&mut sums[0]), n);
+                gemm(ctx, m, &longer, k + 1, &whole, Output::I32(&mut sums[1]), n);
+                assert!(sums[0] == sums[1], "{m} rows of {k} on {} differ", isa.name());
+            }
+        }
     }
 }

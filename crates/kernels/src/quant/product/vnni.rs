@@ -7,11 +7,14 @@
 //! distance: rows 0 to 8 are at `p + distance * {0, 1, 2, 3, 4, 5, 2 * 3, 7, 8}`, and the rows from 9
 //! on are the same again from `q`, which is row 9.
 
+mod halved;
+
 use std::arch::asm;
 use std::arch::x86_64::*;
+use std::mem::transmute;
 
-use super::{MAX_ROWS, Machine, Sums, Tile, avx512};
-use crate::quant::pack::{COLUMNS, GROUP, GROUP_BYTES};
+use super::{FEW, MAX_ROWS, Machine, Sums, Tile, avx512};
+use crate::quant::pack::{COLUMNS, GROUP, GROUP_BYTES, HALVED_BYTES};
 use crate::simd::Avx512;
 
 /// `vpdpbusd` on 512 bits.
@@ -25,6 +28,7 @@ const _: () = assert!(ROWS <= MAX_ROWS);
 
 impl Machine for Vnni {
     const ROWS: usize = ROWS;
+    type Job = Option<avx512::Job>;
 
     #[inline(always)]
     unsafe fn sums(self, tile: &Tile, sums: &mut Sums) {
@@ -43,13 +47,29 @@ impl Machine for Vnni {
                 }
             };
         }
+        if tile.halved {
+            // SAFETY: by contract; the token proves that the CPU has AVX-512.
+            return unsafe { halved::sums(tile, sums) };
+        }
         heights!(2 3 4 5 6 7 8 9 10 11 12 13 14);
     }
 
     #[inline(always)]
-    unsafe fn finish(self, tile: &Tile, sums: &Sums) {
+    unsafe fn job(self, tile: &Tile) -> Self::Job {
         // SAFETY: by contract; the token proves that the CPU has AVX-512.
-        unsafe { avx512::finish(self.0, tile, sums) };
+        unsafe { avx512::job(self.0, tile) }
+    }
+
+    #[inline(always)]
+    unsafe fn finish(self, tile: &Tile, job: &Self::Job, sums: &Sums) {
+        // SAFETY: by contract.
+        unsafe { avx512::finish(self.0, tile, job, sums) };
+    }
+
+    #[inline(always)]
+    fn whole(self, group: &[i8; HALVED_BYTES]) -> [i8; GROUP_BYTES] {
+        // SAFETY: the token proves that the CPU has AVX-512; both types are 64 plain bytes.
+        unsafe { transmute(halved::whole(group)) }
     }
 }
 
