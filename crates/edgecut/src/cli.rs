@@ -3,7 +3,7 @@
 use clap::{ArgAction, Args, Parser, Subcommand};
 
 use crate::commands::{
-    bench, convert, data, deploy, eval, inspect, new, quantize, run, train, verify, zoo,
+    bench, convert, data, deploy, distill, eval, inspect, new, quantize, run, train, verify, zoo,
 };
 
 /// Takes deep models to edge devices: from data to a small, fast, checked model.
@@ -73,6 +73,8 @@ pub enum Verb {
     Data(data::Args),
     /// Train a network and export it as ONNX
     Train(train::Args),
+    /// Train a small network to answer as larger ones do
+    Distill(distill::Args),
     /// Turn a float model into an int8 one
     Quantize(quantize::Args),
     /// Prove that an int8 model cannot saturate on CPUs that add products in 16 bits
@@ -97,6 +99,7 @@ impl Verb {
             Verb::Zoo(args) => zoo::run(args, global),
             Verb::Data(args) => data::run(args, global),
             Verb::Train(args) => train::run(args, global),
+            Verb::Distill(args) => distill::run(args, global),
             Verb::Quantize(args) => quantize::run(args, global),
             Verb::Verify(args) => verify::run(args, global),
             Verb::Eval(args) => eval::run(args, global),

@@ -169,7 +169,7 @@ impl Deployment<'_> {
             self.global,
             &format!("model: {}, {params} parameters, {macs} multiply-adds", self.architecture()),
         );
-        let outcome = train(self.global, &job, &start)?;
+        let outcome = train(self.global, &job, &start, None)?;
         Ok((outcome, start.preprocess))
     }
 

@@ -1,9 +1,10 @@
 //! `edgecut train`: data and an architecture in, a float ONNX model out.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use edgecut_train::{EpochStats, RateCurve};
+use edgecut_train::data::Data;
+use edgecut_train::{EpochStats, RateCurve, TrainOutcome};
 use serde::Serialize;
 
 use crate::cli::Global;
@@ -12,7 +13,7 @@ use crate::report::trained;
 use crate::settings::{DataSettings, ModelSettings, TrainSettings, Wrong};
 use crate::stats::Share;
 use crate::work::preprocessing::Preprocessing;
-use crate::work::train::{CHECKPOINT_EVERY, Job, prepare, search_rate, train};
+use crate::work::train::{CHECKPOINT_EVERY, Job, Start, prepare, search_rate, train};
 use crate::work::{data, model};
 use crate::{files, progress, term};
 
@@ -42,21 +43,49 @@ pub struct Args {
     preprocessing: Preprocessing,
     #[command(flatten)]
     train: TrainSettings,
+    #[command(flatten)]
+    files: ResultFiles,
+    /// Train nothing: try rising learning rates for some steps and say which is good
+    #[arg(long)]
+    find_lr: bool,
+}
+
+/// Where results and checkpoints go.
+#[derive(clap::Args)]
+pub struct ResultFiles {
     /// Where to write the model
     #[arg(long, value_name = "MODEL.onnx", default_value = "model.onnx")]
-    out: PathBuf,
+    pub out: PathBuf,
     /// Folder of the checkpoint [default: the name of the model with .work added]
     #[arg(long, value_name = "DIR")]
     checkpoint: Option<PathBuf>,
     /// Seconds between two checkpoints
     #[arg(long, value_name = "SECONDS", default_value_t = CHECKPOINT_EVERY.as_secs_f64())]
     checkpoint_every: f64,
-    /// Train nothing: try rising learning rates for some steps and say which is good
-    #[arg(long)]
-    find_lr: bool,
     /// Begin anew even if there is a checkpoint
     #[arg(long)]
     restart: bool,
+}
+
+impl ResultFiles {
+    /// What to train, with these files.
+    pub fn job<'a>(
+        &self,
+        data: &'a Data,
+        model: &'a ModelSettings,
+        settings: &'a TrainSettings,
+    ) -> Result<Job<'a>> {
+        let checkpoint = self.checkpoint.clone().unwrap_or_else(|| {
+            let mut name = self.out.clone().into_os_string();
+            name.push(".work");
+            name.into()
+        });
+        let seconds = self.checkpoint_every;
+        let every = Duration::try_from_secs_f64(seconds)
+            .map_err(|e| Failure::input(format!("--checkpoint-every {seconds}: {e}")))?;
+        let restart = self.restart;
+        Ok(Job { data, model, preprocessing: None, settings, checkpoint, every, restart })
+    }
 }
 
 /// What `--json` prints.
@@ -78,42 +107,42 @@ struct Output {
 
 /// Trains.
 pub fn run(args: &Args, global: &Global) -> Result<()> {
-    let wrong = |w: Wrong| Failure::input(format!("--{} {}", w.field.replace('_', "-"), w.problem));
     args.data.validate().map_err(wrong)?;
     let mut model_settings = args.model.clone();
     model_settings.start = args.begin.clone().or(model_settings.start);
     model_settings.validate().map_err(wrong)?;
     args.train.validate().map_err(wrong)?;
     if !args.find_lr {
-        files::check_writable(&args.out)?;
+        files::check_writable(&args.files.out)?;
     }
     let data = data::open(&args.data, None)?;
-    let checkpoint = args.checkpoint.clone().unwrap_or_else(|| {
-        let mut name = args.out.clone().into_os_string();
-        name.push(".work");
-        name.into()
-    });
     let job = Job {
-        data: &data,
-        model: &model_settings,
         preprocessing: Some(&args.preprocessing),
-        settings: &args.train,
-        checkpoint,
-        every: Duration::try_from_secs_f64(args.checkpoint_every).map_err(|e| {
-            Failure::input(format!("--checkpoint-every {}: {e}", args.checkpoint_every))
-        })?,
-        restart: args.restart,
+        ..args.files.job(&data, &model_settings, &args.train)?
     };
     let start = prepare(&job)?;
-    progress::say(
-        global,
-        &format!(
-            "{} training and {} test pictures of {}",
-            data.train.len(),
-            data.test.len(),
-            data.name
-        ),
-    );
+    say_pictures(global, &data);
+    say_assumed(global, &start);
+    if args.find_lr {
+        return show_rates(&search_rate(global, &job, &start)?, global);
+    }
+    let outcome = train(global, &job, &start, None)?;
+    deliver(global, &job, outcome, &args.files.out, "test accuracy")
+}
+
+/// A setting that is out of range, as an option.
+pub fn wrong(w: Wrong) -> Failure {
+    Failure::input(format!("--{} {}", w.field.replace('_', "-"), w.problem))
+}
+
+/// Says how many pictures there are.
+pub fn say_pictures(global: &Global, data: &Data) {
+    let (train, test) = (data.train.len(), data.test.len());
+    progress::say(global, &format!("{train} training and {test} test pictures of {}", data.name));
+}
+
+/// Says where the input had to be guessed.
+pub fn say_assumed(global: &Global, start: &Start) {
     if start.assumed {
         progress::say(
             global,
@@ -121,25 +150,31 @@ pub fn run(args: &Args, global: &Global) -> Result<()> {
              and spread of the data; --preprocess torchvision, tf, caffe ... if it was trained so",
         );
     }
-    if args.find_lr {
-        return show_rates(&search_rate(global, &job, &start)?, global);
-    }
-    let outcome = train(global, &job, &start)?;
-    model::save(&outcome.graph, &args.out)?;
-    let report = job.checkpoint.join("report.html");
+}
+
+/// Writes the trained model and the report, and says so. `what` is the name of the accuracy.
+pub fn deliver(
+    global: &Global,
+    job: &Job,
+    outcome: TrainOutcome,
+    out: &Path,
+    what: &str,
+) -> Result<()> {
+    model::save(&outcome.graph, out)?;
+    let (report, data) = (job.checkpoint.join("report.html"), job.data);
     let facts = trained::Facts {
-        model: &args.out.file_stem().unwrap_or_default().to_string_lossy(),
+        model: &out.file_stem().unwrap_or_default().to_string_lossy(),
         data: &data.name,
         note: data.note.as_deref(),
         pictures: [data.train.len(), data.test.len()],
         classes: data.train.classes(),
-        settings: &args.train,
+        settings: job.settings,
     };
     files::write(&report, trained::page(&outcome, &facts).as_bytes())?;
-    let (sha256, file_bytes) = files::digest(&args.out)?;
+    let (sha256, file_bytes) = files::digest(out)?;
     let counts = outcome.validation.as_ref().map(|v| &v.counts);
     let output = Output {
-        model: args.out.clone(),
+        model: out.into(),
         report,
         sha256,
         file_bytes,
@@ -154,15 +189,15 @@ pub fn run(args: &Args, global: &Global) -> Result<()> {
     if global.json {
         return files::print_json(&output);
     }
-    show(&output);
+    show(&output, what);
     Ok(())
 }
 
-fn show(output: &Output) {
+fn show(output: &Output, what: &str) {
     let seconds = Duration::from_secs_f64(output.seconds.clamp(0.0, 1e9));
     if let Some(a) = output.accuracy {
         files::print(&format!(
-            "test accuracy {} (95 % interval {:.2} to {:.2}), {} epochs in {}",
+            "{what} {} (95 % interval {:.2} to {:.2}), {} epochs in {}",
             term::percent(a.percent),
             a.low,
             a.high,

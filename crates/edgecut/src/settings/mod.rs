@@ -5,6 +5,7 @@
 
 use std::path::PathBuf;
 
+mod distill;
 mod quantize;
 mod train;
 mod tune;
@@ -12,6 +13,7 @@ mod tune;
 use clap::Args;
 use serde::{Deserialize, Serialize};
 
+pub use distill::{DistillMethod, DistillSettings};
 pub use quantize::{Correction, Method, QuantizeSettings, Round, Target};
 pub use train::{Optimizer, Sampling, Schedule, TrainSettings, Weighting};
 pub use tune::{Head, Rate};

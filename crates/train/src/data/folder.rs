@@ -130,6 +130,20 @@ impl Folder {
         Ok(Folder { files, labels, classes })
     }
 
+    /// All pictures at and below `root`, without classes: each has the label 0.
+    ///
+    /// # Errors
+    /// No picture, an unreadable folder.
+    pub fn unlabelled(root: &Path) -> Result<Folder> {
+        let mut files = Vec::new();
+        pictures(root, DEPTH, &mut files)?;
+        if files.is_empty() {
+            return Err(DataError::format(root, "holds no .jpg, .jpeg or .png file"));
+        }
+        let labels = vec![0; files.len()];
+        Ok(Folder { files, labels, classes: vec!["unlabelled".into()] })
+    }
+
     /// The file of sample `i`.
     pub fn path(&self, i: usize) -> &Path {
         &self.files[i]

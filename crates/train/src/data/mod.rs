@@ -46,7 +46,7 @@ pub use memory::Memory;
 pub use mix::Mix;
 pub use open::{Data, OpenOptions, Places, open, open_for_evaluation};
 pub use order::Sampling;
-pub use subset::{Part, Subset, split};
+pub use subset::{Part, Relabelled, Subset, split};
 pub use transform::{Channels, Preprocess, Resize};
 
 /// Labelled pictures, readable in any order from several threads.

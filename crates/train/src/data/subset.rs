@@ -62,6 +62,61 @@ impl Dataset for Subset {
     }
 }
 
+/// Another set with other labels.
+#[derive(Clone)]
+pub struct Relabelled {
+    set: Arc<dyn Dataset>,
+    labels: Vec<u32>,
+    classes: Vec<String>,
+}
+
+impl Relabelled {
+    /// The samples of `set`, each with its label of `labels`.
+    ///
+    /// # Errors
+    /// Not one label per sample, or one without a class.
+    pub fn new(
+        set: Arc<dyn Dataset>,
+        labels: Vec<u32>,
+        classes: Vec<String>,
+    ) -> Result<Relabelled> {
+        let (samples, found) = (set.len(), labels.len());
+        if samples != found {
+            let problem = format!("{found} labels for {samples} samples");
+            return Err(DataError::invalid("labels", problem));
+        }
+        match labels.iter().find(|&&label| label as usize >= classes.len()) {
+            Some(label) => {
+                let problem = format!("{label}, of {} classes", classes.len());
+                Err(DataError::invalid("labels", problem))
+            }
+            None => Ok(Relabelled { set, labels, classes }),
+        }
+    }
+}
+
+impl Dataset for Relabelled {
+    fn len(&self) -> usize {
+        self.set.len()
+    }
+
+    fn classes(&self) -> &[String] {
+        &self.classes
+    }
+
+    fn shape(&self) -> Option<[usize; 3]> {
+        self.set.shape()
+    }
+
+    fn label(&self, i: usize) -> u32 {
+        self.labels[i]
+    }
+
+    fn read(&self, i: usize, into: &mut Image) -> Result<()> {
+        self.set.read(i, into)
+    }
+}
+
 /// Size of the second part of a [`split`].
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Part {

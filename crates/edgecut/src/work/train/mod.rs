@@ -10,10 +10,11 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use edgecut_train::data::{Augment, Data, Mix, RandAugment, Sampling};
+use edgecut_train::distill::Guide;
 use edgecut_train::schedule::Decay;
 use edgecut_train::{
-    CheckpointOptions, ClassWeights, Control, Ending, Optimizer, RateCurve, RunOptions,
-    TrainConfig, TrainOutcome, find_rate, fit,
+    CheckpointOptions, ClassWeights, Control, Ending, Optimizer, Progress, RateCurve, RunOptions,
+    TrainConfig, TrainOutcome, find_rate, fit_guided,
 };
 
 use super::preprocessing::Preprocessing;
@@ -81,8 +82,14 @@ pub fn prepare(job: &Job) -> Result<Start> {
     Ok(Start { graph, preprocess, assumed: false, head: vec![] })
 }
 
-/// Trains, showing progress. Ctrl-C ends it with a checkpoint and a failure that says how to go on.
-pub fn train(global: &Global, job: &Job, start: &Start) -> Result<TrainOutcome> {
+/// Trains, with teachers if there are any, showing progress. Ctrl-C ends it with a checkpoint and a
+/// failure that says how to go on.
+pub fn train(
+    global: &Global,
+    job: &Job,
+    start: &Start,
+    guide: Option<&mut Guide>,
+) -> Result<TrainOutcome> {
     interrupt::listen();
     let checkpoint = CheckpointOptions {
         restart: job.restart,
@@ -100,7 +107,7 @@ pub fn train(global: &Global, job: &Job, start: &Start) -> Result<TrainOutcome> 
     let mut unrecorded = None;
     let (train, test) = (job.data.train.clone(), job.data.test.clone());
     let (graph, preprocess, config) = (&start.graph, &start.preprocess, config(job, start));
-    let outcome = fit(graph, train, Some(test), preprocess, &config, &options, &mut |p| {
+    let mut observer = |p: &Progress| {
         view.show(p);
         // A full disk must not end hours of training at once: the checkpoint comes first.
         if unrecorded.is_none() {
@@ -108,7 +115,10 @@ pub fn train(global: &Global, job: &Job, start: &Start) -> Result<TrainOutcome> 
         }
         let stop = unrecorded.is_some() || interrupt::asked();
         if stop { Control::Stop } else { Control::Continue }
-    });
+    };
+    let test = Some(test);
+    let outcome =
+        fit_guided(graph, train, test, preprocess, &config, &options, guide, &mut observer);
     drop(view);
     if let Some(failure) = unrecorded {
         return Err(failure);
