@@ -213,6 +213,21 @@ impl Tensor {
         self.len() * self.dtype().bytes()
     }
 
+    /// The elements, little-endian; a bool is a byte.
+    pub fn to_le_bytes(&self) -> Vec<u8> {
+        fn bytes<T: Copy, const N: usize>(values: &[T], f: impl Fn(T) -> [u8; N]) -> Vec<u8> {
+            values.iter().flat_map(|&v| f(v)).collect()
+        }
+        match &self.data {
+            Data::F32(v) => bytes(v, f32::to_le_bytes),
+            Data::U8(v) => v.to_vec(),
+            Data::I8(v) => bytes(v, i8::to_le_bytes),
+            Data::I32(v) => bytes(v, i32::to_le_bytes),
+            Data::I64(v) => bytes(v, i64::to_le_bytes),
+            Data::Bool(v) => bytes(v, |b| [u8::from(b)]),
+        }
+    }
+
     /// The same elements under another shape of equal count.
     pub fn reshaped(&self, shape: impl Into<Vec<usize>>) -> Result<Tensor> {
         Tensor::new(shape, self.data.clone())

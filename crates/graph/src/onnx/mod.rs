@@ -56,7 +56,10 @@ mod tensors;
 mod tests;
 mod write;
 
-pub use export::{export, export_external, to_bytes};
+pub use export::{
+    ExportOptions, QuantisedForm, export, export_external, export_with, four_bit_weights, to_bytes,
+    to_bytes_with,
+};
 pub use import::{from_bytes, import};
 pub use operators::{supported, supported_microsoft};
 pub use template::{Declared, Template};

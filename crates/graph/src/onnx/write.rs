@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use super::proto::*;
 use super::tensors;
-use crate::{DType, Data, Dim, Shape, Tensor};
+use crate::{DType, Dim, Shape, Tensor};
 
 /// A stored tensor without its elements.
 pub(super) fn tensor_head(name: &str, tensor: &Tensor) -> TensorProto {
@@ -39,17 +39,7 @@ pub(super) fn entry(key: &str, value: &str) -> StringStringEntryProto {
 
 /// A stored tensor: little-endian raw bytes.
 pub(super) fn tensor(name: &str, tensor: &Tensor) -> TensorProto {
-    fn bytes<T: Copy, const N: usize>(values: &[T], f: impl Fn(T) -> [u8; N]) -> Vec<u8> {
-        values.iter().flat_map(|&v| f(v)).collect()
-    }
-    let raw = match tensor.data() {
-        Data::F32(v) => bytes(v, f32::to_le_bytes),
-        Data::U8(v) => v.to_vec(),
-        Data::I8(v) => bytes(v, i8::to_le_bytes),
-        Data::I32(v) => bytes(v, i32::to_le_bytes),
-        Data::I64(v) => bytes(v, i64::to_le_bytes),
-        Data::Bool(v) => bytes(v, |b| [u8::from(b)]),
-    };
+    let raw = tensor.to_le_bytes();
     TensorProto { raw_data: Some(raw.into()), ..tensor_head(name, tensor) }
 }
 

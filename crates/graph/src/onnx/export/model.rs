@@ -1,10 +1,12 @@
 //! The messages of a whole graph.
 
+use std::borrow::Cow;
 use std::collections::HashSet;
 
 use super::encode::{Encoded, Stored};
 use super::form::Context;
-use super::{EXPORT_OPSET, int4, lower, node};
+use super::qoperator::{self, Fused, MICROSOFT};
+use super::{EXPORT_OPSET, QuantisedForm, int4, lower, node};
 use crate::onnx::DOC_STRING;
 use crate::onnx::proto::*;
 use crate::onnx::write::{self, Small};
@@ -17,17 +19,33 @@ const MIN_EXTERNAL_BYTES: usize = 1024;
 const ALIGNMENT: u64 = 4096;
 
 /// `graph` as a file, with its weights in the model or in the file called `external`.
-pub(super) fn model(graph: &Graph, external: Option<&str>) -> Result<Encoded> {
+pub(super) fn model(
+    graph: &Graph,
+    external: Option<&str>,
+    quantised: QuantisedForm,
+) -> Result<Encoded> {
     graph.validate()?;
-    let graph = &*lower::lower(graph)?;
+    let prepared = match quantised {
+        QuantisedForm::Qdq => Cow::Borrowed(graph),
+        QuantisedForm::QOperator => Cow::Owned(qoperator::prepare(graph)?),
+    };
+    let graph = &*lower::lower(&prepared)?;
+    let fused = match quantised {
+        QuantisedForm::Qdq => Fused::default(),
+        QuantisedForm::QOperator => Fused::of(graph),
+    };
     let needed = graph.nodes.iter().map(|n| node::since(graph, n)).collect::<Result<Vec<_>>>()?;
-    let four_bits = int4::weights(graph);
+    // Quantised operators read 8 bits only.
+    let four_bits = match quantised {
+        QuantisedForm::Qdq => int4::weights(graph),
+        QuantisedForm::QOperator => HashSet::new(),
+    };
     let graph = &*int4::plain(graph, &four_bits);
     let four_bits: HashSet<&str> =
         four_bits.iter().map(|&id| graph.value(id).name.as_str()).collect();
     let int4_opset = if four_bits.is_empty() { EXPORT_OPSET } else { int4::OPSET };
     let opset = needed.into_iter().fold(int4_opset, i64::max);
-    let used = used(graph);
+    let used = used(graph, &fused);
     let values = || graph.values().iter().zip(&used).filter(|(_, used)| **used).map(|(v, _)| v);
     let mut taken = HashSet::new();
     for value in values() {
@@ -42,8 +60,12 @@ pub(super) fn model(graph: &Graph, external: Option<&str>) -> Result<Encoded> {
     let mut stored = stored(constants, external, &four_bits);
     let mut small = Small::new(taken);
     let mut nodes = Vec::with_capacity(graph.nodes.len());
-    for node in &graph.nodes {
-        nodes.push(node::node(&mut Context { graph, node, opset, small: &mut small })?);
+    for (index, node) in graph.nodes.iter().enumerate().filter(|(i, _)| !fused.is_gone(*i)) {
+        let ctx = &mut Context { graph, node, opset, small: &mut small };
+        nodes.push(match fused.at(index) {
+            Some(quantised) => quantised.node(ctx)?,
+            None => node::node(ctx)?,
+        });
     }
     stored.extend(small.made.into_iter().map(Stored::Whole));
     Ok(Encoded {
@@ -60,12 +82,9 @@ pub(super) fn model(graph: &Graph, external: Option<&str>) -> Result<Encoded> {
             ..GraphProto::default()
         },
         stored,
-        interface: interface(graph),
+        interface: interface(graph, &used),
         tail: ModelProto {
-            opset_import: vec![OperatorSetIdProto {
-                domain: Some(String::new()),
-                version: Some(opset),
-            }],
+            opset_import: operator_sets(opset, fused.needs_microsoft()),
             metadata_props: metadata(graph),
             ..ModelProto::default()
         },
@@ -87,12 +106,25 @@ fn ir_version(opset: i64) -> i64 {
     }
 }
 
-/// Which values are part of the graph's interface or of a node.
-fn used(graph: &Graph) -> Vec<bool> {
+fn operator_sets(opset: i64, microsoft: bool) -> Vec<OperatorSetIdProto> {
+    let set = |domain: &str, version| OperatorSetIdProto {
+        domain: Some(domain.to_string()),
+        version: Some(version),
+    };
+    std::iter::once(set("", opset)).chain(microsoft.then(|| set(MICROSOFT, 1))).collect()
+}
+
+/// Which values are part of the graph's interface or of a node that is written.
+fn used(graph: &Graph, fused: &Fused) -> Vec<bool> {
     let mut used = vec![false; graph.values().len()];
-    let ends = graph.inputs.iter().chain(&graph.outputs);
-    let inner = graph.nodes.iter().flat_map(|n| n.inputs.iter().flatten().chain(&n.outputs));
-    ends.chain(inner).for_each(|id| used[id.index()] = true);
+    graph.inputs.iter().chain(&graph.outputs).for_each(|id| used[id.index()] = true);
+    for (index, node) in graph.nodes.iter().enumerate().filter(|(i, _)| !fused.is_gone(*i)) {
+        match fused.at(index) {
+            Some(quantised) => quantised.values().for_each(|id| used[id.index()] = true),
+            None => node.inputs.iter().flatten().for_each(|id| used[id.index()] = true),
+        }
+        node.outputs.iter().for_each(|id| used[id.index()] = true);
+    }
     used
 }
 
@@ -120,7 +152,7 @@ fn stored<'g>(
     constants.map(one).collect()
 }
 
-fn interface(graph: &Graph) -> GraphProto {
+fn interface(graph: &Graph, used: &[bool]) -> GraphProto {
     let info = |id: &crate::ValueId| {
         let value = graph.value(*id);
         write::value_info(&value.name, value.dtype, &value.shape)
@@ -129,7 +161,10 @@ fn interface(graph: &Graph) -> GraphProto {
     GraphProto {
         input: graph.inputs.iter().map(info).collect(),
         output: graph.outputs.iter().map(info).collect(),
-        value_info: computed.filter(|id| !graph.is_output(**id)).map(info).collect(),
+        value_info: computed
+            .filter(|id| used[id.index()] && !graph.is_output(**id))
+            .map(info)
+            .collect(),
         ..GraphProto::default()
     }
 }

@@ -35,7 +35,8 @@ pub(super) fn node(ctx: &mut Context) -> Result<NodeProto> {
     })
 }
 
-fn form(ctx: &mut Context) -> Result<Form> {
+/// Attributes and inputs of `ctx.node`.
+pub(super) fn form(ctx: &mut Context) -> Result<Form> {
     let node = ctx.node;
     Ok(match &node.op {
         Op::Conv(conv) | Op::ConvInteger(conv) => window::conv(ctx, conv),
