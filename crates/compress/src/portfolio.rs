@@ -5,6 +5,8 @@
 //! images that took no part in calibration. What is found is the best of what was tried, whenever
 //! it ends.
 
+mod latency;
+
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -111,7 +113,10 @@ pub fn portfolio(
     let mut outcome = search.refine(control);
     if matches!(outcome, Ok(()) | Err(CompressError::Stopped)) && !limits.is_empty() {
         // A limit is not met by chance: finding out goes on when the time is over.
-        let met = search.meet(limits, &cached, &patient);
+        let met = match limits.max_latency_ms {
+            Some(most) => search.meet_latency(limits, most, &cached, &patient),
+            None => search.meet(limits, &cached, &patient),
+        };
         outcome = outcome.and(met);
     }
     match outcome {

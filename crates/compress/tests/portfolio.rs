@@ -187,3 +187,24 @@ fn limits_choose_the_width_of_each_layer() {
     let sensitive = exact.layers.windows(2).all(|pair| pair[0].int8_db <= pair[1].int8_db);
     assert!(sensitive && exact.layers.iter().all(|layer| !layer.reason.is_empty()));
 }
+
+/// Under a limit on latency layers stay float as long as there is time; what cannot be met is the
+/// fastest choice, and says so.
+#[test]
+fn a_limit_on_latency_is_measured() {
+    let graph = uneven();
+    let images = images(&graph, 12);
+    let find = |ms: f64| {
+        let control = Control { deadline: Some(std::time::Instant::now()), ..Control::unlimited() };
+        let limits = Limits { max_latency_ms: Some(ms), ..Limits::default() };
+        portfolio(&graph, &images, &Recipe::default(), limits, &pool(1), &control).unwrap()
+    };
+    let ample = find(1e4).mixed.unwrap();
+    assert!(ample.met && ample.latency_ms.unwrap() < 1e4, "{ample:?}");
+    assert!(ample.layers.iter().all(|layer| layer.bits == 32 && layer.float_us.unwrap() > 0.0));
+    assert_eq!(ample.drop, Some(0.0));
+    let none = find(1e-6);
+    let mixed = none.mixed.unwrap();
+    assert!(!mixed.met && mixed.latency_ms.unwrap() > 1e-6);
+    assert!(mixed.layers.iter().all(|layer| layer.reason.contains("µs")));
+}

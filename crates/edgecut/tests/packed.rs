@@ -41,6 +41,30 @@ fn a_packed_model_answers_as_its_model() {
     }
 }
 
+/// Entropy-coded weights: a smaller file with the same answers, and sizes that say what is what.
+#[test]
+fn coded_models_are_smaller_and_answer_the_same() {
+    let picture = toy().join("test/along/3.png");
+    let from = toy_int8();
+    let (plain, coded) =
+        (packed(&from, "plain.ecut", &[]), packed(&from, "coded.ecut", &["--coded"]));
+    let output = |path: &PathBuf| {
+        let array = path.with_extension("npy");
+        succeed(&["run", text(path), text(&picture), "--output", text(&array)]);
+        std::fs::read(array).unwrap()
+    };
+    assert_eq!(output(&plain), output(&coded), "the same bits");
+    let sizes = |path: &PathBuf| json(&["inspect", text(path)])["sizes"].clone();
+    let (a, b) = (sizes(&plain), sizes(&coded));
+    assert!(a["coded"].as_u64() < a["raw"].as_u64(), "{a}");
+    assert!(b["container"].as_u64() < a["container"].as_u64(), "{a} {b}");
+    assert_eq!((&a["raw"], &a["coded"]), (&b["raw"], &b["coded"]));
+    let text_form = succeed(&["inspect", text(&coded)]);
+    assert!(text_form.contains("entropy-coded"), "{text_form}");
+    let message = refuse(&["convert", text(&from), "other.onnx", "--coded"]);
+    assert!(message.contains("--coded: only for packed models"), "{message}");
+}
+
 #[test]
 fn bench_and_inspect_know_packed_models() {
     let path = packed(model(), "bench.ecut", &["--batch", "1,4"]);

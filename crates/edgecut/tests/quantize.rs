@@ -76,3 +76,48 @@ fn limits_decide_the_exit_code() {
     let both = ["--max-drop", "1", "--method", "mse"];
     assert!(refuse(&quantize(text(&out), &both)).contains("--method auto"));
 }
+
+/// A time that can be kept, one that cannot, and what is no time.
+#[test]
+fn a_limit_on_latency_decides_the_widths() {
+    let out = scratch().join("latency.onnx");
+    let o = json(&quantize(text(&out), &["--max-latency", "10s", "--time", "1"]));
+    assert!(o["mixed"]["met"] == true && o["mixed"]["latency_ms"].as_f64() < Some(1e4));
+    let failed = edgecut(&quantize(text(&out), &["--max-latency", "0.001us", "--time", "1"]));
+    let said = String::from_utf8_lossy(&failed.stderr).into_owned();
+    assert_eq!(failed.status.code(), Some(2));
+    assert!(said.contains("the fastest choice takes") && out.exists(), "{said}");
+    let said = refuse(&quantize(text(&out), &["--max-latency", "soon"]));
+    assert!(said.contains("must be a positive time"), "{said}");
+}
+
+/// Quantised operators of one node each are read back as the same function.
+#[test]
+fn operators_of_one_node_answer_the_same() {
+    let (qdq, operators) = (scratch().join("as-qdq.onnx"), scratch().join("as-operators.onnx"));
+    let options = ["--method", "minmax", "--for", "onnxruntime"];
+    json(&quantize(text(&qdq), &options));
+    json(&quantize(text(&operators), &["--method", "minmax", "--format", "qoperator"]));
+    let answers = |path: &std::path::Path| {
+        let o = json(&["eval", text(path), "--data", text(toy())]);
+        (o["model"]["top1"].clone(), o["model"]["correct"].clone())
+    };
+    assert_eq!(answers(&qdq), answers(&operators));
+    let names = json(&["inspect", text(&operators), "--nodes"])["operators"].clone();
+    assert!(names.get("DequantizeLinear").is_some(), "read as QDQ: {names}");
+    let said = refuse(&quantize("int8.tflite", &["--format", "qoperator"]));
+    assert!(said.contains("only ONNX files have it"), "{said}");
+}
+
+/// A packed result, its sizes, and the option that only it has.
+#[test]
+fn a_packed_result_says_its_sizes() {
+    let out = scratch().join("quantised.ecut");
+    let o = json(&quantize(text(&out), &["--method", "minmax", "--coded"]));
+    let size = |name: &str| o["sizes"][name].as_u64().unwrap();
+    assert_eq!(size("container"), std::fs::metadata(&out).unwrap().len());
+    assert!(size("coded") <= size("raw") && size("zip") > 0, "{}", o["sizes"]);
+    json(&["eval", text(&out), "--data", text(toy())]);
+    let message = refuse(&quantize("int8.onnx", &["--coded"]));
+    assert!(message.contains("--coded: only for packed models"), "{message}");
+}

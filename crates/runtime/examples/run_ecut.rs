@@ -6,7 +6,8 @@
 //!
 //! The input file holds the elements of the model's input in ONNX order as little-endian float32;
 //! the five largest elements of the first output are printed. Without the feature `compile`
-//! neither the readers of ONNX and TFLite nor the compiler are part of the program;
+//! neither the readers of ONNX and TFLite nor the compiler are part of the program, and without
+//! `coded` no decoder: a model made with `--coded` needs `--features coded`.
 //! `cargo xtask edge` builds it and says how large it is.
 
 use std::error::Error;

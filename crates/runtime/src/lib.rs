@@ -62,9 +62,11 @@ pub use compile::{CompileOptions, Precision, compile, compile_for};
 pub use error::{Result, RuntimeError};
 #[cfg(feature = "compile")]
 pub use model::{Input, MAX_PLANS, Model};
-#[cfg(feature = "compile")]
-pub use packed::pack;
+#[cfg(all(feature = "compile", feature = "coded"))]
+pub use packed::coded_bytes;
 pub use packed::{Facts, MAX_PACKED_PLANS, Packed, PackedError};
+#[cfg(feature = "compile")]
+pub use packed::{Storage, pack};
 pub use plan::{Plan, Port, StepInfo};
 pub use profile::{Profile, StepProfile};
 pub use session::Session;

@@ -6,7 +6,9 @@ use std::sync::Arc;
 use edgecut_compress::{QuantizeConfig, calibrate, quantize};
 use edgecut_graph::{Tensor, onnx};
 use edgecut_kernels::Pool;
-use edgecut_runtime::{CompileOptions, Facts, Packed, Plan, Precision, Session, compile, pack};
+use edgecut_runtime::{
+    CompileOptions, Facts, Packed, Plan, Precision, Session, Storage, compile, pack,
+};
 
 use super::worker::floats;
 use protocol::Job;
@@ -22,7 +24,8 @@ mod protocol;
 pub fn serve(args: &[&str]) -> Result<(), String> {
     if let ["pack", model, out, precision] = args {
         let plan = compiled(Path::new(model), precision)?;
-        return pack(&[plan], &Facts::default(), Path::new(out)).map_err(|e| e.to_string());
+        let packed = pack(&[plan], &Facts::default(), Storage::Plain, Path::new(out));
+        return packed.map_err(|e| e.to_string());
     }
     if let ["quantize", model, calibration, out] = args {
         return int8(Path::new(model), Path::new(calibration), Path::new(out));

@@ -2,10 +2,12 @@
 //!
 //! How much each layer loses is measured: the noise at the graph's outputs when it alone is
 //! quantised. Noises of different layers are independent, so they add. Under a limit on size the
-//! widths of least sum are found exactly ([`choose`]); a limit on accuracy is met with as few float
-//! layers as it takes, the most sensitive first, and the result itself is measured, not the sum.
+//! widths of least sum are found exactly ([`choose`]), and so they are under a limit on latency
+//! ([`latency`]); a limit on accuracy alone is met with as few float layers as it takes, the most
+//! sensitive first, and the result itself is measured, not the sum.
 
 mod choose;
+pub(crate) mod latency;
 
 use edgecut_graph::Graph;
 use serde::Serialize;
@@ -26,6 +28,8 @@ pub struct Limits {
     pub max_drop: Option<f64>,
     /// Bytes of all constants.
     pub max_bytes: Option<usize>,
+    /// Milliseconds of a run on one image, measured on this machine.
+    pub max_latency_ms: Option<f64>,
 }
 
 impl Limits {
@@ -44,6 +48,8 @@ pub struct Mixed {
     pub drop: Option<f64>,
     /// Bytes of all constants.
     pub bytes: usize,
+    /// Milliseconds of a run, measured, where there is a limit on it.
+    pub latency_ms: Option<f64>,
     /// Whether every limit is met.
     pub met: bool,
 }
@@ -59,6 +65,12 @@ pub struct Sensitivity {
     pub int8_db: f64,
     /// With 4-bit weights; none where it was not asked for.
     pub int4_db: Option<f64>,
+    /// Microseconds that it takes in float, measured where there is a limit on latency.
+    pub float_us: Option<f64>,
+    /// With the weights that all layers have.
+    pub int8_us: Option<f64>,
+    /// With 4-bit weights.
+    pub int4_us: Option<f64>,
     /// Width of the result: 32 (float), 8 or 4 bits.
     pub bits: u8,
     /// Why.
@@ -103,6 +115,9 @@ impl Judge<'_> {
                 weights: FloatLayer::of(graph, node)?.weight.len(),
                 int8_db: alone(false)?,
                 int4_db: if int4 { Some(alone(true)?) } else { None },
+                float_us: None,
+                int8_us: None,
+                int4_us: None,
                 bits: if recipe.config.weight_scheme(&node.name).int4 { 4 } else { 8 },
                 reason: String::new(),
             });
@@ -119,7 +134,7 @@ impl Judge<'_> {
 
     /// The quantised graph of `built` with the layers `float` of it left float, with their own
     /// biases.
-    fn with_float(
+    pub fn with_float(
         &self,
         recipe: &Recipe,
         built: &Built,
@@ -213,7 +228,7 @@ pub(crate) fn meet(
     }
     let bytes = packed_bytes(&quantized);
     let met = drop.is_none_or(|d| d <= max_drop) && limits.max_bytes.is_none_or(|m| bytes <= m);
-    Ok(Met { recipe, quantized, mixed: Mixed { layers, drop, bytes, met } })
+    Ok(Met { recipe, quantized, mixed: Mixed { layers, drop, bytes, latency_ms: None, met } })
 }
 
 /// Bytes of all constants, 4-bit weights two a byte.

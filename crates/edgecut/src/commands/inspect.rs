@@ -15,6 +15,7 @@ use crate::inspect::summary::Summary;
 use crate::inspect::{self, text};
 use crate::work::model::{Model, is_packed};
 use crate::work::shapes::Shapes;
+use crate::work::sizes::Sizes;
 
 /// Options of `inspect`.
 #[derive(clap::Args)]
@@ -70,6 +71,7 @@ impl Args {
 struct Output {
     #[serde(flatten)]
     summary: Summary,
+    sizes: Sizes,
     #[serde(skip_serializing_if = "Option::is_none")]
     rewrites: Option<Rewrites>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -97,14 +99,16 @@ pub fn run(args: &Args, global: &Global) -> Result<()> {
         let page = inspect::page(&model.graph, &cost, &summary, rewrites.as_ref(), diff.as_ref());
         files::write(path, page.as_bytes())?;
     }
+    let sizes = Sizes::of_graph(&model.graph, path)?;
     if global.json {
-        return files::print_json(&Output { summary, rewrites, diff });
+        return files::print_json(&Output { summary, sizes, rewrites, diff });
     }
     if let Some(diff) = &diff {
         diff.show();
     } else {
         let live: Vec<u64> = cost.nodes.iter().map(|n| n.live_bytes).collect();
         text::show(&summary, &live, global);
+        files::print(&sizes.remark());
     }
     if let Some(rewrites) = &rewrites {
         rewrites.show(global);

@@ -3,6 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use edgecut_compress::{Found, Limits, Mixed, QuantizeReport, Recipe, Score, Trial};
+use edgecut_graph::{Graph, onnx};
+use edgecut_runtime::{Packed, Storage};
 use serde::Serialize;
 
 use crate::cli::Global;
@@ -11,9 +13,11 @@ use crate::report::quantised;
 use crate::settings::{DataSettings, Method, QuantizeSettings, Target, Wrong};
 use crate::work::calibrate::{Pictures, remarks, to_int8};
 use crate::work::data;
-use crate::work::model::{self, Format, Model};
+use crate::work::model::{self, Form, Format, Model, Spelling};
+use crate::work::pack::pack_graph;
 use crate::work::preprocessing::Preprocessing;
 use crate::work::shapes::Shapes;
+use crate::work::sizes::Sizes;
 use crate::work::speed::Speed;
 use crate::{files, term};
 
@@ -24,7 +28,10 @@ Examples:
   edgecut quantize model.onnx --data quickstart --out int8.onnx
   edgecut quantize model.onnx --data ./flowers --images 1000 --method minmax --out int8.onnx
   edgecut quantize mobilenet_v2.onnx --data ./photos --preprocess torchvision --out int8.onnx
-  edgecut quantize model.onnx --data ./flowers --max-drop 1 --report int8.html --out int8.onnx")]
+  edgecut quantize model.onnx --data ./flowers --max-drop 1 --report int8.html --out int8.onnx
+  edgecut quantize model.onnx --data ./flowers --max-latency 3ms --threads 1 --out mixed.onnx
+  edgecut quantize model.onnx --data ./flowers --format qoperator --out operators.onnx
+  edgecut quantize model.onnx --data ./flowers --bits 4 --out int4.ecut --coded")]
 pub struct Args {
     /// The float model
     #[arg(value_name = "MODEL")]
@@ -45,12 +52,24 @@ pub struct Args {
     /// cannot)
     #[arg(long, value_name = "KIB")]
     max_size: Option<f64>,
+    /// Take at most this long for a picture on this machine, with the threads given: as many
+    /// layers stay float as the time allows, those that lose most in integers, measured layer by
+    /// layer and then as a whole; with --max-size some become 4-bit. Exit code 2 where not even
+    /// the fastest choice is in time: it is written, with its time
+    #[arg(long, value_name = "TIME", value_parser = milliseconds)]
+    max_latency: Option<f64>,
     /// Also write what was tried, and each layer's error, as a page
     #[arg(long, value_name = "FILE.html")]
     report: Option<PathBuf>,
-    /// Where to write the int8 model: .onnx (QDQ) or .tflite
+    /// Where to write the int8 model: .onnx, .tflite, or .ecut, compiled for this kind of
+    /// machine
     #[arg(long, value_name = "INT8", default_value = "int8.onnx")]
     out: PathBuf,
+    #[command(flatten)]
+    spelling: Spelling,
+    /// Entropy-code the weights. .ecut only
+    #[arg(long)]
+    coded: bool,
 }
 
 /// What `--json` prints.
@@ -60,6 +79,8 @@ struct Output<'a> {
     sha256: String,
     float_bytes: u64,
     int8_bytes: u64,
+    /// What was written, counted in several ways.
+    sizes: Sizes,
     images: usize,
     /// The combination of methods.
     recipe: &'a Recipe,
@@ -82,7 +103,15 @@ pub fn run(args: &Args, global: &Global) -> Result<()> {
     args.data.validate().map_err(wrong)?;
     args.quantize.validate().map_err(wrong)?;
     files::check_writable(&args.out)?;
+    if args.coded && model::format(&args.out)? != Format::Ecut {
+        return Err(Failure::input("--coded: only for packed models, .ecut").at(&args.out));
+    }
     let mut settings = args.quantize.clone();
+    args.spelling.check(&args.out)?;
+    // What is one node each rounds behind each.
+    if args.spelling.format == Form::Qoperator {
+        settings.runtime = Target::Onnxruntime;
+    }
     // TensorFlow Lite's kernels take bytes only.
     if model::format(&args.out)? == Format::Tflite {
         settings.runtime = Target::Tflite;
@@ -98,7 +127,7 @@ pub fn run(args: &Args, global: &Global) -> Result<()> {
     let found = to_int8(global, &model.graph, &pictures, limits, &global.pool());
     let mut found = found.map_err(|e| e.at(&args.model))?;
     model::describe(&mut found.quantized.graph, &preprocess)?;
-    model::save(&found.quantized.graph, &args.out)?;
+    let sizes = write(args, &found.quantized.graph)?;
     let (sha256, int8_bytes) = files::digest(&args.out)?;
     let speed = Speed::measure(global, &model.graph, &found.quantized.graph, &global.pool())?;
     let output = Output {
@@ -106,6 +135,7 @@ pub fn run(args: &Args, global: &Global) -> Result<()> {
         sha256,
         float_bytes: model.file_bytes,
         int8_bytes,
+        sizes,
         images: found.quantized.report.calibration_images,
         recipe: &found.recipe,
         score: found.score,
@@ -118,7 +148,7 @@ pub fn run(args: &Args, global: &Global) -> Result<()> {
     if let Some(path) = &args.report {
         let name = args.model.display().to_string();
         let (before, after) = (model.file_bytes, int8_bytes);
-        let facts = quantised::Facts { model: &name, before, after, speed: &speed };
+        let facts = quantised::Facts { model: &name, before, after, sizes, speed: &speed };
         files::write(path, quantised::page(&found, &facts).as_bytes())?;
     }
     if global.json {
@@ -136,6 +166,7 @@ pub fn run(args: &Args, global: &Global) -> Result<()> {
         "{} written, {after} ({ratio:.2} times smaller than {before})",
         args.out.display()
     ));
+    files::print(&sizes.remark());
     files::print(&format!(
         "check it: edgecut eval {} --data {} --against {}",
         args.out.display(),
@@ -143,6 +174,17 @@ pub fn run(args: &Args, global: &Global) -> Result<()> {
         args.model.display()
     ));
     verdict(&limits, &found)
+}
+
+/// Writes the quantised graph in the format that the name of `--out` says.
+fn write(args: &Args, graph: &Graph) -> Result<Sizes> {
+    if model::format(&args.out)? == Format::Ecut {
+        pack_graph(graph, &args.out, if args.coded { Storage::Coded } else { Storage::Plain })?;
+        return Sizes::of_packed(&Packed::open(&args.out)?, &args.out);
+    }
+    let form = args.spelling.form();
+    model::save_as(graph, &args.out, onnx::ExportOptions { form, ..Default::default() })?;
+    Sizes::of_graph(graph, &args.out)
 }
 
 /// The limits that the options state.
@@ -156,19 +198,39 @@ fn limits(args: &Args) -> Result<Limits> {
     if let Some(size) = args.max_size.filter(|size| !(*size > 0.0 && *size < 1e9)) {
         return Err(wrong("max-size", size, "a positive number of KiB"));
     }
-    let limited = args.max_drop.is_some() || args.max_size.is_some();
-    if limited && args.quantize.method != Method::Auto {
-        return Err(Failure::input("--max-drop and --max-size need --method auto"));
-    }
     let max_bytes = args.max_size.map(|kib| (kib * 1024.0) as usize);
-    Ok(Limits { max_drop: args.max_drop, max_bytes })
+    let limits = Limits { max_drop: args.max_drop, max_bytes, max_latency_ms: args.max_latency };
+    if !limits.is_empty() && args.quantize.method != Method::Auto {
+        return Err(Failure::input("--max-drop, --max-size and --max-latency need --method auto"));
+    }
+    Ok(limits)
 }
 
-/// Limits that are not met end with exit code 1; the model is written all the same.
+/// A time such as 3ms, 800us or 0.5s, in milliseconds, which a bare number is too.
+fn milliseconds(text: &str) -> std::result::Result<f64, String> {
+    let units = [("ms", 1.0), ("us", 1e-3), ("µs", 1e-3), ("s", 1e3)];
+    let unit = units.iter().find_map(|(unit, ms)| Some((text.strip_suffix(unit)?, *ms)));
+    let (number, ms) = unit.unwrap_or((text, 1.0));
+    let time = number.trim().parse().map_or(f64::NAN, |number: f64| number * ms);
+    match time > 0.0 && time < 1e9 {
+        true => Ok(time),
+        false => Err("must be a positive time such as 3ms, 800us or 0.5s".into()),
+    }
+}
+
+/// Limits that are not met end with exit code 1, a time that is out of reach with 2; the model is
+/// written all the same.
 fn verdict(limits: &Limits, found: &Found) -> Result<()> {
     match &found.mixed {
         _ if limits.is_empty() => Ok(()),
         Some(mixed) if mixed.met => Ok(()),
+        Some(Mixed { latency_ms: Some(ms), .. })
+            if limits.max_latency_ms.is_some_and(|most| *ms > most) =>
+        {
+            Err(Failure::input(format!(
+                "--max-latency: the fastest choice takes {ms:.2} ms on this machine"
+            )))
+        }
         Some(mixed) => Err(Failure::not_met(format!(
             "the limits cannot be met: {}{} bytes of weights",
             mixed.drop.map_or(String::new(), |drop| format!("{drop:.2} % of answers differ, ")),

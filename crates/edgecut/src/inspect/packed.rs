@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use super::summary::extents;
 use crate::errors::{Failure, Result};
+use crate::work::sizes::Sizes;
 use crate::{files, term};
 
 /// Facts about a packed model, all of it read and compared with its checksums.
@@ -18,8 +19,11 @@ pub struct Contents {
     name: String,
     isa: &'static str,
     file_bytes: u64,
-    /// Bytes of arrays, used where they lie in the mapped file.
+    /// Bytes of arrays in memory: in place in the mapped file, or decoded from it.
     data_bytes: u64,
+    /// Whether they are entropy-coded in the file.
+    coded: bool,
+    sizes: Sizes,
     metadata: BTreeMap<String, String>,
     plans: Vec<PlanFacts>,
 }
@@ -55,6 +59,8 @@ impl Contents {
             isa: packed.plans()[0].isa().name(),
             file_bytes: packed.file_bytes() as u64,
             data_bytes: packed.data_bytes() as u64,
+            coded: packed.coded_bytes().is_some(),
+            sizes: Sizes::of_packed(&packed, path)?,
             metadata: facts.metadata.clone(),
             plans: packed.plans().iter().map(|plan| PlanFacts::of(plan)).collect(),
         })
@@ -63,12 +69,14 @@ impl Contents {
     /// Prints it for a person.
     pub fn show(&self) {
         files::print(&format!(
-            "{}: packed for {}, {} ({} of weights), checksums fit",
+            "{}: packed for {}, {} ({} of weights{}), checksums fit",
             self.path.display(),
             self.isa,
             term::bytes(self.file_bytes),
-            term::bytes(self.data_bytes)
+            term::bytes(self.data_bytes),
+            if self.coded { ", entropy-coded" } else { "" }
         ));
+        files::print(&self.sizes.remark());
         let rows: Vec<Vec<String>> = self.plans.iter().map(PlanFacts::row).collect();
         let header = ["inputs", "outputs", "steps", "multiply-adds", "activations", "weights"];
         files::print(&term::table(&header, &[2, 3, 4, 5], &rows));

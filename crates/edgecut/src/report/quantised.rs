@@ -7,6 +7,7 @@ use super::OperatorTime;
 use super::charts::{Series, lines, pair_bars, shorten};
 use super::html::head;
 use crate::term;
+use crate::work::sizes::Sizes;
 use crate::work::speed::Speed;
 
 /// What is known beside what the search found.
@@ -17,6 +18,8 @@ pub struct Facts<'a> {
     pub before: u64,
     /// Bytes of the quantised file.
     pub after: u64,
+    /// The quantised model, counted in several ways.
+    pub sizes: Sizes,
     /// Both models on this machine.
     pub speed: &'a Speed,
 }
@@ -62,6 +65,8 @@ fn header(found: &Found, facts: &Facts) -> Markup {
                 span.chip { (decibels(score.sqnr_db)) " signal to noise" }
                 @if let Some(kl) = score.kl { span.chip { (format!("{kl:.2e}")) " nats divergence" } }
                 span.chip { "on " (score.images) " pictures held out" }
+                span.chip { (term::bytes(facts.sizes.raw)) " of weights, " (term::bytes(facts.sizes.coded)) " entropy-coded" }
+                @if let Some(zip) = facts.sizes.zip { span.chip { (term::bytes(zip)) " zipped" } }
                 @if found.stopped { span.chip.bad { "search ended early" } }
             }
         }
@@ -106,7 +111,8 @@ fn limits(found: &Found) -> Markup {
             p {
                 @if mixed.met { "All limits are met: " } @else { "Not all limits are met: " }
                 @if let Some(drop) = mixed.drop { (format!("{drop:.2} % of answers changed, ")) }
-                (term::bytes(mixed.bytes as u64)) " of constants."
+                (term::bytes(mixed.bytes as u64)) " of constants"
+                @if let Some(ms) = mixed.latency_ms { (format!(", {ms:.2} ms a picture")) } "."
             }
             table {
                 tr { th { "Layer" } th.n { "Weights" } th.n { "Width" } th { "Why" } }

@@ -59,14 +59,19 @@ pub fn remarks(found: &Found) -> Vec<String> {
     if let Some(mixed) = &found.mixed {
         let width = |bits: u8| mixed.layers.iter().filter(|layer| layer.bits == bits).count();
         let drop = mixed.drop.map_or(String::new(), |d| format!(", {d:.2} % of answers differ"));
+        let time = mixed.latency_ms.map_or(String::new(), |ms| format!(", {ms:.2} ms measured"));
         lines.push(format!(
-            "{} layers in float, {} in 8 bits, {} in 4 bits{drop}",
+            "{} layers in float, {} in 8 bits, {} in 4 bits{time}{drop}",
             width(32),
             width(8),
             width(4)
         ));
         let kept = mixed.layers.iter().filter(|layer| layer.bits == 32);
         lines.extend(kept.map(|layer| format!("'{}' stays float: {}", layer.node, layer.reason)));
+        if mixed.latency_ms.is_some() {
+            let int4 = mixed.layers.iter().filter(|layer| layer.bits == 4);
+            lines.extend(int4.map(|layer| format!("'{}': {}", layer.node, layer.reason)));
+        }
     }
     if found.stopped {
         let tried = found.trials.len();

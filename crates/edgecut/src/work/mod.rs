@@ -15,6 +15,7 @@ pub mod precision;
 pub mod preprocessing;
 pub mod runner;
 pub mod shapes;
+pub mod sizes;
 pub mod speed;
 pub mod time;
 pub mod train;

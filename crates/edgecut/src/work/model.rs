@@ -188,11 +188,55 @@ pub fn format(path: &Path) -> Result<Format> {
     }
 }
 
+/// How ONNX files spell quantised operators.
+#[derive(clap::Args, Clone, Copy, Debug, Default)]
+pub struct Spelling {
+    /// How quantised operators are written. qoperator: QLinearConv, QLinearMatMul, QGemm,
+    /// QLinearAdd and their like, wherever each operator has a rounding of its own, which `quantize`
+    /// then sees to as with --for onnxruntime; hard-swish and others that have no such operator
+    /// stay float between DequantizeLinear and QuantizeLinear. ONNX only
+    #[arg(long, value_enum, value_name = "FORM", default_value = "qdq")]
+    pub format: Form,
+}
+
+/// A spelling of quantised operators.
+#[derive(clap::ValueEnum, Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Form {
+    /// Float operators between DequantizeLinear and QuantizeLinear
+    #[default]
+    Qdq,
+    /// One node each, for runtimes that do not join those
+    Qoperator,
+}
+
+impl Spelling {
+    /// Fails where `path` is of a format that has no such choice.
+    pub fn check(self, path: &Path) -> Result<()> {
+        match self.format == Form::Qoperator && format(path)? != Format::Onnx {
+            true => Err(Failure::input("--format qoperator: only ONNX files have it").at(path)),
+            false => Ok(()),
+        }
+    }
+
+    /// As an option of export.
+    pub fn form(self) -> onnx::QuantisedForm {
+        match self.format {
+            Form::Qdq => onnx::QuantisedForm::Qdq,
+            Form::Qoperator => onnx::QuantisedForm::QOperator,
+        }
+    }
+}
+
 /// Writes a model whole or not at all, in the format that the name says; the folder must exist.
 pub fn save(graph: &Graph, path: &Path) -> Result<()> {
+    save_as(graph, path, onnx::ExportOptions::default())
+}
+
+/// As [`save`], an ONNX file as `options` say.
+pub fn save_as(graph: &Graph, path: &Path, options: onnx::ExportOptions) -> Result<()> {
     match format(path)? {
         Format::Tflite => Ok(tflite::export(graph, path)?),
-        Format::Onnx => Ok(onnx::export(graph, path)?),
+        Format::Onnx => Ok(onnx::export_with(graph, path, options)?),
         Format::Ecut => Err(Failure::input("this verb writes no packed models")
             .at(path)
             .hint("write .onnx, then edgecut convert MODEL.onnx MODEL.ecut")),

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use edgecut_graph::{DType, Graph, onnx};
 use edgecut_kernels::Pool;
 use edgecut_kernels::quant::Affine;
-use edgecut_runtime::{CompileOptions, Facts, Model as Runnable, Plan, pack};
+use edgecut_runtime::{CompileOptions, Facts, Model as Runnable, Plan, Storage, pack};
 
 use super::interface::{self, float_ports};
 use super::model::{self, Model, ends_in_softmax};
@@ -33,6 +33,17 @@ pub struct Wanted<'a> {
     pub float: bool,
     /// What it computes in, and whether plans are tuned.
     pub options: CompileOptions,
+    /// How weights are stored.
+    pub storage: Storage,
+}
+
+/// Compiles `graph`, for a batch of 1 where that is open, and writes it to `to`.
+pub fn pack_graph(graph: &Graph, to: &Path, storage: Storage) -> Result<()> {
+    let runnable = Runnable::new(graph.clone(), Arc::new(Pool::new(1)));
+    let shapes = input_shapes(&runnable, &[1])?;
+    let plans = shapes.iter().map(|shapes| runnable.plan_for(shapes));
+    let plans = plans.collect::<std::result::Result<Vec<_>, _>>()?;
+    Ok(pack(&plans, &describe(graph, None), storage, to)?)
 }
 
 /// Compiles the model at `from` for all that is `wanted` and writes `to`, whole or not at all.
@@ -57,7 +68,7 @@ pub fn pack_file(from: &Path, to: &Path, wanted: &Wanted) -> Result<Packing> {
             }
         }
     }
-    pack(&packing.plans, &facts.unwrap_or_default(), to)?;
+    pack(&packing.plans, &facts.unwrap_or_default(), wanted.storage, to)?;
     Ok(packing)
 }
 

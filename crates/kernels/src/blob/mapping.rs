@@ -1,9 +1,11 @@
-//! Files mapped into memory.
+//! Files mapped into memory, and memory in place of one.
 
 use std::fs::File;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
+
+use super::Blob;
 
 /// A file as bytes, read from the disk (or shared with other processes) page by page when they are
 /// first used.
@@ -12,7 +14,12 @@ use std::sync::Arc;
 /// readers, as with any program's own code. edgecut never does: it writes files under another name
 /// and renames them, which leaves the old content to those who mapped it.
 pub struct Mapping {
-    map: memmap2::Mmap,
+    content: Content,
+}
+
+enum Content {
+    File(memmap2::Mmap),
+    Memory(Blob<u8>),
 }
 
 impl Mapping {
@@ -29,18 +36,26 @@ impl Mapping {
         }
         // SAFETY: read-only; that nobody rewrites the file meanwhile is the contract of this type.
         let map = unsafe { memmap2::Mmap::map(&file)? };
-        Ok(Arc::new(Mapping { map }))
+        Ok(Arc::new(Mapping { content: Content::File(map) }))
     }
 
-    /// The content of the file.
+    /// Bytes that no file holds as they are, such as those of a compressed one.
+    pub fn memory(bytes: Blob<u8>) -> Arc<Mapping> {
+        Arc::new(Mapping { content: Content::Memory(bytes) })
+    }
+
+    /// The content.
     #[inline]
     pub fn bytes(&self) -> &[u8] {
-        &self.map
+        match &self.content {
+            Content::File(map) => map,
+            Content::Memory(bytes) => bytes,
+        }
     }
 }
 
 impl std::fmt::Debug for Mapping {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Mapping").field("bytes", &self.map.len()).finish()
+        f.debug_struct("Mapping").field("bytes", &self.bytes().len()).finish()
     }
 }

@@ -19,7 +19,7 @@ use std::sync::Arc;
 use crate::arena::{ALIGN, Line, Plain};
 
 pub use mapping::Mapping;
-pub use section::{read_with, write_with};
+pub use section::{Array, Written, read_with, write_with};
 
 /// Version of how weights are laid out, and of every type of this crate that is written to a file:
 /// raise it with any change to those, so that a packed model is refused and not misread.

@@ -28,26 +28,46 @@ enum Section {
     Read(Arc<Mapping>, Range<usize>),
 }
 
+/// The arrays that [`write_with`] has collected.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Written {
+    /// The data section.
+    pub bytes: Vec<u8>,
+    /// Its arrays in order, with zeros between them.
+    pub arrays: Vec<Array>,
+}
+
+/// Where an array lies in a data section.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Array {
+    /// Its bytes.
+    pub range: Range<usize>,
+    /// Bytes of an element.
+    pub width: usize,
+}
+
 /// A data section that grows. Content that is there already is not written again: plans of one
 /// model for several shapes share nearly all of it.
 #[derive(Default)]
 struct Writer {
-    bytes: Vec<u8>,
+    written: Written,
     /// Places by a hash of what is there.
     known: HashMap<u32, Vec<Range<usize>>>,
 }
 
 impl Writer {
-    /// Where `content` begins.
-    fn place(&mut self, content: &[u8]) -> usize {
+    /// Where `content`, elements of `width` bytes, begins.
+    fn place(&mut self, content: &[u8], width: usize) -> usize {
+        let Written { bytes, arrays } = &mut self.written;
         let known = self.known.entry(crc32fast::hash(content)).or_default();
-        if let Some(place) = known.iter().find(|place| &self.bytes[(*place).clone()] == content) {
+        if let Some(place) = known.iter().find(|place| &bytes[(*place).clone()] == content) {
             return place.start;
         }
-        let start = self.bytes.len().next_multiple_of(ALIGN);
-        self.bytes.resize(start, 0);
-        self.bytes.extend_from_slice(content);
-        known.push(start..self.bytes.len());
+        let start = bytes.len().next_multiple_of(ALIGN);
+        bytes.resize(start, 0);
+        bytes.extend_from_slice(content);
+        known.push(start..bytes.len());
+        arrays.push(Array { range: start..bytes.len(), width });
         start
     }
 }
@@ -68,11 +88,11 @@ impl Drop for Restore {
 }
 
 /// Runs `write`, in which blobs serialise as places in a data section; its result, and the section.
-pub fn write_with<R>(write: impl FnOnce() -> R) -> (R, Vec<u8>) {
+pub fn write_with<R>(write: impl FnOnce() -> R) -> (R, Written) {
     let _restore = Restore::enter(Section::Write(Writer::default()));
     let result = write();
     match SECTION.take() {
-        Section::Write(writer) => (result, writer.bytes),
+        Section::Write(writer) => (result, writer.written),
         _ => unreachable!("whatever `write` enters is left again"),
     }
 }
@@ -92,7 +112,7 @@ fn bytes_of<T: Plain>(blob: &Blob<T>) -> &[u8] {
 impl<T: Plain> Serialize for Blob<T> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let place = SECTION.with_borrow_mut(|section| match section {
-            Section::Write(writer) => Some(writer.place(bytes_of(self))),
+            Section::Write(writer) => Some(writer.place(bytes_of(self), size_of::<T>())),
             _ => None,
         });
         let start = place.ok_or_else(|| S::Error::custom("a blob outside of `write_with`"))?;

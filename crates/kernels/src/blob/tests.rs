@@ -37,8 +37,10 @@ fn read(json: &str, before: usize, data: &[u8]) -> Result<Weights, serde_json::E
 fn what_is_read_lies_in_the_file_and_is_what_was_written() {
     let (json, data) = write_with(|| serde_json::to_string(&weights()).unwrap());
     assert_eq!(json, r#"{"a":[0,3],"b":[[64,2],[128,0]],"again":[0,3]}"#);
-    assert_eq!(data.len(), 128);
-    let mut back = read(&json, 128, &data).unwrap();
+    assert_eq!(data.bytes.len(), 128);
+    let place = |range, width| Array { range, width };
+    assert_eq!(data.arrays, [place(0..12, 4), place(64..66, 1), place(128..128, 1)]);
+    let mut back = read(&json, 128, &data.bytes).unwrap();
     assert_eq!(back, weights());
     assert!(back.a.is_mapped() && back.again.is_mapped());
     back.a.to_mut()[0] = 7.0;
@@ -50,10 +52,10 @@ fn places_outside_of_the_section_or_unaligned_are_refused() {
     let (json, data) = write_with(|| serde_json::to_string(&weights()).unwrap());
     let max = u64::MAX.to_string();
     for place in ["[0,33]", "[128,1]", "[4,1]", &format!("[{max},1]"), &format!("[0,{max}]")] {
-        let error = read(&json.replacen("[0,3]", place, 1), 64, &data).unwrap_err();
+        let error = read(&json.replacen("[0,3]", place, 1), 64, &data.bytes).unwrap_err();
         assert!(error.to_string().contains("no "), "{error}");
     }
-    assert!(read(&json, 32, &data).is_err(), "the section itself is not aligned");
+    assert!(read(&json, 32, &data.bytes).is_err(), "the section itself is not aligned");
     assert!(serde_json::from_str::<Weights>(&json).is_err(), "no section");
     assert!(serde_json::to_string(&weights()).is_err(), "no section");
 }

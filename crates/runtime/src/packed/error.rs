@@ -67,6 +67,12 @@ pub enum PackedError {
         /// What cannot be, and where.
         problem: String,
     },
+    /// Entropy-coded weights, which this program was built without.
+    #[error(
+        "its weights are entropy-coded, which this program was built without: convert the model \
+         without --coded, or build edgecut-runtime with its feature `coded`"
+    )]
+    Coded,
     /// Steps that need the graph's interpreter, which this program was built without.
     #[error(
         "{nodes} run in the interpreter, which this program was built without: build \

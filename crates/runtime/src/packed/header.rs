@@ -11,7 +11,8 @@
 //! | 32..48 | instruction set that it was packed for, as text |
 //! | 48..72 | bytes of the metadata, first byte of the data, bytes of the data |
 //! | 72..80 | CRC-32 of the metadata and of the data |
-//! | 80..84 | CRC-32 of the bytes before |
+//! | 80..88 | bytes of the arrays where the data is entropy-coded, 0 where it is not |
+//! | 88..92 | CRC-32 of the bytes before |
 //!
 //! The metadata follows from byte 128 on; the data begins at a multiple of 64 and ends the file.
 
@@ -29,24 +30,32 @@ pub const MAGIC: [u8; 8] = *b"\x89ECUT\r\n\x1a";
 
 /// Version of the format: raise it whenever a type that is written changes, so that an older file
 /// is refused and not misread.
-pub(super) const FORMAT: u32 = 1;
+pub(super) const FORMAT: u32 = 2;
 
 /// Where the metadata begins: two cache lines.
 const BYTES: usize = 128;
-const CHECKED: usize = 80;
+const CHECKED: usize = 88;
 
 /// Where the parts of a file are.
 #[derive(Clone, Debug)]
 pub(super) struct Header {
     pub metadata: Range<usize>,
     pub data: Range<usize>,
+    /// Bytes of what the data decodes to, where it is coded.
+    pub decoded: Option<usize>,
     metadata_crc: u32,
     data_crc: u32,
 }
 
 impl Header {
-    /// The header of a file with this metadata and data, and the zeros between them.
-    pub fn of(metadata: &[u8], data: &[u8], isa: Isa) -> ([u8; BYTES], usize) {
+    /// The header of a file with this metadata and data, which decodes to so many bytes where it is
+    /// coded; and the zeros between them.
+    pub fn of(
+        metadata: &[u8],
+        data: &[u8],
+        decoded: Option<usize>,
+        isa: Isa,
+    ) -> ([u8; BYTES], usize) {
         let end = BYTES + metadata.len();
         let start = end.next_multiple_of(ALIGN);
         let mut bytes = [0; BYTES];
@@ -60,6 +69,7 @@ impl Header {
         sizes.iter().enumerate().for_each(|(i, n)| put(48 + 8 * i, &(*n as u64).to_le_bytes()));
         put(72, &crc32fast::hash(metadata).to_le_bytes());
         put(76, &crc32fast::hash(data).to_le_bytes());
+        put(80, &(decoded.unwrap_or(0) as u64).to_le_bytes());
         let crc = crc32fast::hash(&bytes[..CHECKED]);
         bytes[CHECKED..CHECKED + 4].copy_from_slice(&crc.to_le_bytes());
         (bytes, start - end)
@@ -94,8 +104,8 @@ impl Header {
             return Err(PackedError::Isa { needed: isa, best: Isa::detect().name() });
         }
         let range = |start: usize, len: usize| Some(start..start.checked_add(len)?);
-        let sizes = [u64_at(48), u64_at(56), u64_at(64)];
-        let [Ok(metadata), Ok(start), Ok(data)] = sizes else {
+        let sizes = [u64_at(48), u64_at(56), u64_at(64), u64_at(80)];
+        let [Ok(metadata), Ok(start), Ok(data), Ok(decoded)] = sizes else {
             return Err(PackedError::Damaged { part: "header" });
         };
         let (Some(metadata), Some(data)) = (range(BYTES, metadata), range(start, data)) else {
@@ -111,7 +121,8 @@ impl Header {
         if crc32fast::hash(&file[metadata.clone()]) != metadata_crc {
             return Err(PackedError::Damaged { part: "metadata" });
         }
-        Ok(Header { metadata, data, metadata_crc, data_crc })
+        let decoded = Some(decoded).filter(|&bytes| bytes > 0);
+        Ok(Header { metadata, data, decoded, metadata_crc, data_crc })
     }
 
     /// Whether the data is what was written.

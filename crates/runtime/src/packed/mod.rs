@@ -4,7 +4,8 @@
 //! writes what serde sees) and the data: all arrays of weights, each at a multiple of 64 bytes.
 //! Opening maps the file and reads the metadata; weights stay in the mapping, where several
 //! processes share them and a run brings in what it uses. There is one plan for each set of input
-//! shapes given at packing, and equal arrays are stored once.
+//! shapes given at packing, and equal arrays are stored once. Where size counts more than a quick
+//! start, the data may be entropy-coded: then opening decodes it into memory.
 //!
 //! Nothing in a file is believed. Header and metadata are under a checksum, sizes and places are
 //! checked before use, and every step checks its operands ([`Plan::check`]) before the plan can
@@ -13,6 +14,8 @@
 //!
 //! [postcard]: https://postcard.jamesmunns.com/wire-format.html
 
+#[cfg(feature = "coded")]
+mod coded;
 mod error;
 mod header;
 #[cfg(test)]
@@ -24,6 +27,8 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
+#[cfg(all(feature = "compile", feature = "coded"))]
+use edgecut_kernels::blob::write_with;
 use edgecut_kernels::blob::{Mapping, read_with};
 use edgecut_kernels::quant::Affine;
 use serde::{Deserialize, Serialize};
@@ -31,13 +36,19 @@ use serde::{Deserialize, Serialize};
 use crate::{Plan, Result, RuntimeError};
 use header::Header;
 
+#[cfg(all(feature = "compile", feature = "coded"))]
+pub use coded::coded_bytes;
 pub use error::PackedError;
 pub use header::MAGIC;
 #[cfg(feature = "compile")]
-pub use write::pack;
+pub use write::{Storage, pack};
 
 /// Most plans in one file.
 pub const MAX_PACKED_PLANS: usize = 64;
+
+/// How many times larger than in the file coded weights may be in memory.
+#[cfg(feature = "coded")]
+const MAX_EXPANSION: usize = 64;
 
 /// What a packed model says of itself beside its plans.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -56,7 +67,7 @@ pub struct Facts {
 /// A packed model, mapped into memory.
 #[derive(Debug)]
 pub struct Packed {
-    mapping: Arc<Mapping>,
+    file: Arc<Mapping>,
     header: Header,
     facts: Facts,
     plans: Vec<Arc<Plan>>,
@@ -91,14 +102,14 @@ impl Packed {
     /// model or not one for this machine and version.
     pub fn open(path: &Path) -> Result<Packed> {
         let io = |source| RuntimeError::Io { path: path.to_path_buf(), source };
-        let mapping = Mapping::open(path).map_err(io)?;
+        let file = Mapping::open(path).map_err(io)?;
         let at = |source| RuntimeError::Packed { path: path.to_path_buf(), source };
-        Packed::read(mapping).map_err(at)
+        Packed::read(file).map_err(at)
     }
 
-    fn read(mapping: Arc<Mapping>) -> Result<Packed, PackedError> {
-        let header = Header::read(mapping.bytes())?;
-        let metadata = &mapping.bytes()[header.metadata.clone()];
+    fn read(file: Arc<Mapping>) -> Result<Packed, PackedError> {
+        let header = Header::read(file.bytes())?;
+        let metadata = &file.bytes()[header.metadata.clone()];
         let invalid = |e: postcard::Error| PackedError::Invalid { problem: e.to_string() };
         let (preface, rest) = postcard::take_from_bytes::<Preface>(metadata).map_err(invalid)?;
         let Preface { facts, interpreted } = preface;
@@ -106,9 +117,13 @@ impl Packed {
             return Err(PackedError::Interpreter { nodes: interpreted.join(", ") });
         }
         let read = || postcard::take_from_bytes::<Vec<Arc<Plan>>>(rest);
-        let (plans, rest) = read_with(&mapping, header.data.clone(), read).map_err(invalid)?;
+        let (memory, data) = match header.decoded {
+            Some(bytes) => (decoded(&header, &file, bytes)?, 0..bytes),
+            None => (Arc::clone(&file), header.data.clone()),
+        };
+        let (plans, rest) = read_with(&memory, data, read).map_err(invalid)?;
         check(&plans, rest).map_err(|problem| PackedError::Invalid { problem })?;
-        Ok(Packed { mapping, header, facts, plans })
+        Ok(Packed { file, header, facts, plans })
     }
 
     /// Whether the file begins like a packed model.
@@ -146,23 +161,50 @@ impl Packed {
     /// # Errors
     /// [`PackedError::Damaged`]
     pub fn verify(&self) -> Result<(), PackedError> {
-        self.header.verify(self.mapping.bytes())
+        self.header.verify(self.file.bytes())
     }
 
     /// Bytes of the file.
     pub fn file_bytes(&self) -> usize {
-        self.mapping.bytes().len()
+        self.file.bytes().len()
     }
 
-    /// Bytes of the arrays in it.
+    /// Bytes of the arrays in memory.
     pub fn data_bytes(&self) -> usize {
-        self.header.data.len()
+        self.header.decoded.unwrap_or(self.header.data.len())
+    }
+
+    /// Bytes of the arrays in the file, where they are entropy-coded there.
+    pub fn coded_bytes(&self) -> Option<usize> {
+        self.header.decoded.map(|_| self.header.data.len())
+    }
+
+    /// Bytes that the arrays take entropy-coded, whether they are or not.
+    #[cfg(all(feature = "compile", feature = "coded"))]
+    pub fn coded_size(&self) -> usize {
+        self.coded_bytes().unwrap_or_else(|| {
+            let (_, written) = write_with(|| postcard::to_stdvec(&self.plans));
+            coded::encode(&written).map_or(written.bytes.len(), |coded| coded.len())
+        })
     }
 
     /// The checksums of metadata and data.
     pub fn checksums(&self) -> [u32; 2] {
         self.header.checksums()
     }
+}
+
+/// The arrays of a file that holds them coded. All of the data is read, so it is verified.
+#[cfg(feature = "coded")]
+fn decoded(header: &Header, file: &Mapping, bytes: usize) -> Result<Arc<Mapping>, PackedError> {
+    header.verify(file.bytes())?;
+    coded::decode(&file.bytes()[header.data.clone()], bytes)
+        .map_err(|problem| PackedError::Invalid { problem })
+}
+
+#[cfg(not(feature = "coded"))]
+fn decoded(_: &Header, _: &Mapping, _: usize) -> Result<Arc<Mapping>, PackedError> {
+    Err(PackedError::Coded)
 }
 
 /// Whether the plans can run: what comes from a file may say anything.

@@ -2,6 +2,7 @@ use edgecut_graph::rng::Rng;
 use edgecut_graph::{Builder, Graph, Op, PadMode, Tensor, Unary, Window};
 use edgecut_kernels::{Isa, Pool};
 
+use super::Storage::{Coded, Plain};
 use super::*;
 use crate::{CompileOptions, Session, compile};
 
@@ -61,10 +62,10 @@ fn plan(graph: &Graph) -> Arc<Plan> {
 }
 
 /// The packed file of a graph.
-fn packed(graph: &Graph) -> Vec<u8> {
+fn packed(graph: &Graph, storage: Storage) -> Vec<u8> {
     let file = tempfile::tempdir().unwrap();
     let path = file.path().join("model.ecut");
-    pack(&[plan(graph)], &Facts::default(), &path).unwrap();
+    pack(&[plan(graph)], &Facts::default(), storage, &path).unwrap();
     std::fs::read(path).unwrap()
 }
 
@@ -88,9 +89,11 @@ fn run(plan: &Arc<Plan>) -> Vec<Tensor> {
 
 #[test]
 fn a_packed_plan_gives_the_same_bits() {
-    for graph in [float(), int8()] {
-        let packed = open(&packed(&graph)).unwrap();
+    let all = [(float(), Plain), (int8(), Plain), (float(), Coded), (int8(), Coded)];
+    for (graph, storage) in all {
+        let packed = open(&packed(&graph, storage)).unwrap();
         packed.verify().unwrap();
+        assert_eq!(packed.coded_bytes().is_some(), storage == Coded);
         let (ours, theirs) = (plan(&graph), &packed.plans()[0]);
         assert_eq!(format!("{:?}", ours.steps()), format!("{:?}", theirs.steps()));
         assert_eq!(ours.weight_bytes(), theirs.weight_bytes());
@@ -100,7 +103,7 @@ fn a_packed_plan_gives_the_same_bits() {
 
 #[test]
 fn the_first_byte_that_is_wrong_decides_what_is_said() {
-    let good = packed(&int8());
+    let good = packed(&int8(), Plain);
     let with = |at: usize, value: u8| {
         let mut bytes = good.clone();
         bytes[at] = value;
@@ -132,18 +135,19 @@ fn resealed(bytes: &[u8], change: impl FnOnce(&mut [u8])) -> Vec<u8> {
     let header = Header::read(bytes).unwrap();
     let mut metadata = bytes[header.metadata.clone()].to_vec();
     change(&mut metadata);
-    let (head, gap) = Header::of(&metadata, &bytes[header.data.clone()], Isa::detect());
+    let (head, gap) =
+        Header::of(&metadata, &bytes[header.data.clone()], header.decoded, Isa::detect());
     [&head[..], &metadata, &vec![0; gap], &bytes[header.data]].concat()
 }
 
 #[test]
 fn other_layouts_and_missing_instructions_are_named() {
-    let good = packed(&int8());
+    let good = packed(&int8(), Plain);
     let with = |at: usize, field: &[u8]| {
         let mut bytes = good.clone();
         bytes[at..at + field.len()].copy_from_slice(field);
-        let crc = crc32fast::hash(&bytes[..80]);
-        bytes[80..84].copy_from_slice(&crc.to_le_bytes());
+        let crc = crc32fast::hash(&bytes[..88]);
+        bytes[88..92].copy_from_slice(&crc.to_le_bytes());
         open(&bytes).unwrap_err()
     };
     assert!(matches!(with(28, &[77]), PackedError::Layout { layout: 77, .. }));
@@ -159,8 +163,8 @@ fn other_layouts_and_missing_instructions_are_named() {
 #[test]
 fn changed_metadata_is_an_error_or_another_plan() {
     let (mut refused, mut ran) = (0, 0);
-    for graph in [float(), int8()] {
-        let good = packed(&graph);
+    for (graph, storage) in [(float(), Plain), (int8(), Plain), (int8(), Coded)] {
+        let good = packed(&graph, storage);
         let mut rng = Rng::new(3);
         for round in 0..1000 {
             let bytes = resealed(&good, |metadata| {
@@ -188,7 +192,7 @@ fn changed_metadata_is_an_error_or_another_plan() {
             }
         }
     }
-    assert!(refused > 100 && ran > 100, "{refused} refused, {ran} ran");
+    assert!(refused > 150 && ran > 150, "{refused} refused, {ran} ran");
 }
 
 #[test]
@@ -203,13 +207,37 @@ fn plans_of_several_shapes_share_their_weights() {
     };
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("model.ecut");
-    pack(&[batch(1), batch(4)], &Facts::default(), &path).unwrap();
+    pack(&[batch(1), batch(4)], &Facts::default(), Plain, &path).unwrap();
     let packed = Packed::open(&path).unwrap();
     assert!(packed.data_bytes() < batch(1).weight_bytes() + 128, "{}", packed.data_bytes());
     assert_eq!(packed.plan_for(&[vec![4, 3, 8, 8]]).unwrap().batch(), 4);
     let error = packed.plan_for(&[vec![2, 3, 8, 8]]).unwrap_err().to_string();
     assert!(error.contains("[[1, 3, 8, 8]]") && error.contains("[2, 3, 8, 8]"), "{error}");
-    let error = pack(&[batch(1), batch(1)], &Facts::default(), &path).unwrap_err();
+    let error = pack(&[batch(1), batch(1)], &Facts::default(), Plain, &path).unwrap_err();
     assert!(error.to_string().contains("two plans"), "{error}");
     assert!(Packed::open(&path).is_ok(), "the file before is still there");
+}
+
+#[test]
+fn broken_coded_models_are_refused() {
+    let good = packed(&int8(), Coded);
+    let header = Header::read(&good).unwrap();
+    let mut damaged = good.clone();
+    *damaged.last_mut().unwrap() ^= 1;
+    assert_eq!(open(&damaged).unwrap_err(), PackedError::Damaged { part: "data" });
+    // With right checksums: other bytes, and other sizes than the arrays'.
+    let sealed = |data: &[u8], decoded: usize| {
+        let metadata = &good[header.metadata.clone()];
+        let (head, gap) = Header::of(metadata, data, Some(decoded), Isa::detect());
+        open(&[&head[..], metadata, &vec![0; gap], data].concat())
+    };
+    let (data, decoded) = (&good[header.data.clone()], header.decoded.unwrap());
+    assert!(sealed(data, decoded).is_ok());
+    for wrong in [1, decoded - 1, decoded + 1, decoded * 1000, usize::MAX] {
+        let error = sealed(data, wrong).unwrap_err();
+        assert!(matches!(error, PackedError::Invalid { .. }), "{wrong}: {error}");
+    }
+    for end in (0..data.len()).step_by(11) {
+        assert!(sealed(&data[..end], decoded).is_err(), "cut off after {end}");
+    }
 }

@@ -4,11 +4,35 @@ use std::path::Path;
 use std::sync::Arc;
 
 use edgecut_graph::file::Draft;
-use edgecut_kernels::blob::write_with;
+use edgecut_kernels::blob::{Written, write_with};
 
 use super::header::Header;
 use super::{Facts, MAX_PACKED_PLANS, PackedError, Preface};
 use crate::{Plan, Result, RuntimeError};
+
+/// How the arrays of a packed model are stored.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Storage {
+    /// As they are, used where the file is mapped.
+    #[default]
+    Plain,
+    /// Entropy-coded, where that is smaller: opening decodes them into memory.
+    #[cfg(feature = "coded")]
+    Coded,
+}
+
+impl Storage {
+    /// The data section for `written`, and the bytes that it decodes to where it is coded.
+    fn section(self, written: Written) -> (Vec<u8>, Option<usize>) {
+        #[cfg(feature = "coded")]
+        if self == Storage::Coded
+            && let Some(coded) = super::coded::encode(&written)
+        {
+            return (coded, Some(written.bytes.len()));
+        }
+        (written.bytes, None)
+    }
+}
 
 /// Writes `plans`, compiled from one model for different input shapes, to `path`: whole or not at
 /// all. Arrays that are equal are written once.
@@ -17,7 +41,7 @@ use crate::{Plan, Result, RuntimeError};
 /// Where there is no plan or more than [`MAX_PACKED_PLANS`], two plans are for the same shapes or
 /// different instruction sets, or a node that runs in the interpreter cannot be written as ONNX;
 /// and where the file cannot be written.
-pub fn pack(plans: &[Arc<Plan>], facts: &Facts, path: &Path) -> Result<()> {
+pub fn pack(plans: &[Arc<Plan>], facts: &Facts, storage: Storage, path: &Path) -> Result<()> {
     let invalid = |problem: String| RuntimeError::Packed {
         path: path.to_path_buf(),
         source: PackedError::Invalid { problem },
@@ -47,7 +71,8 @@ pub fn pack(plans: &[Arc<Plan>], facts: &Facts, path: &Path) -> Result<()> {
         Ok(bytes)
     });
     let metadata = metadata.map_err(|e: postcard::Error| invalid(e.to_string()))?;
-    let (header, gap) = Header::of(&metadata, &data, first.isa());
+    let (data, decoded) = storage.section(data);
+    let (header, gap) = Header::of(&metadata, &data, decoded, first.isa());
     let draft = Draft::new(path, |out| {
         out.write_all(&header)?;
         out.write_all(&metadata)?;
