@@ -61,6 +61,14 @@ pub fn channel_shuffle<T: Copy + Send + Sync>(
                 }
                 continue;
             }
+            if members == 2 {
+                // And the way back.
+                let (a, b) = out.split_at_mut(groups);
+                for (x, (a, b)) in x.chunks_exact(2).zip(a.iter_mut().zip(b)) {
+                    (*a, *b) = (x[0], x[1]);
+                }
+                continue;
+            }
             for (g, x) in x.chunks_exact(members).enumerate() {
                 out[g..].iter_mut().step_by(groups).zip(x).for_each(|(out, x)| *out = *x);
             }

@@ -11,6 +11,7 @@
 //! - Gradients of activations share a few slots, see [`gradients`].
 //! - A Softmax at the end belongs to the loss.
 
+mod buffers;
 mod compile;
 mod gradients;
 mod options;
@@ -22,6 +23,7 @@ use crate::error::{Result, TrainError};
 use crate::grad::Layer;
 use crate::params::{ParamId, Params};
 
+use compile::Compiled;
 pub(crate) use gradients::{Backward, Target};
 pub use options::{Extra, PlanOptions};
 pub use tap::Tap;
@@ -125,7 +127,8 @@ impl TrainPlan {
             let problem = "no parameter that is trained lies between image and output";
             return Err(TrainError::Model { model: graph.name.clone(), problem: problem.into() });
         }
-        let buffers = share_buffers(&mut compiled, &roots);
+        let Compiled { steps, activations, needs, .. } = &mut compiled;
+        let buffers = buffers::share(steps, activations, &roots, needs);
         let planned =
             gradients::plan(&compiled.steps, &compiled.activations, &roots, &compiled.needs);
         for (tap, &slot) in compiled.taps.iter_mut().zip(&planned.roots[1..]) {
@@ -178,31 +181,4 @@ impl TrainPlan {
         let images = self.buffers.iter().chain(&self.slots).sum::<usize>() * self.batch;
         4 * (images + 2 * self.params.values.len() + self.params.stats.len())
     }
-}
-
-/// Gives every activation a buffer; returns the buffers' sizes. A layer that can work in place
-/// writes over an input that no other layer reads, now or in its backward pass.
-fn share_buffers(compiled: &mut compile::Compiled, roots: &[usize]) -> Vec<usize> {
-    let count = compiled.activations.len();
-    let mut readers = vec![0; count];
-    compiled.steps.iter().flat_map(|s| &s.inputs).for_each(|&a| readers[a] += 1);
-    // Activation 0 is the input image; roots are looked at from outside.
-    let mut pinned = vec![false; count];
-    pinned[0] = true;
-    roots.iter().for_each(|&root| pinned[root] = true);
-    let mut buffers = vec![compiled.activations[0].len];
-    for step in &compiled.steps {
-        pinned[step.output] |= step.layer.keeps_output();
-        let reusable = |&&a: &&usize| readers[a] == 1 && !pinned[a];
-        let reuse = if step.layer.in_place() { step.inputs.iter().find(reusable) } else { None };
-        let buffer = match reuse {
-            Some(&input) => compiled.activations[input].buffer,
-            None => {
-                buffers.push(compiled.activations[step.output].len);
-                buffers.len() - 1
-            }
-        };
-        compiled.activations[step.output].buffer = buffer;
-    }
-    buffers
 }

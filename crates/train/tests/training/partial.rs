@@ -84,6 +84,16 @@ fn frozen_statistics_stay() {
     assert_eq!(frozen.logits(), training);
 }
 
+/// What no gradient passes makes room once it has been read.
+#[test]
+fn frozen_layers_need_little_memory() {
+    let graph = toy::network(3);
+    let whole = TrainPlan::new(&graph, 64).unwrap();
+    let options = freeze(&graph, |name| name != "classifier");
+    let part = TrainPlan::with(&graph, 64, &options).unwrap();
+    assert!(5 * part.bytes() < 2 * whole.bytes(), "{} of {}", part.bytes(), whole.bytes());
+}
+
 #[test]
 fn a_net_that_is_frozen_throughout_is_refused() {
     let graph = toy::network(3);
