@@ -197,6 +197,8 @@ impl Engine {
         let n = self.images;
         let env = Env { ctx: Ctx { isa: self.isa, pool: &self.pool }, n, training: true };
         let plan = &mut self.plan;
+        // Layers that share a parameter add up their gradients.
+        plan.params.shared().for_each(|range| self.gradients[range].fill(0.0));
         for back in &plan.backward {
             let start = Instant::now();
             let step = &mut plan.steps[back.step];

@@ -15,6 +15,7 @@
 //! | [`targets`] | labels to what the network should answer |
 //! | [`fine_tune`](mod@fine_tune) | a new head on an old net, frozen layers, rates of layers |
 //! | [`optim`], [`schedule`], [`ema`] | what a step does with gradients |
+//! | [`qat`] | quantised graphs that learn |
 //! | [`distill`] | learning from trained networks |
 //! | [`trainer`], [`progress`] | the loop: validation, stopping, resuming, what it reports |
 //! | [`checkpoint`], [`fingerprint`] | state that survives a kill, and what it belongs to |
@@ -39,6 +40,7 @@ pub mod optim;
 pub mod params;
 pub mod plan;
 pub mod progress;
+pub mod qat;
 pub mod schedule;
 pub mod targets;
 pub mod trainer;

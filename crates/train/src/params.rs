@@ -9,7 +9,7 @@
 
 use std::ops::Range;
 
-use edgecut_graph::{Graph, Tensor};
+use edgecut_graph::{Graph, Tensor, ValueId};
 
 use crate::error::Result;
 
@@ -108,7 +108,12 @@ struct Entry {
 
 #[derive(Clone, Debug)]
 enum Origin {
-    Graph { node: usize, input: usize },
+    Graph {
+        node: usize,
+        input: usize,
+    },
+    /// A constant that is one parameter for all its readers.
+    Shared(ValueId),
     Extra(Vec<f32>),
 }
 
@@ -147,6 +152,29 @@ impl Params {
         Ok(ParamId(self.entries.len() - 1))
     }
 
+    /// Registers the constant `value` as one parameter for all its readers, such as the scale of
+    /// values that have one together.
+    pub(crate) fn add_shared(
+        &mut self,
+        graph: &Graph,
+        value: ValueId,
+        kind: Kind,
+        layout: Layout,
+        rate: f32,
+    ) -> ParamId {
+        let known = self
+            .entries
+            .iter()
+            .position(|e| matches!(e.origin, Origin::Shared(other) if other == value));
+        if let Some(known) = known {
+            return ParamId(known);
+        }
+        let name = graph.value(value).name.clone();
+        let origin = Origin::Shared(value);
+        self.entries.push(Entry { origin, kind, rate, layout, range: 0..0, name });
+        ParamId(self.entries.len() - 1)
+    }
+
     /// Registers a parameter that is none of the graph's, such as the step of a quantiser: it is
     /// trained, averaged and saved as the others, and not written back. Names must be unique.
     pub(crate) fn add_extra(&mut self, name: String, kind: Kind, values: Vec<f32>) -> ParamId {
@@ -173,6 +201,10 @@ impl Params {
             let first = match &entry.origin {
                 Origin::Graph { node, input } => {
                     graph.constant_f32s(&graph.nodes[*node], *input)?
+                }
+                Origin::Shared(value) => {
+                    let tensor = graph.constant(*value).map(|tensor| tensor.f32s()).transpose()?;
+                    tensor.unwrap_or_default()
                 }
                 Origin::Extra(values) => values,
             };
@@ -205,6 +237,12 @@ impl Params {
         parameters.map(|e| (e.kind, e.range.clone(), e.rate))
     }
 
+    /// Positions in `values` of parameters that several layers read.
+    pub(crate) fn shared(&self) -> impl Iterator<Item = Range<usize>> {
+        let shared = self.entries.iter().filter(|e| matches!(e.origin, Origin::Shared(_)));
+        shared.map(|e| e.range.clone())
+    }
+
     /// The array that `kind` lives in, in ONNX's order: `values` laid out as the trainable
     /// constants' tensors. For tests and tools that compare with other frameworks.
     pub fn to_onnx(&self, name: &str, array: &[f32]) -> Option<Vec<f32>> {
@@ -219,20 +257,27 @@ impl Params {
     pub fn write_back(&self, graph: &Graph, values: &[f32], stats: &[f32]) -> Result<Graph> {
         let mut out = graph.clone();
         for entry in &self.entries {
-            let Origin::Graph { node, input } = entry.origin else { continue };
             let array = if entry.kind == Kind::Statistic { stats } else { values };
-            let old = out.nodes[node].input(input)?;
+            let (old, reader) = match entry.origin {
+                Origin::Graph { node, input } => {
+                    (out.nodes[node].input(input)?, Some((node, input)))
+                }
+                Origin::Shared(value) => (value, None),
+                Origin::Extra(_) => continue,
+            };
             let shape = out.value(old).shape.to_fixed().unwrap_or_default();
             let mut onnx = vec![0.0; entry.layout.len()];
             entry.layout.to_onnx(&array[entry.range.clone()], &mut onnx);
             let tensor = Tensor::new(shape, onnx)?;
             let readers = out.nodes.iter().flat_map(|n| n.inputs.iter().flatten());
-            if readers.filter(|&&v| v == old).count() > 1 || out.is_output(old) {
-                let name = out.unique_name(&entry.name);
-                let own = out.add_constant(name, tensor);
-                out.nodes[node].inputs[input] = Some(own);
-            } else {
-                out.set_constant(old, tensor);
+            let several = readers.filter(|&&v| v == old).count() > 1 || out.is_output(old);
+            match reader.filter(|_| several) {
+                Some((node, input)) => {
+                    let name = out.unique_name(&entry.name);
+                    let own = out.add_constant(name, tensor);
+                    out.nodes[node].inputs[input] = Some(own);
+                }
+                None => out.set_constant(old, tensor),
             }
         }
         Ok(out)

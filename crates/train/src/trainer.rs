@@ -4,6 +4,7 @@
 //! in the checkpoint, and nothing else is: a training that is killed and started again ends with
 //! the same bytes as one that ran through, on any number of threads and any instruction set.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -23,6 +24,7 @@ use crate::metrics::argmax;
 use crate::optim::{Group, OptimizerState};
 use crate::plan::TrainPlan;
 use crate::progress::{Control, EpochStats, Event, Progress};
+use crate::qat::Unfolded;
 use crate::schedule::Schedule;
 use crate::targets::Targets;
 
@@ -41,7 +43,8 @@ pub const CLASSES_KEY: &str = "edgecut.classes";
 /// Trains `graph` on `train` and validates it on `val` after each epoch.
 ///
 /// `graph` has one image input, `[n, c, h, w]` with the shape that `preprocess` makes, and one
-/// output with a logit or softmax probability for each class.
+/// output with a logit or softmax probability for each class. A quantised graph is trained as such
+/// (see [`qat`](crate::qat)).
 ///
 /// # Errors
 /// Settings out of range; a model that cannot be trained or does not fit the data; samples that
@@ -74,12 +77,19 @@ pub fn fit_guided(
     observer: &mut dyn FnMut(&Progress) -> Control,
 ) -> Result<TrainOutcome> {
     config.validate()?;
-    let mut trainer = Trainer::new(graph, train, val, preprocess, config, options, guide)?;
+    let unfolded = Unfolded::of(graph)?;
+    let begin = unfolded.as_ref().map_or(graph, |unfolded| &unfolded.graph);
+    let limits = unfolded.as_ref().map(|unfolded| &unfolded.code_limits);
+    let mut trainer = Trainer::new(begin, limits, train, val, preprocess, config, options, guide)?;
     if trainer.resume()? {
         observer(&trainer.progress(Event::Resumed));
     }
     let ending = trainer.run(observer)?;
-    trainer.finish(graph, ending)
+    let mut outcome = trainer.finish(begin, ending)?;
+    if let Some(unfolded) = &unfolded {
+        outcome.graph = unfolded.fold(graph, &outcome.graph)?;
+    }
+    Ok(outcome)
 }
 
 struct Trainer<'a> {
@@ -119,6 +129,7 @@ struct Trainer<'a> {
 impl<'a> Trainer<'a> {
     fn new(
         graph: &Graph,
+        code_limits: Option<&BTreeMap<String, f32>>,
         train: Arc<dyn Dataset>,
         val: Option<Arc<dyn Dataset>>,
         preprocess: &'a Preprocess,
@@ -136,6 +147,7 @@ impl<'a> Trainer<'a> {
         let batch = config.batch.min(train.len());
         let part = batch.div_ceil(config.accumulate);
         let mut choices = config.fine_tune.options(graph)?;
+        choices.code_limits = code_limits.cloned().unwrap_or_default();
         if let Some(guide) = &guide {
             guide.ask(graph, config.seed, &mut choices)?;
         }

@@ -7,6 +7,7 @@ use edgecut_kernels::conv::{
 };
 use edgecut_kernels::{Activation, ConvShape, Epilogue};
 
+use super::weight::Weight;
 use super::{Dx, Env};
 use crate::params::{ParamId, Params};
 
@@ -14,7 +15,7 @@ use crate::params::{ParamId, Params};
 #[derive(Debug)]
 pub(crate) struct Convolution {
     shape: ConvShape,
-    weight: ParamId,
+    weight: Weight,
     bias: Option<ParamId>,
     packed: ConvWeights,
     /// Packed for the gradient of the input.
@@ -22,7 +23,7 @@ pub(crate) struct Convolution {
 }
 
 impl Convolution {
-    pub fn new(shape: ConvShape, weight: ParamId, bias: Option<ParamId>) -> Convolution {
+    pub fn new(shape: ConvShape, weight: Weight, bias: Option<ParamId>) -> Convolution {
         let (packed, transposed) = (ConvWeights::default(), ConvWeights::default());
         Convolution { shape, weight, bias, packed, transposed }
     }
@@ -39,7 +40,7 @@ impl Convolution {
     }
 
     pub fn prepare(&mut self, params: &Params) {
-        let weight = &params.values[params.range(self.weight)];
+        let weight = self.weight.update(params);
         self.packed.repack(&self.shape, weight);
         self.transposed.repack_for_input_gradient(&self.shape, weight);
     }
@@ -70,9 +71,10 @@ impl Convolution {
         scratch: &mut [f32],
     ) {
         let shape = ConvShape { n: env.n, ..self.shape };
-        if params.trains(self.weight) {
-            let dw = &mut gradients[params.range(self.weight)];
+        if self.weight.trains(params) {
+            let dw = self.weight.gradient(params, gradients);
             conv_backward_weight(env.ctx, &shape, x, dz, dw, scratch, false);
+            self.weight.finish(params, gradients);
         }
         if let Some(bias) = self.bias.filter(|&b| params.trains(b)) {
             let sums = &mut gradients[params.range(bias)];

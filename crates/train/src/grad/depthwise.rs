@@ -7,6 +7,7 @@ use edgecut_kernels::depthwise::{
 };
 use edgecut_kernels::{Activation, ConvShape, Epilogue};
 
+use super::weight::Weight;
 use super::{Dx, Env};
 use crate::params::{ParamId, Params};
 
@@ -14,7 +15,7 @@ use crate::params::{ParamId, Params};
 #[derive(Debug)]
 pub(crate) struct Depthwise {
     shape: ConvShape,
-    weight: ParamId,
+    weight: Weight,
     bias: Option<ParamId>,
     packed: DepthwiseWeights,
     /// Packed for the gradient of the input.
@@ -22,7 +23,7 @@ pub(crate) struct Depthwise {
 }
 
 impl Depthwise {
-    pub fn new(shape: ConvShape, weight: ParamId, bias: Option<ParamId>) -> Depthwise {
+    pub fn new(shape: ConvShape, weight: Weight, bias: Option<ParamId>) -> Depthwise {
         let (packed, reversed) = (DepthwiseWeights::default(), DepthwiseWeights::default());
         Depthwise { shape, weight, bias, packed, reversed }
     }
@@ -33,7 +34,7 @@ impl Depthwise {
     }
 
     pub fn prepare(&mut self, params: &Params) {
-        let weight = &params.values[params.range(self.weight)];
+        let weight = self.weight.update(params);
         self.packed.repack(&self.shape, weight);
         self.reversed.repack_for_input_gradient(&self.shape, weight);
     }
@@ -56,9 +57,10 @@ impl Depthwise {
         scratch: &mut [f32],
     ) {
         let shape = ConvShape { n: env.n, ..self.shape };
-        if params.trains(self.weight) {
-            let dw = &mut gradients[params.range(self.weight)];
+        if self.weight.trains(params) {
+            let dw = self.weight.gradient(params, gradients);
             depthwise_backward_weight(env.ctx, &shape, x, dz, dw, scratch, false);
+            self.weight.finish(params, gradients);
         }
         if let Some(bias) = self.bias.filter(|&b| params.trains(b)) {
             let sums = &mut gradients[params.range(bias)];

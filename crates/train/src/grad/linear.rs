@@ -4,6 +4,7 @@ use edgecut_kernels::column_sums::{column_sums, column_sums_scratch_len};
 use edgecut_kernels::gemm::{PackedB, gemm, gemm_at_b, gemm_at_b_scratch_len};
 use edgecut_kernels::{Activation, Epilogue};
 
+use super::weight::Weight;
 use super::{Dx, Env};
 use crate::params::{ParamId, Params};
 
@@ -18,7 +19,7 @@ pub(crate) struct Linear {
     factor: f32,
     k: usize,
     m: usize,
-    weight: ParamId,
+    weight: Weight,
     bias: Option<ParamId>,
     packed: PackedB,
     transposed: PackedB,
@@ -30,7 +31,7 @@ impl Linear {
     /// For `batch` images of `rows` rows each.
     pub fn new(
         [batch, rows, k, m]: [usize; 4],
-        weight: ParamId,
+        weight: Weight,
         bias: Option<ParamId>,
         factor: f32,
     ) -> Linear {
@@ -44,7 +45,7 @@ impl Linear {
     }
 
     pub fn prepare(&mut self, params: &Params) {
-        let mut weight = &params.values[params.range(self.weight)];
+        let mut weight = self.weight.update(params);
         if self.factor != 1.0 {
             self.scaled.clear();
             self.scaled.extend(weight.iter().map(|w| self.factor * w));
@@ -72,12 +73,13 @@ impl Linear {
         scratch: &mut [f32],
     ) {
         let (k, m, n) = (self.k, self.m, env.n * self.rows);
-        if params.trains(self.weight) {
-            let dw = &mut gradients[params.range(self.weight)];
+        if self.weight.trains(params) {
+            let dw = self.weight.gradient(params, gradients);
             gemm_at_b(env.ctx, n, x, k, k, dz, m, m, dw, m, scratch, false);
             if self.factor != 1.0 {
                 dw.iter_mut().for_each(|d| *d *= self.factor);
             }
+            self.weight.finish(params, gradients);
         }
         if let Some(bias) = self.bias.filter(|&b| params.trains(b)) {
             let sums = &mut gradients[params.range(bias)];

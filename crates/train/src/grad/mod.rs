@@ -14,6 +14,7 @@ mod conv_transpose;
 mod depthwise;
 mod detached;
 mod elementwise;
+mod fake_quant;
 mod linear;
 mod lines;
 mod loss;
@@ -28,6 +29,7 @@ mod select;
 mod softmax;
 mod spread;
 mod unary;
+mod weight;
 
 use edgecut_kernels::Ctx;
 
@@ -42,6 +44,7 @@ pub(crate) use conv_transpose::Transposed;
 pub(crate) use depthwise::Depthwise;
 pub(crate) use detached::{Argument, Detached};
 pub(crate) use elementwise::{Clamp, Concat};
+pub(crate) use fake_quant::FakeQuant;
 pub(crate) use linear::Linear;
 pub(crate) use lines::{Lines, Rule};
 pub(crate) use loss::Loss;
@@ -56,6 +59,7 @@ pub(crate) use select::{ScatterAdd, Select};
 pub(crate) use softmax::Softmax;
 pub(crate) use spread::{NOWHERE, Spread};
 pub(crate) use unary::Function;
+pub(crate) use weight::{Rounding, Weight};
 
 use operator::{Backward, Forward};
 

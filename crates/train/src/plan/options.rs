@@ -1,5 +1,7 @@
 //! What of a graph is trained, and what of it is looked at.
 
+use std::collections::BTreeMap;
+
 use edgecut_graph::ValueId;
 
 /// Choices of a [`TrainPlan`](super::TrainPlan).
@@ -11,6 +13,9 @@ pub struct PlanOptions {
     /// Whether BatchNorm normalises by its running statistics in training too, and leaves them as
     /// they are, while scale and bias are trained.
     pub fixed_statistics: bool,
+    /// Largest code of weights behind QuantizeLinear, by the name of the float constant: 7 for 4 bits.
+    /// 127 where none is given.
+    pub code_limits: BTreeMap<String, f32>,
     /// Values that the engine lets be read after the forward pass and takes gradients for: what a
     /// teacher's features, or another loss, act on.
     pub taps: Vec<ValueId>,

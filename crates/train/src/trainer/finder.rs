@@ -10,6 +10,7 @@ use super::Trainer;
 use crate::config::{RunOptions, TrainConfig};
 use crate::data::{Dataset, Loader, Preprocess};
 use crate::error::{Result, TrainError};
+use crate::qat::Unfolded;
 
 /// First and last rate.
 const RANGE: [f64; 2] = [1e-6, 10.0];
@@ -57,7 +58,11 @@ pub fn find_rate(
     let config = TrainConfig { patience: None, ema_decay: None, ..config.clone() };
     config.validate()?;
     let options = RunOptions { checkpoint: None, ..options.clone() };
-    let mut trainer = Trainer::new(graph, train, None, preprocess, &config, &options, None)?;
+    let unfolded = Unfolded::of(graph)?;
+    let begin = unfolded.as_ref().map_or(graph, |unfolded| &unfolded.graph);
+    let limits = unfolded.as_ref().map(|unfolded| &unfolded.code_limits);
+    let mut trainer =
+        Trainer::new(begin, limits, train, None, preprocess, &config, &options, None)?;
     let mut loader = Loader::new(trainer.train.clone(), preprocess, &trainer.loader_options())?;
     let mut points: Vec<RatePoint> = vec![];
     let [low, high] = RANGE.map(libm::log);

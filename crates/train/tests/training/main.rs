@@ -8,6 +8,7 @@ mod operators;
 mod oracle;
 mod partial;
 mod pytorch;
+mod qat;
 mod random_nets;
 mod recipes;
 mod resume;

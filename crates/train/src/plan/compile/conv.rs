@@ -15,7 +15,7 @@ impl Compiler<'_> {
         let ((x, from), out) = (self.image(node, 0)?, self.output_extent(node)?);
         let shape = self.window_shape(node, from, out, &conv.window, conv.groups);
         let layout = Layout::conv(out.c, from.c / conv.groups, shape.kh * shape.kw);
-        let weight = self.param(index, 1, Kind::Weight, layout)?;
+        let weight = self.weight(index, layout)?;
         let bias = self.optional_bias(index, out.c)?;
         let layer = if conv.groups == from.c && out.c == from.c && conv.groups > 1 {
             Layer::Depthwise(Depthwise::new(shape, weight, bias))

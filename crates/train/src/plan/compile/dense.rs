@@ -11,8 +11,7 @@ use crate::params::{Kind, Layout, ParamId};
 impl Compiler<'_> {
     pub fn gemm(&mut self, index: usize, gemm: &Gemm) -> Result<()> {
         let node = &self.graph.nodes[index].clone();
-        let weights = self.source.constant(node.input(1)?).is_some();
-        if !weights {
+        if !self.has_weights(node)? {
             return self.computed_gemm(node, gemm);
         }
         if gemm.trans_a {
@@ -53,7 +52,7 @@ impl Compiler<'_> {
             Some(e) => (x, Layout::linear(e.c, e.pixels(), m, transposed)),
             None => (self.rows(node, 0)?, Layout::linear(k, 1, m, transposed)),
         };
-        let weight = self.param(index, 1, Kind::Weight, layout)?;
+        let weight = self.weight(index, layout)?;
         let layer = Linear::new([self.batch, rows, k, m], weight, bias, factor);
         Ok(self.push(node, Layer::Linear(layer), &[x], None))
     }
@@ -107,8 +106,7 @@ impl Compiler<'_> {
 
     pub fn mat_mul(&mut self, index: usize) -> Result<()> {
         let node = &self.graph.nodes[index].clone();
-        let weights = self.source.constant(node.input(1)?);
-        if weights.is_some_and(|w| w.rank() == 2) {
+        if self.has_weights(node)? && self.shape(node.input(1)?).len() == 2 {
             return self.linear(index, false, None, 1.0).map(|_| ());
         }
         let sides = [

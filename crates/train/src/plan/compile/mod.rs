@@ -11,6 +11,7 @@ mod functions;
 mod index;
 mod norm;
 mod pool;
+mod quant;
 mod reduce;
 mod resize;
 mod trace;
@@ -216,6 +217,10 @@ impl Compiler<'_> {
             }
             Op::Reduce { kind, axes, .. } => self.reduce(node, *kind, axes),
             Op::Resize(resize) => self.resize(node, resize),
+            Op::Quantize { .. } => self.quantize(node),
+            Op::Dequantize { .. } if self.seen[node.input(0)?.index()].is_some() => {
+                self.alias(node)
+            }
             _ => self.moving(node),
         }
     }

@@ -1,0 +1,85 @@
+//! Weights of a layer, as they are or as the codes of a quantised model will be.
+
+use edgecut_kernels::quant::Steps;
+
+use crate::params::{ParamId, Params};
+
+/// Smallest scale: training may push one towards 0.
+const LEAST: f32 = 1e-8;
+
+/// A matrix whose last dimension is the output channels.
+#[derive(Debug)]
+pub(crate) struct Weight {
+    id: ParamId,
+    rounding: Option<Rounding>,
+    /// The rounded weights.
+    rounded: Vec<f32>,
+}
+
+/// Rounding with a learned scale for each output channel, or one for all.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Rounding {
+    /// The scales.
+    pub scales: ParamId,
+    /// Codes are `-limit..=limit`.
+    pub limit: f32,
+}
+
+impl Weight {
+    pub fn new(id: ParamId, rounding: Option<Rounding>) -> Weight {
+        Weight { id, rounding, rounded: vec![] }
+    }
+
+    /// Whether a gradient is wanted.
+    pub fn trains(&self, params: &Params) -> bool {
+        params.trains(self.id)
+            || self.rounding.is_some_and(|rounding| params.trains(rounding.scales))
+    }
+
+    /// The weights that the layer multiplies with.
+    pub fn update(&mut self, params: &Params) -> &[f32] {
+        let own = &params.values[params.range(self.id)];
+        let Some(rounding) = self.rounding else {
+            self.rounded.clear();
+            self.rounded.extend_from_slice(own);
+            return &self.rounded;
+        };
+        let scales = &params.values[params.range(rounding.scales)];
+        let steps = rounding.steps(scales);
+        self.rounded.clear();
+        self.rounded.extend(own.iter().zip(steps.iter().cycle()).map(|(w, s)| s.apply(*w)));
+        &self.rounded
+    }
+
+    /// Where the gradient of what the layer multiplies with goes.
+    pub fn gradient<'a>(&self, params: &Params, gradients: &'a mut [f32]) -> &'a mut [f32] {
+        &mut gradients[params.range(self.id)]
+    }
+
+    /// Turns that gradient into those of the weights and of the scales. Scales are few and all weights
+    /// of a channel push them, so theirs are divided by sqrt(weights x largest code), as in LSQ.
+    pub fn finish(&self, params: &Params, gradients: &mut [f32]) {
+        let Some(rounding) = self.rounding else { return };
+        let (own, range) = (params.range(self.id), params.range(rounding.scales));
+        let steps = rounding.steps(&params.values[range.clone()]);
+        let mut sums = vec![0.0f64; steps.len()];
+        let pairs = params.values[own.clone()].iter().zip(&mut gradients[own.clone()]);
+        for (i, (&w, d)) in pairs.enumerate() {
+            let channel = i % steps.len();
+            let (weight, scale) = steps[channel].gradient(w, *d);
+            *d = weight;
+            sums[channel] += f64::from(scale);
+        }
+        let each = (own.len() / steps.len()).max(1) as f64;
+        let factor = 1.0 / (each * f64::from(rounding.limit)).sqrt();
+        let targets = gradients[range].iter_mut().zip(sums);
+        targets.for_each(|(g, sum)| *g = (sum * factor) as f32);
+    }
+}
+
+impl Rounding {
+    fn steps(self, scales: &[f32]) -> Vec<Steps> {
+        let (low, high) = (-self.limit, self.limit);
+        scales.iter().map(|&s| Steps { scale: s.max(LEAST), low, high }).collect()
+    }
+}

@@ -1,0 +1,133 @@
+//! Quantised graphs learn, and the runtime computes what was trained.
+
+use std::sync::Arc;
+
+use edgecut_compress::{Bits, QuantizeConfig, calibrate};
+use edgecut_graph::{Graph, Tensor};
+use edgecut_kernels::Pool;
+use edgecut_runtime::Model;
+use edgecut_train::data::Dataset;
+use edgecut_train::metrics::Counts;
+use edgecut_train::qat::Unfolded;
+use edgecut_train::{
+    CheckpointOptions, Control, Ending, Event, Progress, RunOptions, TrainConfig, fit,
+};
+
+use crate::toy;
+
+fn go(_: &Progress) -> Control {
+    Control::Continue
+}
+
+/// The network's input for picture `i`, NCHW.
+fn input(set: &dyn Dataset, i: usize) -> Tensor {
+    let mut x = vec![0.0; toy::SIDE * toy::SIDE];
+    toy::preprocess().apply(&set.image(i).unwrap(), &mut x).unwrap();
+    Tensor::new(vec![1, 1, toy::SIDE, toy::SIDE], x).unwrap()
+}
+
+/// What the runtime makes of the set.
+fn count(graph: &Graph, set: &dyn Dataset) -> Counts {
+    let mut session = Model::new(graph.clone(), Arc::new(Pool::new(1))).session(1).unwrap();
+    let mut counts = Counts::new(3);
+    for i in 0..set.len() {
+        let logits = session.infer(&[input(set, i)]).unwrap().remove(0).to_f32();
+        counts.add(&logits, set.label(i));
+    }
+    counts
+}
+
+/// A network that knows the toy problem, and its quantised form.
+fn quantised(bits: Bits) -> (Graph, Graph) {
+    let (train, config) = (toy::bars(240, 1), toy::config(12));
+    let options = RunOptions::default();
+    let graph = toy::network(3);
+    let float =
+        fit(&graph, train.clone(), None, &toy::preprocess(), &config, &options, &mut go).unwrap();
+    let images: Vec<Tensor> = (0..60).map(|i| input(train.as_ref(), i)).collect();
+    let config = QuantizeConfig { bits, ..QuantizeConfig::default() };
+    let pool = Arc::new(Pool::new(2));
+    let calibration = calibrate(&float.graph, images, &pool).unwrap();
+    let found = edgecut_compress::quantize(&float.graph, &calibration, &config).unwrap();
+    (float.graph, found.graph)
+}
+
+fn config(epochs: usize) -> TrainConfig {
+    TrainConfig { lr: 0.01, warmup_epochs: 0.5, label_smoothing: 0.0, ..toy::config(epochs) }
+}
+
+#[test]
+fn unfolding_and_folding_changes_nothing() {
+    for bits in [Bits::Eight, Bits::Four] {
+        let (_, graph) = quantised(bits);
+        let unfolded = Unfolded::of(&graph).unwrap().unwrap();
+        let limit = if bits == Bits::Four { 7.0 } else { 127.0 };
+        assert!(unfolded.code_limits.values().all(|&l| l == limit));
+        let folded = unfolded.fold(&graph, &unfolded.graph).unwrap();
+        assert_eq!(toy::bytes(&folded), toy::bytes(&graph));
+        // Both forms are the same function.
+        let set = toy::bars(5, 3);
+        let run = |graph: &Graph, i: usize| {
+            edgecut_graph::interpret::run(graph, &[input(set.as_ref(), i)]).unwrap().remove(0)
+        };
+        for i in 0..5 {
+            assert_eq!(run(&graph, i), run(&unfolded.graph, i));
+        }
+    }
+    assert!(Unfolded::of(&toy::network(1)).unwrap().is_none());
+}
+
+#[test]
+fn four_bits_learn_what_they_have_lost_and_the_runtime_knows_it() {
+    let (float, graph) = quantised(Bits::Four);
+    let val = toy::bars(200, 2);
+    let before = count(&graph, val.as_ref());
+    let options = RunOptions::default();
+    let outcome = fit(
+        &graph,
+        toy::bars(240, 1),
+        Some(val.clone()),
+        &toy::preprocess(),
+        &config(8),
+        &options,
+        &mut go,
+    )
+    .unwrap();
+    let trained = outcome.validation.unwrap().counts;
+    // What the trainer has counted is what the integers do.
+    assert_eq!(count(&outcome.graph, val.as_ref()), trained);
+    let float = count(&float, val.as_ref()).accuracy();
+    let (before, after) = (before.accuracy(), trained.accuracy());
+    assert!(after >= before && after >= float - 0.005, "{float}, {before} to {after}");
+    // It is a quantised graph as before: the same operators, 4-bit codes.
+    let operators = |graph: &Graph| graph.nodes.iter().map(|n| n.op.name()).collect::<Vec<_>>();
+    assert_eq!(operators(&outcome.graph), operators(&graph));
+    let again = Unfolded::of(&outcome.graph).unwrap().unwrap();
+    assert!(again.code_limits.values().all(|&l| l == 7.0));
+    assert!(toy::bytes(&outcome.graph) != toy::bytes(&graph));
+}
+
+#[test]
+fn threads_and_interruptions_change_nothing() {
+    let (_, graph) = quantised(Bits::Eight);
+    let folder = tempfile::tempdir().unwrap();
+    let run = |threads, checkpoint: bool, observer: &mut dyn FnMut(&Progress) -> Control| {
+        let path = folder.path().join("checkpoint");
+        let options = RunOptions {
+            threads,
+            checkpoint: checkpoint.then(|| CheckpointOptions::new(path)),
+            ..RunOptions::default()
+        };
+        let (train, preprocess) = (toy::bars(96, 1), toy::preprocess());
+        fit(&graph, train, None, &preprocess, &config(2), &options, observer).unwrap()
+    };
+    let expected = toy::bytes(&run(1, false, &mut go).graph);
+    assert!(toy::bytes(&run(3, false, &mut go).graph) == expected);
+    let mut steps = 0;
+    let stopped = run(2, true, &mut |p| {
+        steps += usize::from(p.event == Event::Step);
+        if steps == 5 { Control::Stop } else { Control::Continue }
+    });
+    assert_eq!(stopped.ending, Ending::Stopped);
+    assert!(toy::bytes(&run(2, true, &mut go).graph) == expected);
+}
