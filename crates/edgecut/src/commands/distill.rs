@@ -34,9 +34,12 @@ Examples:
   edgecut distill mobilenet-v2 teacher.onnx --data ./flowers --width 0.35 --out student.onnx
   edgecut distill student.onnx first.onnx second.tflite --data ./flowers --method decoupled --out better.onnx
   edgecut distill mobilenet-v2-s28 teacher.onnx --data ./pictures --unlabelled --out student.onnx
+  edgecut quantize float.onnx --data ./flowers --bits 4 --out int4.onnx
+  edgecut distill int4.onnx float.onnx --data ./flowers --epochs 5 --lr 0.01 --out better.onnx
 
 STUDENT is an architecture of the zoo or a model; teachers may be float or int8. A network that learns
-from a trained copy of itself (self-distillation) is one more teacher. Student and teachers see the same
+from a trained copy of itself (self-distillation) is one more teacher. A quantised student stays
+quantised: its weights, biases and scales are trained (quantisation-aware training). Student and teachers see the same
 pictures in the same variations; --alpha 1 learns from the teachers alone.")]
 pub struct Args {
     /// Architecture of the zoo, or ONNX or TFLite model to begin with

@@ -27,12 +27,13 @@ Examples:
   edgecut train imagenet.onnx --data ./flowers --head classes=5 --lr 0.01 --lr-decay-layers 0.8 --out flowers.onnx
   edgecut train imagenet.tflite --data ./flowers --head classes=5 --freeze '*' --fixed-statistics --out flowers.onnx
   edgecut train --data ./flowers --arch mobilenet-v2 --find-lr
+  edgecut train int8.onnx --data ./flowers --epochs 3 --lr 0.005 --out better-int8.onnx
   tensorboard --logdir flowers.onnx.work
 
-The same command after an interruption (also kill -9) goes on where it was. The folder of the
+A quantised model stays quantised: its weights, biases and scales are trained. The same command after an interruption (also kill -9) goes on where it was. The folder of the
 checkpoint also has metrics.jsonl, TensorBoard's event file, and report.html in the end.")]
 pub struct Args {
-    /// Model to fine-tune, ONNX or TFLite: as --start
+    /// Model to fine-tune, ONNX or TFLite, float or quantised: as --start
     #[arg(value_name = "MODEL", conflicts_with = "start")]
     begin: Option<PathBuf>,
     #[command(flatten)]

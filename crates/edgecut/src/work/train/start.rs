@@ -2,10 +2,11 @@
 
 use std::path::Path;
 
-use edgecut_graph::{Graph, Op, passes};
+use edgecut_graph::{Graph, Node, Op, passes};
 use edgecut_train::FineTune;
 use edgecut_train::data::Preprocess;
 use edgecut_train::fine_tune::replace_head;
+use edgecut_train::qat::Unfolded;
 
 use super::Job;
 use crate::errors::{Failure, Result};
@@ -28,14 +29,13 @@ pub struct Start {
 /// The model at `path`, in the form that trains best, with a new head where one is asked for.
 pub fn prepare(job: &Job, path: &Path) -> Result<Start> {
     let model = Model::load(path)?;
-    let integers = |op: &Op| matches!(op, Op::Quantize { .. } | Op::Dequantize { .. });
-    if let Some(node) = model.graph.nodes.iter().find(|n| integers(&n.op)) {
-        let problem = format!("is quantised (node '{}'): its weights are integers", node.name);
-        return Err(Failure::input(problem).at(path).hint("fine-tune the float model instead"));
-    }
     let (preprocess, assumed) = preprocess(job, &model)?;
     let mut graph = model.graph;
-    passes::simplify(&mut graph)?;
+    let integers = |op: &Op| matches!(op, Op::Quantize { .. } | Op::Dequantize { .. });
+    match graph.nodes.iter().find(|n| integers(&n.op)) {
+        None => drop(passes::simplify(&mut graph)?),
+        Some(node) => check_quantised(job, &graph, node).map_err(|e| e.at(path))?,
+    }
     let classes = job.data.train.classes().len();
     let mut head = vec![];
     if let Some(wanted) = job.model.head {
@@ -56,6 +56,21 @@ pub fn prepare(job: &Job, path: &Path) -> Result<Start> {
         return Err(Failure::input(problem).at(path).hint(hint));
     }
     Ok(Start { graph, preprocess, assumed, head })
+}
+
+/// A quantised model is trained as it is; `node` says that it is one.
+fn check_quantised(job: &Job, graph: &Graph, node: &Node) -> Result<()> {
+    let hint = "fine-tune the float model, and quantise it then";
+    if job.model.head.is_some() {
+        let problem = format!("--head: the model is quantised (node '{}')", node.name);
+        return Err(Failure::input(problem).hint(hint));
+    }
+    if Unfolded::of(graph)?.is_none() {
+        let problem =
+            format!("is quantised (node '{}') in a form that cannot be trained", node.name);
+        return Err(Failure::input(problem).hint(hint));
+    }
+    Ok(())
 }
 
 /// How pictures become the input: as the options or the file say, else with the mean and the spread
