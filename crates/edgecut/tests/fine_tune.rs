@@ -3,6 +3,7 @@
 mod common;
 
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use common::{json, refuse, scratch, succeed, text, toy};
 use edgecut_graph::{Graph, onnx, passes, tflite};
@@ -24,9 +25,13 @@ fn imported() -> Graph {
 }
 
 fn stored() -> PathBuf {
-    let path = scratch().join("imported.onnx");
-    onnx::export(&imported(), &path).unwrap();
-    path
+    static FILE: OnceLock<PathBuf> = OnceLock::new();
+    let write = || {
+        let path = scratch().join("imported.onnx");
+        onnx::export(&imported(), &path).unwrap();
+        path
+    };
+    FILE.get_or_init(write).clone()
 }
 
 /// Trains on the toy for a moment.

@@ -2,7 +2,8 @@
 
 use std::path::Path;
 
-use edgecut_graph::{Graph, Node, Op, passes};
+use edgecut_graph::model::is_tflite as tflite;
+use edgecut_graph::{Graph, Node, Op, onnx, passes};
 use edgecut_train::FineTune;
 use edgecut_train::data::Preprocess;
 use edgecut_train::fine_tune::replace_head;
@@ -28,7 +29,7 @@ pub struct Start {
 
 /// The model at `path`, in the form that trains best, with a new head where one is asked for.
 pub fn prepare(job: &Job, path: &Path) -> Result<Start> {
-    let model = Model::load(path)?;
+    let model = load(path, job.model.resolution)?;
     let (preprocess, assumed) = preprocess(job, &model)?;
     let mut graph = model.graph;
     let integers = |op: &Op| matches!(op, Op::Quantize { .. } | Op::Dequantize { .. });
@@ -71,6 +72,27 @@ fn check_quantised(job: &Job, graph: &Graph, node: &Node) -> Result<()> {
         return Err(Failure::input(problem).hint(hint));
     }
     Ok(())
+}
+
+/// The model at `path`. Where it cannot be known for any batch, as when attention folds windows into
+/// it, the model for a batch of 1: training needs no other.
+fn load(path: &Path, resolution: Option<usize>) -> Result<Model> {
+    match Model::load(path) {
+        Err(failure) if !tflite(path) => of_one(path, resolution).ok_or(failure),
+        loaded => loaded,
+    }
+}
+
+/// The ONNX model at `path` for one picture; open extents of it are `resolution`.
+fn of_one(path: &Path, resolution: Option<usize>) -> Option<Model> {
+    let template = onnx::Template::open(path).ok()?;
+    let [input] = template.inputs() else { return None };
+    let open = |axis: usize| if axis == 0 { Some(1) } else { resolution };
+    let extents = input.shape.dims().iter().enumerate();
+    let shape: Option<Vec<usize>> =
+        extents.map(|(axis, dim)| dim.fixed().or_else(|| open(axis))).collect();
+    let graph = template.graph(&[(&input.name, shape?)]).ok()?;
+    Some(Model::of(path, graph, model::check(path).ok()?))
 }
 
 /// How pictures become the input: as the options or the file say, else with the mean and the spread
