@@ -45,8 +45,8 @@ pub use lookup::{lookup, lookup_row, lookup_table};
 pub use pack::PackedWeights;
 pub(crate) use peak::multiply_add;
 pub use pool2d::{
-    Mean, average_pool, average_pool_row, global_average_pool, global_average_pool_strided,
-    max_pool, max_pool_row,
+    Mean, average_pool, average_pool_row, global_average, global_average_pool,
+    global_average_pool_strided, max_pool, max_pool_row,
 };
 pub use requant::{Dequant, Requant};
 pub use scale::{Scale, scale_channels};

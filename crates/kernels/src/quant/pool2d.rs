@@ -131,6 +131,40 @@ pub fn global_average_pool_strided(
     mean: &Mean,
     y: &mut [u8],
 ) {
+    let store = |sums: &[i32; WIDE], y: &mut [u8]| mean.store(sums, pixels, pixels, y);
+    global_sums(ctx, pixels, channels, x, x_stride, y, store);
+}
+
+/// As [`global_average_pool`], into real numbers.
+///
+/// # Panics
+/// If the slices do not fit each other.
+pub fn global_average(
+    ctx: Ctx,
+    pixels: usize,
+    channels: usize,
+    x: &[u8],
+    from: Affine,
+    y: &mut [f32],
+) {
+    assert_eq!(x.len(), y.len() * pixels, "the image has another size");
+    // Below 2^31, as there are at most 2^23 pixels.
+    let (nothing, ratio) = (i32::from(from.zero_point) * pixels as i32, from.scale / pixels as f32);
+    global_sums(ctx, pixels, channels, x, channels, y, |sums, y| {
+        y.iter_mut().zip(sums).for_each(|(y, &sum)| *y = (sum - nothing) as f32 * ratio);
+    });
+}
+
+/// Calls `store` with the sums over all pixels of some channels of an image, and their results.
+fn global_sums<T: Send>(
+    ctx: Ctx,
+    pixels: usize,
+    channels: usize,
+    x: &[u8],
+    x_stride: usize,
+    y: &mut [T],
+    store: impl Fn(&[i32; WIDE], &mut [T]) + Sync,
+) {
     assert!(pixels > 0 && pixels <= 1 << 23, "{pixels} pixels: sums would leave i32");
     assert!(channels > 0 && y.len().is_multiple_of(channels), "the output has another size");
     assert!(x_stride >= channels, "pixels of {channels} channels overlap");
@@ -142,10 +176,17 @@ pub fn global_average_pool_strided(
     ctx.pool.for_each(images * blocks, &|task| {
         let (image, first) = (task / blocks, task % blocks * WIDE);
         let width = WIDE.min(channels - first);
+        let mut sums = [0; WIDE];
+        sum_block(
+            ctx.isa,
+            &x[image * pixels * x_stride + first..],
+            pixels,
+            x_stride,
+            width,
+            &mut sums,
+        );
         // SAFETY: each task has its own image and channels.
-        let y = unsafe { y.range(image * channels + first, width) };
-        let x = &x[image * pixels * x_stride + first..];
-        mean_block(ctx.isa, x, pixels, x_stride, *mean, y);
+        store(&sums, unsafe { y.range(image * channels + first, width) });
     });
 }
 
@@ -319,19 +360,18 @@ impl Window<'_> {
 }
 
 simd_fn! {
-    /// The first channels of one image.
-    fn mean_block(
-        _s: Simd, x: &[u8], pixels: usize, x_stride: usize, mean: Mean, y: &mut [u8],
+    /// Sums of the first `width` channels of one image.
+    fn sum_block(
+        _s: Simd, x: &[u8], pixels: usize, x_stride: usize, width: usize, sums: &mut [i32; WIDE],
     ) {
-        let mut sums = [0i32; WIDE];
         for first in (0..pixels).step_by(SHORT) {
             let x = &x[first * x_stride..];
             let count = SHORT.min(pixels - first);
-            if y.len() == WIDE {
-                add_pixels::<WIDE>(x, count, x_stride, &mut sums);
+            if width == WIDE {
+                add_pixels::<WIDE>(x, count, x_stride, sums);
                 continue;
             }
-            let (pairs, rest) = sums[..y.len()].as_chunks_mut::<HALF>();
+            let (pairs, rest) = sums[..width].as_chunks_mut::<HALF>();
             let mut at = 0;
             for sums in pairs {
                 add_pixels(&x[at..], count, x_stride, sums);
@@ -341,7 +381,6 @@ simd_fn! {
                 rest.iter_mut().zip(x).for_each(|(sum, &x)| *sum += i32::from(x));
             }
         }
-        mean.store(&sums, pixels, pixels, y);
     }
 }
 

@@ -244,11 +244,17 @@ proptest! {
             global_average_pool(ctx, pixels, c, &x, p.x, p.y, p.clamp, &mut y);
             y
         });
+        let real = everywhere(|ctx| {
+            let mut y = vec![0.0; n * c];
+            global_average(ctx, pixels, c, &x, p.x, &mut y);
+            y
+        });
         for i in 0..n * c {
             let at = |pixel: usize| i32::from(x[(i / c * pixels + pixel) * c + i % c]);
             let sum: i32 = (0..pixels).map(|q| at(q) - i32::from(p.x.zero_point)).sum();
             let ratio = p.x.scale / p.y.scale / pixels as f32;
             prop_assert_eq!(got[i], round(sum as f32 * ratio, p.y.zero_point, p.clamp));
+            prop_assert_eq!(real[i], sum as f32 * (p.x.scale / pixels as f32));
         }
     }
 

@@ -11,7 +11,7 @@ use super::layer::{Layer, fits_chain};
 use super::state::View;
 use super::{Effects, Lowering, count};
 use crate::Result;
-use crate::step::{self, Average, PoolKind, QuantAverage, Step};
+use crate::step::{self, Average, PoolKind, QuantAverage, RealAverage, Step};
 
 /// The geometry of a pooling node.
 fn pool_shape(pool: &Pool, x: &[usize], y: &[usize]) -> ConvShape {
@@ -124,13 +124,29 @@ impl Lowering<'_> {
         let node = &self.graph.nodes[index];
         let shape = self.shape(node.input(0)?);
         let (pixels, channels) = (shape[2] * shape[3], shape[1]);
-        if pixels <= 1 << 23 && self.quantised_average(node, Average::Image(pixels, channels))? {
+        if (1..=1 << 23).contains(&pixels)
+            && (self.quantised_average(node, Average::Image(pixels, channels))?
+                || self.real_average(node, pixels, channels)?)
+        {
             return Ok(true);
         }
         let x = self.stored(node.input(0)?)?;
         let y = self.produce(node.output());
         let step = Step::GlobalAverage(step::GlobalAverage { x, y, pixels, channels });
         self.emit(node, step, Effects::new("global_average_pool", &[x], &[y]));
+        Ok(true)
+    }
+
+    /// A mean of 8-bit data that stays real.
+    fn real_average(&mut self, node: &Node, pixels: usize, channels: usize) -> Result<bool> {
+        let view = self.view(node.input(0)?)?;
+        let Some((x, from)) = view.and_then(|v| Some((v.slot, v.affine?))) else {
+            return Ok(false);
+        };
+        let y = self.produce(node.output());
+        let step = RealAverage { x: (x, from), y, pixels, channels };
+        let effects = Effects::new("average_pool.int8", &[x], &[y]);
+        self.emit(node, Step::RealAverage(step), effects);
         Ok(true)
     }
 

@@ -36,7 +36,7 @@ pub(crate) use lookup::Lookup;
 pub(crate) use pool::{GlobalAverage, Pool, PoolKind};
 pub(crate) use quantised::{
     Average, Meaning, QuantAverage, QuantBinary, QuantConv, QuantLinear, QuantOutput, QuantScale,
-    Quantize, QuantizePlanes,
+    Quantize, QuantizePlanes, RealAverage,
 };
 #[cfg(feature = "compile")]
 pub(crate) use reference::{Operand, Reference, Source};
@@ -62,6 +62,7 @@ pub(crate) enum Step {
     QuantBinary(Box<QuantBinary>),
     QuantScale(QuantScale),
     QuantAverage(QuantAverage),
+    RealAverage(RealAverage),
     Quantize(Quantize),
     QuantizePlanes(QuantizePlanes),
     Lookup(Box<Lookup>),
@@ -99,6 +100,7 @@ impl Step {
             Step::QuantBinary(step) => step.check(c),
             Step::QuantScale(step) => step.check(c),
             Step::QuantAverage(step) => step.check(c),
+            Step::RealAverage(step) => step.check(c),
             Step::Quantize(step) => step.check(c),
             Step::QuantizePlanes(step) => step.check(c),
             Step::Lookup(step) => step.check(c),
@@ -136,6 +138,7 @@ impl Step {
             Step::QuantBinary(step) => step.run(env),
             Step::QuantScale(step) => step.run(env),
             Step::QuantAverage(step) => step.run(env),
+            Step::RealAverage(step) => step.run(env),
             Step::Quantize(step) => step.run(env),
             Step::QuantizePlanes(step) => step.run(env),
             Step::Lookup(step) => step.run(env),

@@ -223,6 +223,32 @@ impl QuantAverage {
     }
 }
 
+/// Real means of bytes over all pixels of an image.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct RealAverage {
+    pub x: (Slot, Affine),
+    pub y: Slot,
+    pub pixels: usize,
+    pub channels: usize,
+}
+
+impl RealAverage {
+    pub fn check(&self, c: &mut Check) -> Checked {
+        let len = c.len::<f32>(self.y)?;
+        // More pixels would leave the sums' 32 bits.
+        let whole = self.channels > 0 && len.is_multiple_of(self.channels);
+        let pixels = self.pixels;
+        ensure(whole && (1..=1 << 23).contains(&pixels), || format!("{pixels} pixels"))?;
+        c.read::<u8>(self.x.0, product(&[len, pixels])?)?;
+        c.write::<f32>(self.y, len)
+    }
+
+    pub fn run(&self, env: &mut Env) {
+        let (ctx, (x, y)) = (env.ctx, (env.read(self.x.0), env.write(self.y)));
+        quant::global_average(ctx, self.pixels, self.channels, x, self.x.1, y);
+    }
+}
+
 /// QuantizeLinear with one scale.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct Quantize {
