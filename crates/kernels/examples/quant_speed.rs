@@ -1,14 +1,17 @@
-//! Speed of int8 products and convolutions on the layers of well-known networks, batch 1.
+//! Speed of int8 layers of well-known networks, batch 1.
 //!
-//! `cargo run --release -p edgecut-kernels --example quant_speed [NETWORK [ISA]]`: for each layer the
-//! minimum of many runs on one thread, in microseconds and multiply-adds, beside what the vector
-//! units could do at most; for every instruction set that is not scalar, unless one is named.
+//! `cargo run --release -p edgecut-kernels --example quant_speed [NETWORK [ISA [THREADS]]]`:
+//! for each layer the minimum of many runs, in microseconds and multiply-adds, on one thread unless
+//! told otherwise; for every instruction set that is not scalar, unless one is named. Products and
+//! convolutions also with weights of 4 bits.
 
 use std::hint::black_box;
 use std::time::Instant;
 
-use edgecut_kernels::quant::{Affine, ConvWeights, Finish, Output, Requant, Residual, conv};
-use edgecut_kernels::{Activation, ConvShape, Ctx, Isa, Pool};
+use edgecut_kernels::quant::{
+    Affine, ConvWeights, DepthwiseWeights, Finish, Output, Requant, Residual, conv, depthwise,
+};
+use edgecut_kernels::{Activation, Blob, ConvShape, Ctx, Isa, Pool};
 
 /// Side and channels of the input, channels of the result, kernel, stride.
 type Layer = (usize, usize, usize, usize, usize);
@@ -87,6 +90,23 @@ const NETWORKS: &[(&str, &[Layer])] = &[
     ),
 ];
 
+/// Depthwise layers of MobileNetV1 to V3 and ShuffleNetV2: side, channels, kernel, stride.
+const FILTERS: [(usize, usize, usize, usize); 13] = [
+    (112, 16, 3, 1),
+    (112, 32, 3, 1),
+    (112, 96, 3, 2),
+    (56, 128, 3, 1),
+    (56, 144, 3, 1),
+    (56, 144, 3, 2),
+    (28, 58, 3, 1),
+    (28, 192, 3, 1),
+    (14, 384, 3, 1),
+    (14, 576, 3, 2),
+    (14, 672, 5, 1),
+    (14, 672, 5, 2),
+    (7, 960, 3, 1),
+];
+
 fn minimum_us(mut f: impl FnMut()) -> f64 {
     let start = Instant::now();
     let once = || {
@@ -98,10 +118,11 @@ fn minimum_us(mut f: impl FnMut()) -> f64 {
     runs.take_while(|_| start.elapsed().as_millis() < 20).fold(f64::INFINITY, f64::min)
 }
 
-/// What happens to the sums, besides requantisation.
-#[derive(Clone, Copy)]
+/// What happens to the sums, besides requantisation; or how many bits weights have.
+#[derive(Clone, Copy, PartialEq)]
 enum Kind {
     Plain,
+    FourBits,
     HardSwish,
     Residual,
     Interleave,
@@ -112,7 +133,8 @@ fn measure(ctx: Ctx, &(side, cin, cout, kernel, stride): &Layer, kind: Kind) -> 
     let shape = ConvShape::new([1, side, side, cin], cout, [kernel; 2], [stride; 2], [pad; 4])
         .expect("the kernel fits");
     let x: Vec<u8> = (0..shape.in_len()).map(|i| (i * 7 % 251) as u8).collect();
-    let weights: Vec<i8> = (0..shape.weight_len()).map(|i| (i * 5 % 255) as i8).collect();
+    let shift = if kind == Kind::FourBits { 4 } else { 0 };
+    let weights: Vec<i8> = (0..shape.weight_len()).map(|i| (i * 5 % 255) as i8 >> shift).collect();
     let weights = ConvWeights::pack(&shape, &weights, 3);
     let (affine, y) = (Affine::new(0.02, 3), Affine::new(0.03, 4));
     let requant = Requant::new(affine, &[0.001], weights.sums(), None, y, (0, 255));
@@ -124,7 +146,7 @@ fn measure(ctx: Ctx, &(side, cin, cout, kernel, stride): &Layer, kind: Kind) -> 
     let stride = shape.cout;
     let mut finish = Finish::new(&requant);
     match kind {
-        Kind::Plain | Kind::HardSwish => {}
+        Kind::Plain | Kind::FourBits | Kind::HardSwish => {}
         Kind::Residual => finish.residual = Some(Residual { data: &other, stride, affine }),
         Kind::Interleave => finish.interleave = Some((&other, stride)),
     }
@@ -137,9 +159,26 @@ fn measure(ctx: Ctx, &(side, cin, cout, kernel, stride): &Layer, kind: Kind) -> 
     (us, shape.macs())
 }
 
+fn measure_filters(ctx: Ctx, side: usize, c: usize, kernel: usize, stride: usize) -> (f64, usize) {
+    let pads = [kernel / 2; 4];
+    let shape =
+        ConvShape::dilated([1, side, side, c], c, [kernel; 2], [stride; 2], [1; 2], pads, c)
+            .expect("the kernel fits");
+    let x: Blob<u8> = (0..shape.in_len()).map(|i| (i * 7 % 251) as u8).collect();
+    let weights: Vec<i8> = (0..shape.weight_len()).map(|i| (i * 5 % 255) as i8).collect();
+    let weights = DepthwiseWeights::pack(&shape, &weights, 3);
+    let (affine, y) = (Affine::new(0.02, 3), Affine::new(0.03, 4));
+    let requant = Requant::new(affine, &[0.001], weights.sums(), None, y, (0, 255));
+    let mut out = Blob::zeros(shape.out_len());
+    let us = minimum_us(|| {
+        depthwise(ctx, &shape, black_box(&x), &weights, out.to_mut(), &Finish::new(&requant));
+    });
+    (us, shape.macs())
+}
+
 fn main() {
     let argument = |i| std::env::args().nth(i);
-    let pool = Pool::new(1);
+    let pool = Pool::new(argument(3).and_then(|n| n.parse().ok()).unwrap_or(1));
     let isas = Isa::available().into_iter().filter(|isa| *isa != Isa::SCALAR);
     let isas: Vec<Isa> = match argument(2) {
         Some(name) => isas.filter(|isa| isa.name() == name).collect(),
@@ -153,11 +192,22 @@ fn main() {
             let (side, cin, cout, kernel, stride) = layer;
             print!("{network:13} {side:3} {cin:4} -> {cout:4}, {kernel}x{kernel} / {stride}");
             for &isa in &isas {
-                let (us, macs) = measure(Ctx { isa, pool: &pool }, layer, Kind::Plain);
-                print!("  {} {us:7.1} us {:6.0} GMAC/s", isa.name(), macs as f64 / us / 1e3);
+                let ctx = Ctx { isa, pool: &pool };
+                let (us, macs) = measure(ctx, layer, Kind::Plain);
+                let (four, _) = measure(ctx, layer, Kind::FourBits);
+                let rate = macs as f64 / us / 1e3;
+                print!("  {} {us:7.1} us {rate:6.0} GMAC/s, 4 bits {four:7.1} us", isa.name());
             }
             println!();
         }
+    }
+    for (side, c, kernel, stride) in FILTERS {
+        print!("{:13} {side:3} {c:4}, {kernel}x{kernel} / {stride}", "depthwise");
+        for &isa in &isas {
+            let (us, macs) = measure_filters(Ctx { isa, pool: &pool }, side, c, kernel, stride);
+            print!("  {} {us:7.1} us {:6.1} GMAC/s", isa.name(), macs as f64 / us / 1e3);
+        }
+        println!();
     }
     let layer = (56, 64, 64, 1, 1);
     for &isa in &isas {
