@@ -33,17 +33,19 @@ pub enum BiasCorrection {
 /// Mean over images and pixels of channels, by layer name.
 pub(crate) type Means = BTreeMap<String, Vec<f32>>;
 
-/// The prepared graph of `scheme` with corrected biases.
+/// The prepared graph of `scheme` with corrected biases. `truth` is the float graph, whose means
+/// are the goal: biases of `scheme` may have been changed before, along with codes of `learning`.
 pub(crate) fn correct(
     scheme: &Scheme,
     learning: &Learning,
+    truth: &Graph,
     how: BiasCorrection,
     probe: Probe,
 ) -> Result<Graph> {
     let shifts = match how {
         BiasCorrection::None => Means::new(),
-        BiasCorrection::Fast => fast(scheme, learning, probe)?,
-        BiasCorrection::Full => full(scheme, learning, probe)?,
+        BiasCorrection::Fast => fast(scheme, learning, truth, probe)?,
+        BiasCorrection::Full => full(scheme, learning, truth, probe)?,
     };
     let mut corrected = scheme.float.clone();
     for (layer, shift) in &shifts {
@@ -52,8 +54,14 @@ pub(crate) fn correct(
     Ok(corrected)
 }
 
-fn fast(scheme: &Scheme, learning: &Learning, probe: Probe) -> Result<Means> {
-    let mut twin = Twin::of(scheme, learning)?;
+/// Learned layers are left as they are: their biases make up for all before them already, which
+/// does not show on float inputs.
+fn fast(scheme: &Scheme, learning: &Learning, truth: &Graph, probe: Probe) -> Result<Means> {
+    let mut twin = Twin::of(scheme, learning, truth)?;
+    twin.layers.retain(|layer| !learning.contains_key(&layer.name));
+    if twin.layers.is_empty() {
+        return Ok(Means::new());
+    }
     let names: Vec<String> = twin.layers.iter().map(|layer| layer.name.clone()).collect();
     let mut values = vec![];
     for index in 0..names.len() {
@@ -65,10 +73,10 @@ fn fast(scheme: &Scheme, learning: &Learning, probe: Probe) -> Result<Means> {
     Ok(shifts)
 }
 
-fn full(scheme: &Scheme, learning: &Learning, probe: Probe) -> Result<Means> {
+fn full(scheme: &Scheme, learning: &Learning, truth: &Graph, probe: Probe) -> Result<Means> {
     let layers = scheme.layers();
     let names: Vec<String> = layers.iter().map(|node| node.name.clone()).collect();
-    let mut float = scheme.float.clone();
+    let mut float = truth.clone();
     let mut values = vec![];
     for node in &layers {
         values.push(add_mean(&mut float, node.output())?);

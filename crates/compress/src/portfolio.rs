@@ -323,7 +323,7 @@ impl<'a> Search<'a> {
             let probe = Probe { images: &few, pool: self.pool, control };
             let stage = self.workshop.stage(&recipe, control)?;
             let scheme = Scheme::new(&built.float, &stage.calibration, &recipe.config)?;
-            match Twin::of(&scheme, &built.learning)?.sqnr_db(probe) {
+            match Twin::of(&scheme, &built.learning, &stage.graph)?.sqnr_db(probe) {
                 Ok(measured) => {
                     for layer in &mut quantized.report.layers {
                         layer.output_sqnr_db = measured.get(&layer.node).copied();

@@ -153,7 +153,7 @@ impl<'a> Workshop<'a> {
         }
         if recipe.bias != BiasCorrection::None {
             let scheme = Scheme::new(&float, &stage.calibration, &recipe.config)?;
-            float = correct(&scheme, &learning, recipe.bias, probe)?;
+            float = correct(&scheme, &learning, &stage.graph, recipe.bias, probe)?;
         }
         let scheme = Scheme::new(&float, &stage.calibration, &recipe.config)?;
         let quantized = scheme.build(&learning)?;

@@ -28,9 +28,10 @@ pub(crate) struct Pair {
 }
 
 impl Twin {
-    /// Every layer that `scheme` quantises, with codes from `learning`.
-    pub fn of(scheme: &Scheme, learning: &Learning) -> Result<Twin> {
-        let mut graph = scheme.float.clone();
+    /// Every layer that `scheme` quantises, with codes from `learning`, beside that of `truth`: the
+    /// float graph of `scheme` with the biases that it had before any were corrected.
+    pub fn of(scheme: &Scheme, learning: &Learning, truth: &Graph) -> Result<Twin> {
+        let mut graph = truth.clone();
         let mut quantised: BTreeMap<ValueId, ValueId> = BTreeMap::new();
         let mut layers = vec![];
         for node in scheme.layers() {
