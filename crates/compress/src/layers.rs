@@ -2,6 +2,7 @@
 
 use edgecut_graph::{Graph, Node, Op, Tensor, ValueId};
 
+use crate::weights::{Learned, integer_bias};
 use crate::{CompressError, Result};
 
 /// Where a layer with integer weights keeps them.
@@ -13,6 +14,7 @@ pub(crate) struct QuantLayer {
     pub y: ValueId,
     /// Integer weights.
     pub codes: ValueId,
+    scales: ValueId,
     bias: Option<(ValueId, ValueId)>,
 }
 
@@ -33,6 +35,7 @@ impl QuantLayer {
             x: node.input(0)?,
             y: node.output(),
             codes: weight.input(0)?,
+            scales: weight.input(1)?,
             bias: bias.transpose()?,
         })
     }
@@ -54,10 +57,21 @@ impl QuantLayer {
         Ok(())
     }
 
-    /// Replaces the integer weights.
-    pub fn set_codes(&self, graph: &mut Graph, codes: Vec<i8>) -> Result<()> {
+    /// Replaces integer weights and their scales.
+    pub fn set_weights(&self, graph: &mut Graph, learned: &Learned) -> Result<()> {
         let shape = graph.value(self.codes).shape.with_symbols(1);
-        graph.set_constant(self.codes, Tensor::new(shape, codes)?);
+        graph.set_constant(self.codes, Tensor::new(shape, learned.codes.clone())?);
+        graph.set_constant(self.scales, Tensor::vector(learned.scales.clone()));
+        Ok(())
+    }
+
+    /// Replaces the bias by `bias`, in the units of the layer's scales and the input's.
+    pub fn set_bias(&self, graph: &mut Graph, bias: Option<&[f32]>, x_scale: f32) -> Result<()> {
+        let (Some(values), Some(bias)) = (self.bias, bias) else { return Ok(()) };
+        let Some(scales) = graph.constant(self.scales) else { return Ok(()) };
+        let scales: Vec<f32> = scales.f32s()?.iter().map(|s| x_scale * s).collect();
+        graph.set_constant(values.0, Tensor::vector(integer_bias(bias, &scales)));
+        graph.set_constant(values.1, Tensor::vector(scales));
         Ok(())
     }
 }

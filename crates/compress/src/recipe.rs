@@ -70,8 +70,10 @@ impl Recipe {
     }
 }
 
-/// Images that corrections look at: means and second moments settle with fewer than ranges do.
+/// Images that bias correction looks at: means settle with fewer than ranges do.
 const CORRECTION_IMAGES: usize = 64;
+/// Images that rounding is learned from: it must not fit a few of them.
+const LEARNING_IMAGES: usize = 256;
 
 /// A graph and its calibration.
 pub(crate) struct Stage {
@@ -148,7 +150,8 @@ impl<'a> Workshop<'a> {
         let mut float = stage.graph.clone();
         if recipe.rounding == Rounding::Learned {
             let scheme = Scheme::new(&float, &stage.calibration, &recipe.config)?;
-            let outcome = learn::learn(&scheme, probe)?;
+            let part = Part::spread(images, LEARNING_IMAGES);
+            let outcome = learn::learn(&scheme, Probe { images: &part, ..probe })?;
             (learning, float) = (outcome.learning, outcome.float);
         }
         if recipe.bias != BiasCorrection::None {

@@ -12,7 +12,7 @@ use edgecut_kernels::elementwise::{Unary, unary};
 use edgecut_kernels::gemm::{PackedB, gemm};
 use edgecut_kernels::{Ctx, Epilogue, Pool};
 
-use super::Problem;
+use super::problem::Problem;
 
 /// Steps where arithmetic allows; below [`LEAST`] it is not worth beginning.
 const STEPS: usize = 400;
@@ -34,16 +34,18 @@ const BETAS: (f32, f32) = (0.9, 0.999);
 
 /// Codes `[channels, k]` near the optimum of the relaxed problem; `None` where they would take too
 /// long or are not worth it.
-pub(super) fn relax(problem: &Problem, pool: &Arc<Pool>) -> Option<Vec<f32>> {
+pub(super) fn relax(problem: &Problem, scales: &[f32], pool: &Arc<Pool>) -> Option<Vec<f32>> {
     let (k, n) = (problem.k, problem.channels);
     let steps = (BUDGET / (k * k * n).max(1)).min(STEPS);
     if steps < LEAST || k <= SMALL {
         return None;
     }
     let ctx = Ctx::new(pool);
-    let units = Units::of(problem);
-    let floor: Vec<f32> = problem.weights.iter().map(|w| w.floor()).collect();
-    let mut v: Vec<f32> = problem.weights.iter().map(|w| inverse(w - w.floor())).collect();
+    let units = Units::of(problem, scales);
+    let in_units = |(i, w): (usize, &f32)| w / scales[i / k];
+    let weights: Vec<f32> = problem.weights.iter().enumerate().map(in_units).collect();
+    let floor: Vec<f32> = weights.iter().map(|w| w.floor()).collect();
+    let mut v: Vec<f32> = weights.iter().map(|w| inverse(w - w.floor())).collect();
     let mut moments = vec![(0f32, 0f32); v.len()];
     let mut sigmoid = vec![0f32; v.len()];
     let mut soft = vec![0f32; v.len()];
@@ -69,7 +71,7 @@ pub(super) fn relax(problem: &Problem, pool: &Arc<Pool>) -> Option<Vec<f32>> {
                 let inside = h > 0.0 && h < 1.0;
                 let slope = if inside { STRETCH * s * (1.0 - s) } else { 0.0 };
                 let at = i * n + channel;
-                let error = units.gradient(channel, product[at], problem.cross[at]);
+                let error = units.gradient(channel, product[at], problem.cross[channel * k + i]);
                 let gradient = (error + regular.gradient(h.clamp(0.0, 1.0))) * slope;
                 let (m, u) = &mut moments[i];
                 *m = BETAS.0 * *m + (1.0 - BETAS.0) * gradient;
@@ -89,17 +91,17 @@ pub(super) fn relax(problem: &Problem, pool: &Arc<Pool>) -> Option<Vec<f32>> {
 
 /// The error in units in which the curvature of an average weight is 1, so that one lambda fits
 /// every layer.
-struct Units {
+struct Units<'a> {
     /// One over the mean variance of the inputs.
     share: f32,
-    scales: Vec<f32>,
+    scales: &'a [f32],
 }
 
-impl Units {
-    fn of(problem: &Problem) -> Units {
+impl<'a> Units<'a> {
+    fn of(problem: &Problem, scales: &'a [f32]) -> Units<'a> {
         let k = problem.k;
         let trace: f64 = (0..k).map(|i| f64::from(problem.gram[i * k + i])).sum();
-        Units { share: (k as f64 / trace.max(1e-30)) as f32, scales: problem.scales.to_vec() }
+        Units { share: (k as f64 / trace.max(1e-30)) as f32, scales }
     }
 
     /// Derivative of the error by a code: `(s G q - c) / s`, in these units.
@@ -150,7 +152,8 @@ fn inverse(share: f32) -> f32 {
 
 #[cfg(test)]
 mod tests {
-    use super::super::descent::{descend, error};
+    use super::super::descent::descend;
+    use super::super::problem::moments_of;
     use super::*;
     use edgecut_graph::rng::Rng;
 
@@ -164,38 +167,23 @@ mod tests {
             let common = rng.normal();
             x.extend((0..k).map(|_| common + 0.4 * rng.normal()));
         }
-        let mut gram = vec![0f32; k * k];
-        for row in x.chunks(k) {
-            for i in 0..k {
-                (0..k).for_each(|j| gram[i * k + j] += row[i] * row[j] / rows as f32);
-            }
-        }
-        let weights: Vec<f32> = (0..n * k).map(|_| 2.0 * rng.normal()).collect();
-        let scales = [0.3, 0.1, 1.0];
-        let mut cross = vec![0f32; k * n];
-        for i in 0..k {
-            for o in 0..n {
-                let dot: f32 = (0..k).map(|j| gram[i * k + j] * weights[o * k + j]).sum();
-                cross[i * n + o] = dot * scales[o];
-            }
-        }
-        let limit = 7.0;
-        let problem =
-            Problem { k, channels: n, gram: &gram, cross, weights, scales: &scales, limit };
-        let relaxed = relax(&problem, &Arc::new(Pool::new(2))).unwrap();
-        assert!(
-            relaxed
-                .iter()
-                .zip(&problem.weights)
-                .all(|(q, w)| (q - w.clamp(-7.0, 7.0)).abs() <= 1.0)
-        );
-        let settled = descend(&problem, relaxed, &Arc::new(Pool::new(2)));
+        let (scales, limit) = ([0.3, 0.1, 1.0], 7.0);
+        let weights: Vec<f32> = (0..n * k).map(|i| 2.0 * rng.normal() * scales[i / k]).collect();
+        let (gram, cross) = moments_of(&x, k, &weights);
+        let problem = Problem { k, channels: n, gram: &gram, cross, weights, limit };
+        let relaxed = relax(&problem, &scales, &Arc::new(Pool::new(2))).unwrap();
         for o in 0..n {
-            let row = &problem.weights[o * k..][..k];
-            let clamped: Vec<f32> = row.iter().map(|w| w.clamp(-7.0, 7.0)).collect();
-            let nearest: Vec<f32> = clamped.iter().map(|w| w.round_ties_even()).collect();
-            let over = |codes: &[f32]| error(&problem, o, codes) - error(&problem, o, &clamped);
-            let (ours, plain) = (over(&settled[o * k..][..k]), over(&nearest));
+            let row = problem.weights_of(o).iter().map(|w| w / scales[o]);
+            let clamped: Vec<f32> = row.map(|w| w.clamp(-7.0, 7.0)).collect();
+            let codes = &relaxed[o * k..][..k];
+            assert!(codes.iter().zip(&clamped).all(|(q, w)| (q - w).abs() <= 1.0));
+            let mut settled = codes.to_vec();
+            descend(&problem, o, scales[o], &mut settled);
+            let nearest: Vec<f32> = problem.nearest(o, scales[o]).collect();
+            let over = |codes: &[f32]| {
+                problem.error(o, scales[o], codes) - problem.error(o, scales[o], &clamped)
+            };
+            let (ours, plain) = (over(&settled), over(&nearest));
             assert!(ours < 0.4 * plain, "channel {o}: {ours} against {plain}");
         }
     }

@@ -142,6 +142,13 @@ impl FloatLayer {
         Ok(FloatLayer { weight, bias: bias.map(spread), shape, layout })
     }
 
+    /// The least scale of each output channel at which its bias fits, for inputs of `x_scale`.
+    pub fn least_scales(&self, x_scale: f32) -> Vec<f32> {
+        let bias = |c: usize| self.bias.as_ref().map_or(0.0, |b| b[c]);
+        let least = |c: usize| f64::from(bias(c).abs()) / (f64::from(x_scale) * MAX_BIAS);
+        (0..self.layout.channels).map(|c| (least(c) as f32).max(MIN_SCALE)).collect()
+    }
+
     /// One scale an output channel, for inputs of `x_scale`.
     pub fn scales(&self, x_scale: f32, scheme: WeightScheme) -> Vec<f32> {
         let channels = self.layout.channels;
@@ -188,18 +195,24 @@ pub(crate) fn quantise(
     layer.weight.iter().enumerate().for_each(|(i, &w)| zero[layout.channel(i)] &= w == 0.0);
     let real = |i: usize| f64::from(codes[i]) * f64::from(scales[layout.channel(i)]);
     let sqnr_db = sqnr_db(layer.weight.iter().enumerate().map(|(i, &w)| (f64::from(w), real(i))));
-    let integer = |(c, &bias): (usize, &f32)| {
-        let q = (f64::from(bias) / f64::from(x_scale * scales[c])).round_ties_even();
-        q.clamp(-MAX_BIAS, MAX_BIAS) as i32
-    };
+    let bias_scales: Vec<f32> = scales.iter().map(|s| x_scale * s).collect();
     Ok(LayerWeights {
-        bias: layer.bias.map(|bias| bias.iter().enumerate().map(integer).collect()),
+        bias: layer.bias.map(|bias| integer_bias(&bias, &bias_scales)),
         codes: Tensor::new(layer.shape, codes)?,
         axis: layout.axis,
         sqnr_db,
         zero_channels: zero.iter().filter(|&&zero| zero).count(),
         scales,
     })
+}
+
+/// The bias in units of `scales`.
+pub(crate) fn integer_bias(bias: &[f32], scales: &[f32]) -> Vec<i32> {
+    let integer = |(&bias, &scale): (&f32, &f32)| {
+        let q = (f64::from(bias) / f64::from(scale)).round_ties_even();
+        q.clamp(-MAX_BIAS, MAX_BIAS) as i32
+    };
+    bias.iter().zip(scales).map(integer).collect()
 }
 
 /// The scale of a channel of weights up to `largest` in magnitude, of which the largest code is
