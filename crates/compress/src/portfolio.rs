@@ -20,11 +20,11 @@ use crate::probe::Probe;
 use crate::recipe::{Built, Workshop};
 use crate::refine::refine;
 use crate::scheme::Scheme;
-use crate::score::Truth;
+use crate::score::{Scored, Truth};
 use crate::twin::Twin;
 use crate::{
-    Activations, BiasCorrection, CompressError, Control, Quantized, RangeMethod, Recipe, Result,
-    Rounding, Score, WeightRange,
+    Activations, BiasCorrection, Bits, CompressError, Control, Quantized, RangeMethod, Recipe,
+    Result, Rounding, Score, WeightRange,
 };
 
 /// One image in this many is held out for scoring.
@@ -37,7 +37,7 @@ const SCORED: usize = 256;
 const REFINED: usize = 48;
 /// Images that sensitivities are measured on.
 const SENSED: usize = 16;
-/// Decibels of merit that a costlier combination must gain.
+/// Decibels that a costlier combination must gain.
 const WORTH: f64 = 0.05;
 
 /// A combination that was tried.
@@ -144,7 +144,7 @@ struct Search<'a> {
     scored: &'a Part<'a>,
     pool: &'a Arc<Pool>,
     truth: Truth,
-    best: Option<(Built, Recipe, Score)>,
+    best: Option<(Built, Recipe, Scored)>,
     trials: Vec<Trial>,
     mixed: Option<Mixed>,
 }
@@ -175,6 +175,11 @@ impl<'a> Search<'a> {
     /// Cheap methods first; each keeps what gained.
     fn refine(&mut self, control: &Control) -> Result<()> {
         let activations = self.best.as_ref().map(|(_, recipe, _)| recipe.config.activations);
+        let bits = self.best.as_ref().map(|(_, recipe, _)| recipe.config.bits);
+        if bits == Some(Bits::Four) {
+            // Rounded to the nearest of so few codes, nothing else could be told apart.
+            self.variant(control, |recipe| recipe.rounding = Rounding::Learned)?;
+        }
         if activations == Some(Activations::Bytes) {
             self.refine_activations(control)?;
         }
@@ -284,9 +289,9 @@ impl<'a> Search<'a> {
         let stage = self.workshop.stage(&recipe, control)?;
         let met = meet(&Judge { stage, truth: &truth, probe }, &recipe, &built, layers, limits)?;
         let probe = Probe { images: self.scored, pool: self.pool, control };
-        let score = self.truth.score(&met.quantized.graph, probe)?;
+        let scored = self.truth.scored(&met.quantized.graph, probe)?;
         built.quantized = met.quantized;
-        self.best = Some((built, met.recipe, score));
+        self.best = Some((built, met.recipe, scored));
         self.mixed = Some(met.mixed);
         Ok(())
     }
@@ -300,23 +305,23 @@ impl<'a> Search<'a> {
         control: &Control,
     ) -> Result<()> {
         let probe = Probe { images: self.scored, pool: self.pool, control };
-        let score = self.truth.score(&built.quantized.graph, probe)?;
+        let scored = self.truth.scored(&built.quantized.graph, probe)?;
         self.trials.push(Trial {
             recipe: recipe.clone(),
             summary: recipe.describe(),
-            score,
+            score: scored.score,
             seconds: began.elapsed().as_secs_f64(),
         });
-        let gains = |best: &(Built, Recipe, Score)| score.merit() > best.2.merit() + WORTH;
+        let gains = |best: &(Built, Recipe, Scored)| scored.beats(&best.2, WORTH);
         if self.best.as_ref().is_none_or(gains) {
-            self.best = Some((built, recipe.clone(), score));
+            self.best = Some((built, recipe.clone(), scored));
         }
         Ok(())
     }
 
     /// The best, with what each of its layers does wrong.
     fn finish(mut self, stopped: bool, control: &Control) -> Result<Found> {
-        let (built, recipe, score) = self.best.take().ok_or(CompressError::Stopped)?;
+        let (built, recipe, scored) = self.best.take().ok_or(CompressError::Stopped)?;
         let mut quantized = built.quantized;
         if !stopped {
             let few = Part::spread(self.calibrating, 16);
@@ -335,6 +340,7 @@ impl<'a> Search<'a> {
             }
         }
         let (trials, mixed) = (self.trials, self.mixed);
+        let score = scored.score;
         Ok(Found { quantized, recipe, score, trials, stopped, mixed })
     }
 }

@@ -7,10 +7,10 @@
 use crate::probe::Probe;
 use crate::recipe::{Built, Stage};
 use crate::scheme::Scheme;
-use crate::score::{Score, Truth};
+use crate::score::{Scored, Truth};
 use crate::{CompressError, RangeMethod, Recipe, Result};
 
-/// Decibels of merit that another method must gain for one value.
+/// Decibels that another method must gain for one value.
 const WORTH: f64 = 0.02;
 
 /// Methods that a value may have.
@@ -45,11 +45,11 @@ fn improve(
     truth: &Truth,
     probe: Probe,
 ) -> Result<()> {
-    let score = |recipe: &Recipe| -> Result<Score> {
+    let score = |recipe: &Recipe| -> Result<Scored> {
         let scheme = Scheme::new(&built.float, &stage.calibration, &recipe.config)?;
-        truth.score(&scheme.build(&built.learning)?.graph, probe)
+        truth.scored(&scheme.build(&built.learning)?.graph, probe)
     };
-    let mut merit = score(best)?.merit();
+    let mut least = score(best)?;
     let values = Scheme::new(&built.float, &stage.calibration, &best.config)?.deciding();
     for (index, value) in values.iter().enumerate() {
         (probe.control.say)(&format!("range of '{value}', {} of {}", index + 1, values.len()));
@@ -58,9 +58,9 @@ fn improve(
             probe.control.check()?;
             let mut trial = best.clone();
             trial.config.methods.insert(value.clone(), method);
-            let found = score(&trial)?.merit();
-            if found > merit + WORTH {
-                (*best, merit) = (trial, found);
+            let found = score(&trial)?;
+            if found.beats(&least, WORTH) {
+                (*best, least) = (trial, found);
             }
         }
     }

@@ -22,14 +22,66 @@ pub struct Score {
 
 /// Noise at which decibels stop to count: outputs are equal for every purpose.
 const MOST_DB: f64 = 100.0;
-/// The least divergence that float32 logits can show.
-const LEAST_KL: f64 = 1e-9;
+/// Standard errors beyond which a difference in answers or divergence is taken as certain. Noise is
+/// seen on every image, and a choice between near equals does no harm: one is enough for it.
+const CERTAIN: f64 = 2.0;
 
-impl Score {
-    /// One number to rank by, in decibels: SQNR, less the divergence of a classifier. Both measure
-    /// every image, where agreement only counts those near a border of two classes.
-    pub fn merit(&self) -> f64 {
-        self.sqnr_db - self.kl.map_or(0.0, |kl| 10.0 * kl.max(LEAST_KL).log10())
+/// A score, and what each image has to do with it.
+#[derive(Clone, Debug)]
+pub(crate) struct Scored {
+    pub score: Score,
+    images: Vec<PerImage>,
+}
+
+/// What one image has to do with a score.
+#[derive(Clone, Debug)]
+struct PerImage {
+    /// Share of the noise on all images; the mean over outputs where there are several.
+    noise: f64,
+    kl: f64,
+    agrees: bool,
+}
+
+impl Scored {
+    /// Whether this is better than `other` on the same images, by more than chance would have it:
+    /// more of the same answers; else at least `worth` decibels less noise; else less divergence.
+    pub fn beats(&self, other: &Scored, worth: f64) -> bool {
+        let pairs = || self.images.iter().zip(&other.images);
+        let answers = Difference::of(
+            pairs().map(|(a, b)| f64::from(u8::from(a.agrees)) - f64::from(u8::from(b.agrees))),
+        );
+        if answers.is_certain(CERTAIN) {
+            return answers.sum > 0.0;
+        }
+        // The logarithm of a ratio of sums changes by the difference of the shares.
+        let share = |(a, b): (&PerImage, &PerImage)| 10.0 / f64::ln(10.0) * (b.noise - a.noise);
+        let error = Difference::of(pairs().map(share)).error;
+        let gain = self.score.sqnr_db - other.score.sqnr_db;
+        if gain.abs() > error {
+            return gain > worth;
+        }
+        let divergence = Difference::of(pairs().map(|(a, b)| b.kl - a.kl));
+        divergence.is_certain(CERTAIN) && divergence.sum > 0.0
+    }
+}
+
+/// The sum of differences of pairs.
+struct Difference {
+    sum: f64,
+    /// Its standard error.
+    error: f64,
+}
+
+impl Difference {
+    fn of(values: impl Iterator<Item = f64> + Clone) -> Difference {
+        let (count, sum) = values.clone().fold((0.0, 0.0), |(n, sum), v| (n + 1.0, sum + v));
+        let mean = sum / f64::max(count, 1.0);
+        let spread: f64 = values.map(|v| (v - mean) * (v - mean)).sum();
+        Difference { sum, error: (spread * count / f64::max(count - 1.0, 1.0)).sqrt() }
+    }
+
+    fn is_certain(&self, errors: f64) -> bool {
+        self.sum != 0.0 && self.sum.abs() >= errors * self.error
     }
 }
 
@@ -56,22 +108,36 @@ impl Truth {
 
     /// Compares a quantised graph of the same interface.
     pub fn score(&self, graph: &Graph, probe: Probe) -> Result<Score> {
+        Ok(self.scored(graph, probe)?.score)
+    }
+
+    /// As [`Truth::score`], to be compared with others.
+    pub fn scored(&self, graph: &Graph, probe: Probe) -> Result<Scored> {
         let others = outputs(graph, probe)?;
-        let (mut agree, mut kl) = (0, 0.0);
-        for (truth, other) in self.outputs.iter().zip(&others) {
-            if let Some(outcome) = self.classifier {
-                agree += usize::from(argmax(&truth[0]) == argmax(&other[0]));
-                kl += divergence(outcome, &truth[0], &other[0]);
-            }
-        }
-        let images = self.outputs.len();
-        let mean = |sum: f64| self.classifier.map(|_| sum / images.max(1) as f64);
-        Ok(Score {
-            images,
-            agreement: mean(agree as f64),
-            kl: mean(kl),
+        let shares = noise_shares(&self.outputs, &others);
+        let image = |((truth, other), noise): ((&Vec<Vec<f32>>, &Vec<Vec<f32>>), f64)| {
+            let (kl, agrees) = match self.classifier {
+                Some(outcome) => (
+                    divergence(outcome, &truth[0], &other[0]),
+                    argmax(&truth[0]) == argmax(&other[0]),
+                ),
+                None => (0.0, true),
+            };
+            PerImage { noise, kl, agrees }
+        };
+        let images: Vec<PerImage> =
+            self.outputs.iter().zip(&others).zip(shares).map(image).collect();
+        let mean = |value: &dyn Fn(&PerImage) -> f64| {
+            let sum: f64 = images.iter().map(value).sum();
+            self.classifier.map(|_| sum / images.len().max(1) as f64)
+        };
+        let score = Score {
+            images: images.len(),
+            agreement: mean(&|image| f64::from(u8::from(image.agrees))),
+            kl: mean(&|image| image.kl),
             sqnr_db: sqnr_db(&self.outputs, &others),
-        })
+        };
+        Ok(Scored { score, images })
     }
 }
 
@@ -143,9 +209,68 @@ fn sqnr_db(truth: &[Vec<Vec<f32>>], other: &[Vec<Vec<f32>>]) -> f64 {
     (0..count).map(decibels).sum::<f64>() / count.max(1) as f64
 }
 
+/// Squared differences of each image, output by output.
+fn noise(truth: &[Vec<f32>], other: &[Vec<f32>]) -> impl Iterator<Item = f64> {
+    truth.iter().zip(other).map(|(truth, other)| {
+        truth.iter().zip(other).map(|(&t, &o)| (f64::from(t) - f64::from(o)).powi(2)).sum()
+    })
+}
+
+/// Each image's share of the noise, the mean over outputs.
+fn noise_shares(truth: &[Vec<Vec<f32>>], other: &[Vec<Vec<f32>>]) -> Vec<f64> {
+    let noises: Vec<Vec<f64>> =
+        truth.iter().zip(other).map(|(t, o)| noise(t, o).collect()).collect();
+    let count = noises.first().map_or(0, Vec::len);
+    let total = |output: usize| noises.iter().map(|image| image[output]).sum::<f64>();
+    let totals: Vec<f64> = (0..count).map(|output| total(output).max(1e-300)).collect();
+    let share = |image: &Vec<f64>| {
+        image.iter().zip(&totals).map(|(noise, total)| noise / total).sum::<f64>()
+            / count.max(1) as f64
+    };
+    noises.iter().map(share).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Of `noise` and answers image by image, with an unchanged signal.
+    fn scored(noise: &[f64], agrees: impl Fn(usize) -> bool) -> Scored {
+        let total: f64 = noise.iter().sum();
+        let image =
+            |(i, n): (usize, &f64)| PerImage { noise: n / total, kl: *n, agrees: agrees(i) };
+        let images: Vec<PerImage> = noise.iter().enumerate().map(image).collect();
+        let agreement = images.iter().filter(|i| i.agrees).count() as f64 / noise.len() as f64;
+        let (agreement, kl) = (Some(agreement), Some(total / noise.len() as f64));
+        let sqnr_db = 10.0 * (100.0 / total).log10();
+        Scored { score: Score { images: noise.len(), agreement, kl, sqnr_db }, images }
+    }
+
+    /// What holds on every image counts, what a single one decides does not.
+    #[test]
+    fn chance_does_not_win() {
+        let plain: Vec<f64> = (0..60).map(|i| 1.0 + f64::from(i % 7)).collect();
+        let less: Vec<f64> = plain.iter().map(|n| 0.95 * n).collect();
+        let mut lucky = plain.clone();
+        (lucky[6], lucky[13]) = (0.0, 10.0);
+        let all = |_| true;
+        let base = scored(&plain, all);
+        assert!(scored(&less, all).beats(&base, 0.05) && !base.beats(&scored(&less, all), 0.05));
+        assert!(!scored(&less, all).beats(&base, 0.5), "not worth it");
+        let lucky = scored(&lucky, all);
+        assert!(lucky.score.sqnr_db > base.score.sqnr_db && !lucky.beats(&base, 0.0));
+        assert!(!base.beats(&base, 0.0));
+    }
+
+    /// Answers come before noise once they differ by more than a few.
+    #[test]
+    fn many_other_answers_decide() {
+        let noise = vec![1.0; 60];
+        let twice = vec![2.0; 60];
+        let wrong = |count: usize| move |i: usize| i >= count;
+        assert!(scored(&twice, wrong(0)).beats(&scored(&noise, wrong(9)), 0.05));
+        assert!(!scored(&twice, wrong(0)).beats(&scored(&noise, wrong(2)), 0.05));
+    }
 
     #[test]
     fn divergence_of_two_coins() {

@@ -134,9 +134,10 @@ fn the_portfolio_finds_the_best_on_any_number_of_threads() {
     };
     let (one, two) = (find(1), find(2));
     assert!(!one.stopped && one.trials.len() >= 6, "{:?}", one.trials.len());
-    let most = one.trials.iter().map(|trial| trial.score.merit()).fold(f64::MIN, f64::max);
-    assert!(one.score.merit() >= most - 0.05);
-    assert!(one.score.merit() > one.trials[0].score.merit() + 3.0, "{:?}", one.score);
+    // Of near equals chance may choose another than the one with the least noise.
+    let most = one.trials.iter().map(|trial| trial.score.sqnr_db).fold(f64::MIN, f64::max);
+    assert!(one.score.sqnr_db >= most - 0.3, "{:?} after {most}", one.score);
+    assert!(one.score.sqnr_db > one.trials[0].score.sqnr_db + 1.5, "{:?}", one.trials);
     let bytes = |found: &Found| onnx::to_bytes(&found.quantized.graph).unwrap();
     assert_eq!(bytes(&one), bytes(&two));
     assert!(one.quantized.report.layers.iter().all(|layer| layer.output_sqnr_db.is_some()));

@@ -89,8 +89,8 @@ impl Search<'_> {
             && limits.max_drop.is_none_or(|most| drop.is_none_or(|drop| drop <= most))
             && limits.max_bytes.is_none_or(|most| bytes <= most);
         let probe = Probe { images: self.scored, pool: self.pool, control };
-        let score = self.truth.score(&built.quantized.graph, probe)?;
-        self.best = Some((built, recipe, score));
+        let scored = self.truth.scored(&built.quantized.graph, probe)?;
+        self.best = Some((built, recipe, scored));
         self.mixed = Some(Mixed { layers, drop, bytes, latency_ms: Some(ms), met });
         Ok(())
     }
