@@ -3,6 +3,7 @@
 mod aarch64;
 mod agreement;
 mod bench_peers;
+mod bench_train;
 mod conformance;
 mod duel_quantize;
 mod edge;
@@ -29,6 +30,8 @@ Tasks:
                                 LiteRT; without names all of EDGECUT_DATA, the OCR package and the zoo
   bench-peers [OPTION...]       measure edgecut and other runtimes on the same models and inputs;
                                 `cargo xtask bench-peers --help` lists the options
+  bench-train [OPTION...] [NET...]
+                                measure steps of training of edgecut and PyTorch on the same networks
   duel-quantize [OPTION...]     quantise the same models with edgecut and with others and compare;
                                 `cargo xtask duel-quantize --help` lists the options
   edge                          build the program that runs packed models alone, stripped, and
@@ -62,6 +65,7 @@ fn main() -> ExitCode {
         ["fuzz", rest @ ..] => fuzz::run(root, rest),
         ["models", rest @ ..] => models::run(root, rest),
         ["bench-peers", rest @ ..] => return bench_peers::main(root, rest),
+        ["bench-train", rest @ ..] => return bench_train::main(root, rest),
         ["duel-quantize", rest @ ..] => return duel_quantize::main(root, rest),
         // What `bench-peers` starts.
         ["bench-worker", rest @ ..] => bench_peers::serve(rest),

@@ -1,6 +1,9 @@
 //! Images per second of training, and where the time goes.
 //!
-//! `cargo run --release -p edgecut-train --example throughput [-- ARCH [BATCH [THREADS]]]`
+//! `cargo run --release -p edgecut-train --example throughput [-- ARCH|MODEL.onnx [BATCH [THREADS]]]`
+//!
+//! With `--json`, a line with the times of all steps in milliseconds and the bytes of the plan, for
+//! `cargo xtask bench-train`.
 //!
 //! Data are random and in memory: this measures the engine alone. Times are minima over steps, so
 //! that whatever else the machine does counts as little as possible.
@@ -16,17 +19,21 @@ use edgecut_train::optim::{Group, OptimizerState};
 use edgecut_train::plan::TrainPlan;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let mut arguments = std::env::args().skip(1);
+    let json = std::env::args().any(|a| a == "--json");
+    let mut arguments = std::env::args().skip(1).filter(|a| a != "--json");
     let arch = arguments.next().unwrap_or("mobilenet-v2-s28".into());
     let batch: usize = arguments.next().map_or(Ok(128), |a| a.parse())?;
     let threads: usize = arguments.next().map_or(Ok(2), |a| a.parse())?;
-    let graph = edgecut_zoo::build(&arch, &edgecut_zoo::Options::default())?;
+    let graph = match arch.ends_with(".onnx") {
+        true => edgecut_graph::onnx::import(std::path::Path::new(&arch))?,
+        false => edgecut_zoo::build(&arch, &edgecut_zoo::Options::default())?,
+    };
     let plan = TrainPlan::new(&graph, batch)?;
-    println!(
-        "{arch}: {} parameters, {:.0} MB",
-        plan.params().values.len(),
-        plan.bytes() as f64 / 1e6
-    );
+    let bytes = plan.bytes();
+    if !json {
+        let parameters = plan.params().values.len();
+        println!("{arch}: {parameters} parameters, {:.0} MB", bytes as f64 / 1e6);
+    }
     let mut rng = Rng::new(1);
     let x: Vec<f32> = (0..batch * plan.input().len()).map(|_| rng.normal()).collect();
     let labels: Vec<u32> = (0..batch).map(|_| rng.below(plan.classes()) as u32).collect();
@@ -35,6 +42,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut engine = Engine::new(plan, Pool::new(threads), Isa::detect());
     let mut phases = [f64::INFINITY; 4];
     let mut best = f64::INFINITY;
+    let mut steps = vec![];
     let mut layers = vec![[u64::MAX; 2]; engine.times().count()];
     for step in 0..20 {
         engine.reset_times();
@@ -54,9 +62,15 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             *phase = phase.min((pair[1] - pair[0]).as_secs_f64());
         }
         best = best.min((marks[4] - marks[0]).as_secs_f64());
+        // The averages are left out: not everybody keeps them.
+        steps.push((marks[3] - marks[0]).as_secs_f64() * 1e3);
         for (layer, (_, _, time)) in layers.iter_mut().zip(engine.times()) {
             *layer = [layer[0].min(time.forward), layer[1].min(time.backward)];
         }
+    }
+    if json {
+        println!("{{\"ms\": {steps:?}, \"plan_bytes\": {bytes}, \"peak_kib\": {}}}", peak_kib());
+        return Ok(());
     }
     println!("{:.0} images/s: {:.2} ms per step of {batch}", batch as f64 / best, best * 1e3);
     for (name, time) in ["forward", "loss and backward", "update", "average"].iter().zip(phases) {
@@ -78,4 +92,11 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         }
     }
     Ok(())
+}
+
+/// The largest resident memory so far; 0 where the system does not say.
+fn peak_kib() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    line.and_then(|l| l.trim().trim_end_matches(" kB").parse().ok()).unwrap_or(0)
 }
