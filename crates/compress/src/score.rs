@@ -115,7 +115,8 @@ impl Truth {
     pub fn scored(&self, graph: &Graph, probe: Probe) -> Result<Scored> {
         let others = outputs(graph, probe)?;
         let shares = noise_shares(&self.outputs, &others);
-        let image = |((truth, other), noise): ((&Vec<Vec<f32>>, &Vec<Vec<f32>>), f64)| {
+        let image = |(index, noise): (usize, f64)| {
+            let (truth, other) = (&self.outputs[index], &others[index]);
             let (kl, agrees) = match self.classifier {
                 Some(outcome) => (
                     divergence(outcome, &truth[0], &other[0]),
@@ -125,8 +126,7 @@ impl Truth {
             };
             PerImage { noise, kl, agrees }
         };
-        let images: Vec<PerImage> =
-            self.outputs.iter().zip(&others).zip(shares).map(image).collect();
+        let images: Vec<PerImage> = shares.into_iter().enumerate().map(image).collect();
         let mean = |value: &dyn Fn(&PerImage) -> f64| {
             let sum: f64 = images.iter().map(value).sum();
             self.classifier.map(|_| sum / images.len().max(1) as f64)

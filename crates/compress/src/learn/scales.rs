@@ -32,8 +32,8 @@ pub(super) fn choose(
     pool.for_each_chunk2_mut(codes, k, scales, 1, |channel, codes, scale| {
         let widest = problem.weights_of(channel).iter().fold(0f32, |m, w| m.max(w.abs()));
         let share = |n: usize| widest / problem.limit * n as f32 / 16.0;
-        let others = if problem.limit <= FEW { SIXTEENTHS } else { 1..=0 };
-        let others = others.map(share).filter(|&scale| scale > least[channel]);
+        let few = problem.limit <= FEW;
+        let others = SIXTEENTHS.filter(|_| few).map(share).filter(|&s| s > least[channel]);
         let mut best = f64::INFINITY;
         for tried in std::iter::once(scale[0]).chain(others) {
             let mut trial: Vec<f32> = problem.nearest(channel, tried).collect();
@@ -84,7 +84,7 @@ mod tests {
         let k = 24;
         for seed in 0..8 {
             let mut rng = Rng::new(seed);
-            let size = |i: usize| if i % k == 0 { 0.01 } else { 1.0 };
+            let size = |i: usize| if i.is_multiple_of(k) { 0.01 } else { 1.0 };
             let rows: Vec<f32> = (0..200 * k).map(|i| rng.normal() * size(i)).collect();
             let weights: Vec<f32> =
                 (0..k).map(|i| if i == 0 { 12.0 } else { rng.normal() }).collect();
