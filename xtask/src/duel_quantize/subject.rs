@@ -35,7 +35,7 @@ enum Pictures {
     Cifar,
     /// EDGECUT_DATA/sets/cifar10-jpeg-test.
     CifarJpeg,
-    /// Debian's dataset-fashion-mnist, its test file.
+    /// Fashion-MNIST's test file, which comes with the repository.
     Fashion,
 }
 
@@ -183,10 +183,8 @@ impl Subject {
             Pictures::Cifar => unpacked(tools, "cifar10_lossless_train3000.bin.zst"),
             Pictures::CifarJpeg => unpacked(tools, "cifar10-jpeg-test.tar.zst"),
             Pictures::Fashion => {
-                let folder = Path::new("/usr/share/datasets/fashion-mnist");
-                let names = ["t10k-images-idx3-ubyte.gz", "t10k-images-idx3-ubyte"];
-                let found = names.iter().map(|name| folder.join(name)).find(|p| p.exists());
-                found.ok_or("needs Debian's dataset-fashion-mnist".into())
+                let file = tools.root.join("data/quickstart/t10k-images-idx3-ubyte.gz");
+                file.exists().then_some(file).ok_or("needs data/quickstart".into())
             }
         }
     }
