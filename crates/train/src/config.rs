@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use edgecut_kernels::Isa;
+use edgecut_kernels::{Isa, Pool};
 use serde::{Deserialize, Serialize};
 
 use crate::data::{Augment, Mix, Sampling};
@@ -203,4 +203,9 @@ impl CheckpointOptions {
     pub fn new(path: impl Into<PathBuf>) -> CheckpointOptions {
         CheckpointOptions { path: path.into(), every: Duration::from_secs(10), restart: false }
     }
+}
+
+/// `threads` threads, or one per processor for 0, as [`RunOptions::threads`] means it.
+pub(crate) fn pool(threads: usize) -> Pool {
+    if threads == 0 { Pool::for_this_machine() } else { Pool::new(threads) }
 }

@@ -13,8 +13,8 @@ use edgecut_graph::{DType, Graph, Node, Op, Shape, Tensor, ValueId, interpret};
 
 use crate::error::{Result, TrainError};
 
-/// Smallest scale, as the layers have it.
-const LEAST: f32 = 1e-8;
+/// Smallest scale, in training and in the result: training may push one towards 0.
+pub(crate) const LEAST_SCALE: f32 = 1e-8;
 /// Largest code of 4 bits.
 const FOUR_BITS: i8 = 7;
 /// Largest magnitude of an integer bias: products of bytes still fit beside it.
@@ -151,7 +151,8 @@ impl Unfolded {
         let mut out = quantised.clone();
         out.metadata.extend(trained.metadata.clone());
         for id in self.scales(quantised) {
-            let scales = floats(trained, id)?.iter().map(|s| s.max(LEAST)).collect::<Vec<f32>>();
+            let scales =
+                floats(trained, id)?.iter().map(|s| s.max(LEAST_SCALE)).collect::<Vec<f32>>();
             let shape = quantised.value(id).shape.with_symbols(1);
             out.set_constant(id, Tensor::new(shape, scales)?);
         }

@@ -9,10 +9,9 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use edgecut_graph::Graph;
-use edgecut_kernels::Pool;
 
 use crate::checkpoint::{Checkpoint, Identity};
-use crate::config::{RunOptions, TrainConfig};
+use crate::config::{RunOptions, TrainConfig, pool};
 use crate::data::{Batch, Dataset, Loader, LoaderOptions, Preprocess, transform::METADATA_KEY};
 use crate::distill::Guide;
 use crate::ema::Ema;
@@ -156,10 +155,7 @@ impl<'a> Trainer<'a> {
         if let Some(guide) = &mut guide {
             guide.begin(train.as_ref(), preprocess, config, plan.classes())?;
         }
-        let pool = match options.threads {
-            0 => Pool::for_this_machine(),
-            threads => Pool::new(threads),
-        };
+        let pool = pool(options.threads);
         let identity = match &options.checkpoint {
             None => None,
             Some(_) => Some(identity(graph, &train, val.as_ref(), preprocess, config)?),

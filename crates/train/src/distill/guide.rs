@@ -14,7 +14,7 @@ use super::cache::Cache;
 use super::features::{attention, hint, relation};
 use super::teacher::Teacher;
 use super::{Distillation, FeatureLoss, FeatureMatch, TeacherModel};
-use crate::config::TrainConfig;
+use crate::config::{TrainConfig, pool};
 use crate::data::{Batch, Dataset, Preprocess};
 use crate::engine::Engine;
 use crate::error::{Result, TrainError};
@@ -122,10 +122,7 @@ impl Guide {
         config: &TrainConfig,
         classes: usize,
     ) -> Result<()> {
-        let pool = Arc::new(match self.threads {
-            0 => Pool::for_this_machine(),
-            threads => Pool::new(threads),
-        });
+        let pool = Arc::new(pool(self.threads));
         let features: Vec<&str> = self.config.features.iter().map(|m| &*m.teacher).collect();
         let mut teachers = vec![];
         for (number, model) in self.models.iter().enumerate() {
@@ -281,7 +278,7 @@ pub fn label(
     classes: usize,
     threads: usize,
 ) -> Result<Vec<u32>> {
-    let pool = Arc::new(if threads == 0 { Pool::for_this_machine() } else { Pool::new(threads) });
+    let pool = Arc::new(pool(threads));
     let build = |m| Teacher::new(m, preprocess, classes, &[], &pool, Isa::detect());
     let teachers = models.iter().map(build).collect::<Result<Vec<_>>>()?;
     let mut work = Work { teachers, cache: None, pool, classes };

@@ -1,13 +1,14 @@
 //! Transposed convolution: the input gradient of a convolution, and so its gradient is a
 //! convolution.
 
-use edgecut_kernels::column_sums::{column_sums, column_sums_scratch_len};
+use edgecut_kernels::column_sums::column_sums_scratch_len;
 use edgecut_kernels::conv::{
     ConvWeights, conv, conv_backward_input, conv_backward_input_scratch_len, conv_backward_weight,
     conv_backward_weight_scratch_len, conv_scratch_len,
 };
 use edgecut_kernels::{ConvShape, Epilogue};
 
+use super::weight::bias_gradient;
 use super::{Dx, Env};
 use crate::params::{ParamId, Params};
 
@@ -80,9 +81,7 @@ impl Transposed {
             let dw = &mut gradients[params.range(self.weight)];
             conv_backward_weight(env.ctx, &shape, dz, x, dw, scratch, false);
         }
-        if let Some(bias) = self.bias.filter(|&b| params.trains(b)) {
-            column_sums(env.ctx, dz, &mut gradients[params.range(bias)], scratch, false);
-        }
+        bias_gradient(env, params, self.bias, dz, gradients, scratch);
         if to != Dx::Skip {
             let epilogue = Epilogue { accumulate: to == Dx::Accumulate, ..Epilogue::default() };
             conv(env.ctx, &shape, dz, &self.packed, dx, scratch, &epilogue);

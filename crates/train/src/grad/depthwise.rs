@@ -1,13 +1,13 @@
 //! Depthwise convolution.
 
-use edgecut_kernels::column_sums::{column_sums, column_sums_scratch_len};
+use edgecut_kernels::column_sums::column_sums_scratch_len;
 use edgecut_kernels::depthwise::{
     DepthwiseWeights, depthwise, depthwise_backward_input, depthwise_backward_weight,
     depthwise_backward_weight_scratch_len,
 };
 use edgecut_kernels::{Activation, ConvShape, Epilogue};
 
-use super::weight::Weight;
+use super::weight::{Weight, bias_gradient};
 use super::{Dx, Env};
 use crate::params::{ParamId, Params};
 
@@ -62,10 +62,7 @@ impl Depthwise {
             depthwise_backward_weight(env.ctx, &shape, x, dz, dw, scratch, false);
             self.weight.finish(params, gradients);
         }
-        if let Some(bias) = self.bias.filter(|&b| params.trains(b)) {
-            let sums = &mut gradients[params.range(bias)];
-            column_sums(env.ctx, dz, sums, scratch, false);
-        }
+        bias_gradient(env, params, self.bias, dz, gradients, scratch);
         if to != Dx::Skip {
             let accumulate = to == Dx::Accumulate;
             depthwise_backward_input(env.ctx, &shape, dz, &self.reversed, dx, accumulate);

@@ -7,9 +7,7 @@ use edgecut_kernels::quant::{
 
 use super::operator::{Backward, Forward, Operator};
 use crate::params::{ParamId, Params};
-
-/// Smallest scale: training may push one towards 0.
-const LEAST: f32 = 1e-8;
+use crate::qat::LEAST_SCALE;
 
 /// QuantizeLinear and DequantizeLinear behind it.
 #[derive(Debug)]
@@ -28,7 +26,7 @@ impl FakeQuant {
     }
 
     fn steps(&self, params: &Params) -> Steps {
-        let scale = params.values[params.range(self.scale)][0].max(LEAST);
+        let scale = params.values[params.range(self.scale)][0].max(LEAST_SCALE);
         Steps { scale, low: self.range[0], high: self.range[1] }
     }
 }

@@ -1,10 +1,10 @@
 //! Linear layer: rows times a matrix, plus an optional bias.
 
-use edgecut_kernels::column_sums::{column_sums, column_sums_scratch_len};
+use edgecut_kernels::column_sums::column_sums_scratch_len;
 use edgecut_kernels::gemm::{PackedB, gemm, gemm_at_b, gemm_at_b_scratch_len};
 use edgecut_kernels::{Activation, Epilogue};
 
-use super::weight::Weight;
+use super::weight::{Weight, bias_gradient};
 use super::{Dx, Env};
 use crate::params::{ParamId, Params};
 
@@ -81,10 +81,7 @@ impl Linear {
             }
             self.weight.finish(params, gradients);
         }
-        if let Some(bias) = self.bias.filter(|&b| params.trains(b)) {
-            let sums = &mut gradients[params.range(bias)];
-            column_sums(env.ctx, dz, sums, scratch, false);
-        }
+        bias_gradient(env, params, self.bias, dz, gradients, scratch);
         if to != Dx::Skip {
             let epilogue = Epilogue { accumulate: to == Dx::Accumulate, ..Epilogue::default() };
             gemm(env.ctx, n, dz, m, &self.transposed, dx, k, &epilogue);

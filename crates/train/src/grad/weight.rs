@@ -1,11 +1,11 @@
 //! Weights of a layer, as they are or as the codes of a quantised model will be.
 
+use edgecut_kernels::column_sums::column_sums;
 use edgecut_kernels::quant::Steps;
 
+use super::Env;
 use crate::params::{ParamId, Params};
-
-/// Smallest scale: training may push one towards 0.
-const LEAST: f32 = 1e-8;
+use crate::qat::LEAST_SCALE;
 
 /// A matrix whose last dimension is the output channels.
 #[derive(Debug)]
@@ -37,13 +37,9 @@ impl Weight {
     }
 
     /// The weights that the layer multiplies with.
-    pub fn update(&mut self, params: &Params) -> &[f32] {
+    pub fn update<'a>(&'a mut self, params: &'a Params) -> &'a [f32] {
         let own = &params.values[params.range(self.id)];
-        let Some(rounding) = self.rounding else {
-            self.rounded.clear();
-            self.rounded.extend_from_slice(own);
-            return &self.rounded;
-        };
+        let Some(rounding) = self.rounding else { return own };
         let scales = &params.values[params.range(rounding.scales)];
         let steps = rounding.steps(scales);
         self.rounded.clear();
@@ -80,6 +76,20 @@ impl Weight {
 impl Rounding {
     fn steps(self, scales: &[f32]) -> Vec<Steps> {
         let (low, high) = (-self.limit, self.limit);
-        scales.iter().map(|&s| Steps { scale: s.max(LEAST), low, high }).collect()
+        scales.iter().map(|&s| Steps { scale: s.max(LEAST_SCALE), low, high }).collect()
+    }
+}
+
+/// The gradient of a bias, if it is trained: the sums of the columns of `dz`.
+pub(crate) fn bias_gradient(
+    env: &Env,
+    params: &Params,
+    bias: Option<ParamId>,
+    dz: &[f32],
+    gradients: &mut [f32],
+    scratch: &mut [f32],
+) {
+    if let Some(bias) = bias.filter(|&bias| params.trains(bias)) {
+        column_sums(env.ctx, dz, &mut gradients[params.range(bias)], scratch, false);
     }
 }
