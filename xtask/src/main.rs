@@ -11,9 +11,10 @@ mod fuzz;
 mod models;
 mod same_bits;
 mod tidy;
+mod train_beside;
 
-use std::path::Path;
-use std::process::ExitCode;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
 
 const HELP: &str = "\
 Usage: cargo xtask TASK
@@ -32,6 +33,7 @@ Tasks:
                                 `cargo xtask bench-peers --help` lists the options
   bench-train [OPTION...] [NET...]
                                 measure steps of training of edgecut and PyTorch on the same networks
+  train-beside DATA [OPTION...] train a network, and its first epochs in PyTorch, by the same recipe
   duel-quantize [OPTION...]     quantise the same models with edgecut and with others and compare;
                                 `cargo xtask duel-quantize --help` lists the options
   edge                          build the program that runs packed models alone, stripped, and
@@ -66,6 +68,7 @@ fn main() -> ExitCode {
         ["models", rest @ ..] => models::run(root, rest),
         ["bench-peers", rest @ ..] => return bench_peers::main(root, rest),
         ["bench-train", rest @ ..] => return bench_train::main(root, rest),
+        ["train-beside", rest @ ..] => return train_beside::main(root, rest),
         ["duel-quantize", rest @ ..] => return duel_quantize::main(root, rest),
         // What `bench-peers` starts.
         ["bench-worker", rest @ ..] => bench_peers::serve(rest),
@@ -84,6 +87,16 @@ fn main() -> ExitCode {
             eprintln!("{problems}");
             ExitCode::FAILURE
         }
+    }
+}
+
+/// The program `edgecut`, built for speed.
+fn release_build(root: &Path) -> Result<PathBuf, String> {
+    let mut command = Command::new(env!("CARGO"));
+    command.current_dir(root).args(["build", "--release", "--quiet", "--package", "edgecut"]);
+    match command.status() {
+        Ok(status) if status.success() => Ok(root.join("target/release/edgecut")),
+        _ => Err(format!("needs a build that failed: {command:?}")),
     }
 }
 

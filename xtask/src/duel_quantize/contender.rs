@@ -123,7 +123,7 @@ impl Tools {
         let data = std::env::var_os("EDGECUT_DATA").map(PathBuf::from);
         let edgecut = match &options.edgecut {
             Some(path) => Ok(path.clone()),
-            None => release_build(root),
+            None => crate::release_build(root),
         };
         Ok(Tools {
             root: root.into(),
@@ -185,14 +185,5 @@ impl Tools {
         let out = files.folder.join(format!("{name}.bin"));
         super::own::run(model, &files.evaluation(), &out)?;
         Ok(out)
-    }
-}
-
-fn release_build(root: &Path) -> Result<PathBuf, String> {
-    let mut command = Command::new(env!("CARGO"));
-    command.current_dir(root).args(["build", "--release", "--quiet", "--package", "edgecut"]);
-    match command.status() {
-        Ok(status) if status.success() => Ok(root.join("target/release/edgecut")),
-        _ => Err(format!("needs a build that failed: {command:?}")),
     }
 }

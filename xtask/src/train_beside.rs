@@ -1,0 +1,199 @@
+//! A whole training, and its first epochs by the same recipe in PyTorch.
+
+use std::fmt::Write as _;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode, Stdio};
+
+use edgecut_graph::onnx;
+use edgecut_zoo::{Options, build};
+use serde::Deserialize;
+use serde_json::json;
+
+const HELP: &str = "\
+Usage: cargo xtask train-beside DATA [--epochs N] [--stop N] [--arch NAME] [--width X] [--threads N]
+
+Trains a network of the zoo by `edgecut train`, then from the same weights and by the same recipe its
+first epochs in PyTorch, and prints the test accuracy of both behind each epoch. Order and variations
+of the pictures are random in both, so they differ by chance. Interrupted, edgecut's part goes on.
+
+DATA has train/CLASS/*.jpg and test/CLASS/*.jpg of 32x32 pixels, such as the unpacked archives
+sets/cifar10-jpeg-{train,test} of EDGECUT_DATA.
+
+  --epochs N    of edgecut's training (default 20)
+  --stop N      epochs in PyTorch (default 5)
+  --arch NAME   (default mobilenet-v2-s32)
+  --width X     (default 0.42)
+  --threads N   (default 2)
+
+Python is EDGECUT_PYTHON, with torch, onnx and pillow.
+
+Example:
+  cargo xtask train-beside ./cifar10-jpeg --epochs 20
+";
+
+const BATCH: usize = 128;
+const RATE: f32 = 0.2;
+const SMOOTHING: f32 = 0.05;
+const WEIGHT_DECAY: f32 = 0.0005;
+const EMA: f32 = 0.995;
+const CROP: usize = 4;
+
+struct Settings {
+    data: PathBuf,
+    epochs: usize,
+    stop: usize,
+    arch: String,
+    width: f32,
+    threads: usize,
+}
+
+/// `cargo xtask train-beside ARGS`: exit code 2 where they are wrong, 1 where a training fails.
+pub fn main(root: &Path, args: &[&str]) -> ExitCode {
+    crate::with_options("train-beside", HELP, args, parse, |settings| run(root, settings))
+}
+
+fn parse(args: &[&str]) -> Result<Settings, String> {
+    let mut data = None;
+    let mut settings = Settings {
+        data: PathBuf::new(),
+        epochs: 20,
+        stop: 5,
+        arch: "mobilenet-v2-s32".into(),
+        width: 0.42,
+        threads: 2,
+    };
+    let mut rest = args.iter();
+    while let Some(&arg) = rest.next() {
+        if !arg.starts_with('-') {
+            data = Some(PathBuf::from(arg));
+            continue;
+        }
+        let text = rest.next().copied().unwrap_or_default();
+        let wrong = || format!("{arg}: '{text}' is no value of it");
+        let number = || text.parse().ok().filter(|&n| n > 0).ok_or_else(wrong);
+        match arg {
+            "--epochs" => settings.epochs = number()?,
+            "--stop" => settings.stop = number()?,
+            "--threads" => settings.threads = number()?,
+            "--width" => settings.width = text.parse().map_err(|_| wrong())?,
+            "--arch" => settings.arch = text.into(),
+            _ => return Err(format!("no option is called '{arg}'")),
+        }
+    }
+    settings.data = data.ok_or("DATA is missing")?;
+    settings.stop = settings.stop.min(settings.epochs);
+    Ok(settings)
+}
+
+/// What a training says behind an epoch.
+#[derive(Deserialize)]
+struct Epoch {
+    epoch: f64,
+    #[serde(default)]
+    test_accuracy: Option<f64>,
+}
+
+fn run(root: &Path, settings: &Settings) -> Result<(), String> {
+    let work = root.join("target/train-beside");
+    std::fs::create_dir_all(&work).map_err(|e| format!("{}: {e}", work.display()))?;
+    let width = Some(settings.width);
+    let options = Options { width, classes: Some(10), ..Options::default() };
+    let graph = build(&settings.arch, &options).map_err(|e| e.to_string())?;
+    let start = work.join("start.onnx");
+    onnx::export(&graph, &start).map_err(|e| e.to_string())?;
+    let ours = edgecut(root, settings, &start, &work.join("trained.onnx"))?;
+    let theirs = pytorch(root, settings, &start)?;
+    print!("{}", table(&ours, &theirs));
+    Ok(())
+}
+
+fn edgecut(
+    root: &Path,
+    settings: &Settings,
+    start: &Path,
+    out: &Path,
+) -> Result<Vec<Epoch>, String> {
+    let mut command = Command::new(crate::release_build(root)?);
+    command.arg("train").arg(start).arg("--data").arg(&settings.data).arg("--out").arg(out);
+    command.args(["--preprocess", "cifar", "--optimizer", "sgd", "--schedule", "cosine"]);
+    command.args(["--warmup-epochs", "1", "--momentum", "0.9", "--flip", "true", "--seed", "1"]);
+    let numbers = [
+        ("--epochs", settings.epochs.to_string()),
+        ("--threads", settings.threads.to_string()),
+        ("--batch", BATCH.to_string()),
+        ("--lr", RATE.to_string()),
+        ("--weight-decay", WEIGHT_DECAY.to_string()),
+        ("--label-smoothing", SMOOTHING.to_string()),
+        ("--ema-decay", EMA.to_string()),
+        ("--crop", CROP.to_string()),
+    ];
+    command.args(numbers.iter().flat_map(|(name, value)| [name.to_string(), value.clone()]));
+    match command.status() {
+        Ok(status) if status.success() => {}
+        _ => return Err(format!("failed: {command:?}")),
+    }
+    let metrics = out.with_added_extension("work").join("metrics.jsonl");
+    let text = std::fs::read(&metrics).map_err(|e| format!("{}: {e}", metrics.display()))?;
+    epochs(&text)
+}
+
+fn pytorch(root: &Path, settings: &Settings, start: &Path) -> Result<Vec<Epoch>, String> {
+    let recipe = json!({
+        "epochs": settings.epochs, "stop": settings.stop, "batch": BATCH, "lr": RATE,
+        "momentum": 0.9, "weight_decay": WEIGHT_DECAY, "warmup_epochs": 1,
+        "label_smoothing": SMOOTHING, "ema_decay": EMA, "crop": CROP, "flip": true,
+        "mean": [0.4914, 0.4822, 0.4465], "std": [0.2023, 0.1994, 0.2010], "seed": 1,
+    });
+    let python = std::env::var("EDGECUT_PYTHON").unwrap_or_else(|_| "python3".into());
+    let mut command = Command::new(&python);
+    command.arg(root.join("xtask/peers/train_beside.py")).arg(start).arg(&settings.data);
+    command.arg(settings.threads.to_string()).stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut child = command.spawn().map_err(|e| format!("{python}: {e}"))?;
+    let mut input = child.stdin.take().ok_or("no input of the child")?;
+    input.write_all(recipe.to_string().as_bytes()).map_err(|e| e.to_string())?;
+    drop(input);
+    let output = child.wait_with_output().map_err(|e| e.to_string())?;
+    match output.status.success() {
+        true => epochs(&output.stdout),
+        false => Err(format!("failed: {command:?}")),
+    }
+}
+
+/// The lines of whole epochs.
+fn epochs(lines: &[u8]) -> Result<Vec<Epoch>, String> {
+    let lines = lines.split(|&byte| byte == b'\n').filter(|line| !line.is_empty());
+    let all = lines.map(|line| serde_json::from_slice(line).map_err(|e| e.to_string()));
+    let all = all.collect::<Result<Vec<Epoch>, String>>()?;
+    Ok(all.into_iter().filter(|said| said.test_accuracy.is_some()).collect())
+}
+
+fn table(ours: &[Epoch], theirs: &[Epoch]) -> String {
+    let mut text = String::from("| epoch | edgecut, % | PyTorch, % | difference, points |\n");
+    text.push_str("| ---: | ---: | ---: | ---: |\n");
+    for own in ours {
+        let Some(a) = own.test_accuracy else { continue };
+        let other = theirs.iter().find(|e| e.epoch == own.epoch).and_then(|e| e.test_accuracy);
+        let (b, difference) = match other {
+            Some(b) => (format!("{:.2}", 100.0 * b), format!("{:+.2}", 100.0 * (a - b))),
+            None => Default::default(),
+        };
+        let _ = writeln!(text, "| {} | {:.2} | {b} | {difference} |", own.epoch, 100.0 * a);
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn epochs_stand_side_by_side() {
+        let ours = b"{\"epoch\":0.5}\n{\"epoch\":1.0,\"test_accuracy\":0.5}\n\
+            {\"epoch\":2.0,\"test_accuracy\":0.625}\n";
+        let theirs = b"{\"epoch\":1,\"test_accuracy\":0.25}\n";
+        let text = table(&epochs(ours).unwrap(), &epochs(theirs).unwrap());
+        assert!(text.ends_with("| 1 | 50.00 | 25.00 | +25.00 |\n| 2 | 62.50 |  |  |\n"), "{text}");
+        assert!(parse(&["data", "--width", "wide"]).is_err() && parse(&[]).is_err());
+    }
+}
