@@ -3,7 +3,8 @@
 use clap::{ArgAction, Args, Parser, Subcommand};
 
 use crate::commands::{
-    bench, convert, data, deploy, distill, eval, inspect, new, quantize, run, train, verify, zoo,
+    bench, convert, data, deploy, device, distill, eval, inspect, new, quantize, run, train,
+    verify, zoo,
 };
 
 /// Takes deep models to edge devices: from data to a small, fast, checked model.
@@ -85,6 +86,8 @@ pub enum Verb {
     Run(run::Args),
     /// Measure latency and memory of a model
     Bench(bench::Args),
+    /// Measure what a machine can do; predict models on a device that is not here
+    Device(device::Args),
     /// The whole way: data, training, float ONNX, int8 ONNX, checks, report
     Deploy(deploy::Args),
 }
@@ -105,6 +108,7 @@ impl Verb {
             Verb::Eval(args) => eval::run(args, global),
             Verb::Run(args) => run::run(args, global),
             Verb::Bench(args) => bench::run(args, global),
+            Verb::Device(args) => device::run(args, global),
             Verb::Deploy(args) => deploy::run(args, global),
         }
     }

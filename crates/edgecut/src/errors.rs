@@ -126,6 +126,15 @@ impl From<edgecut_compress::CompressError> for Failure {
     }
 }
 
+impl From<edgecut_device::DeviceError> for Failure {
+    fn from(error: edgecut_device::DeviceError) -> Failure {
+        match error {
+            edgecut_device::DeviceError::Stopped => Failure::not_met(error.to_string()),
+            error => Failure::input(error.to_string()),
+        }
+    }
+}
+
 impl From<edgecut_zoo::ZooError> for Failure {
     fn from(error: edgecut_zoo::ZooError) -> Failure {
         Failure::input(error.to_string())

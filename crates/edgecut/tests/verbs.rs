@@ -146,3 +146,33 @@ fn quantize_shrinks_and_is_the_same_on_any_number_of_threads() {
     }
     assert_eq!(std::fs::read(&one).unwrap(), std::fs::read(&two).unwrap());
 }
+
+#[test]
+fn a_device_is_measured_once_and_predicts_models() {
+    let folder = scratch();
+    let (profile, net) = (folder.join("here.json"), folder.join("net.onnx"));
+    let measured = json(&[
+        "device",
+        "measure",
+        "--net",
+        "s28",
+        "--each",
+        "0.02",
+        "--threads",
+        "1",
+        "--out",
+        text(&profile),
+    ]);
+    assert_eq!(measured["nets"].as_array().unwrap().len(), 2, "float and int8");
+    assert!(succeed(&["device", "show", text(&profile)]).contains("mobilenet-v2-s28 1 28 int8"));
+    succeed(&["zoo", "mobilenet-v2-s28", "--width", "0.75", "--out", text(&net)]);
+    let o = json(&["device", "predict", text(&profile), text(&net), "--measure", "--threads", "1"]);
+    let p = &o["predicted"];
+    let ms = |name: &str| p[name].as_f64().unwrap();
+    assert!(0.0 < ms("low_ms") && ms("low_ms") <= ms("ms") && ms("ms") <= ms("high_ms"), "{p}");
+    assert!(ms("millijoules") > 0.0 && o["measured_ms"].as_f64().unwrap() > 0.0);
+    succeed(&["zoo", "squeezenet-1.1", "--resolution", "32", "--out", text(&net)]);
+    let refused = refuse(&["device", "predict", text(&profile), text(&net)]);
+    assert!(refused.contains("never measured on this device"), "{refused}");
+    assert!(refuse(&["device", "show", text(&net)]).contains("is no device profile"));
+}

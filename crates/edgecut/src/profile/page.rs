@@ -71,7 +71,7 @@ fn header(head: &Head, roofs: &Roofs) -> Markup {
             p.kicker { "edgecut bench" }
             h1 { (head.title) }
             p.lead { (m.cpu) ", " (m.threads) @if m.threads == 1 { " thread" } @else { " threads" } ", " (m.isa) ", edgecut " (m.edgecut) }
-            p.quiet { "At most " (roofs.describe()) }
+            p.quiet { "At most " (super::describe(roofs)) }
         }
     }
 }
