@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::evaluate::Evaluation;
+
 /// What one epoch achieved.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct EpochStats {
@@ -79,6 +81,8 @@ pub struct Progress<'a> {
 /// What has just happened.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Event<'a> {
+    /// What the quantised model that is about to be trained achieves on the validation data.
+    Begun(&'a Evaluation),
     /// A checkpoint was found and training goes on from it.
     Resumed,
     /// A step was done.

@@ -12,7 +12,7 @@ use edgecut_graph::Graph;
 
 use crate::checkpoint::{Checkpoint, Identity};
 use crate::config::{RunOptions, TrainConfig, pool};
-use crate::data::{Batch, Dataset, Loader, LoaderOptions, Preprocess, transform::METADATA_KEY};
+use crate::data::{Batch, Dataset, Loader, LoaderOptions, Preprocess};
 use crate::distill::Guide;
 use crate::ema::Ema;
 use crate::engine::Engine;
@@ -43,7 +43,7 @@ pub const CLASSES_KEY: &str = "edgecut.classes";
 ///
 /// `graph` has one image input, `[n, c, h, w]` with the shape that `preprocess` makes, and one
 /// output with a logit or softmax probability for each class. A quantised graph is trained as such
-/// (see [`qat`](crate::qat)).
+/// (see [`qat`](crate::qat)), and is returned as it was where training has made it worse.
 ///
 /// # Errors
 /// Settings out of range; a model that cannot be trained or does not fit the data; samples that
@@ -80,6 +80,9 @@ pub fn fit_guided(
     let begin = unfolded.as_ref().map_or(graph, |unfolded| &unfolded.graph);
     let limits = unfolded.as_ref().map(|unfolded| &unfolded.code_limits);
     let mut trainer = Trainer::new(begin, limits, train, val, preprocess, config, options, guide)?;
+    if unfolded.is_some() {
+        trainer.measure_beginning(observer)?;
+    }
     if trainer.resume()? {
         observer(&trainer.progress(Event::Resumed));
     }
@@ -101,6 +104,8 @@ struct Trainer<'a> {
     engine: Engine,
     optimizer: OptimizerState,
     ema: Option<Ema>,
+    /// What a quantised model achieves before it is trained: it must not become worse.
+    before: Option<Evaluation>,
     /// The best epoch's parameters and statistics where [`TrainConfig::patience`] wants them.
     best: Option<(Vec<f32>, Vec<f32>)>,
     targets: Targets,
@@ -174,6 +179,7 @@ impl<'a> Trainer<'a> {
         let now = Instant::now();
         Ok(Trainer {
             optimizer: OptimizerState::new(config.optimizer, Group::of_tensors(params)),
+            before: None,
             best: config.patience.map(|_| (params.values.clone(), params.stats.clone())),
             targets: targets(config, &train, plan.classes())?,
             guide,
@@ -406,6 +412,16 @@ impl<'a> Trainer<'a> {
         Ok(())
     }
 
+    /// Measures the model that training begins with.
+    fn measure_beginning(&mut self, observer: &mut dyn FnMut(&Progress) -> Control) -> Result<()> {
+        self.validate()?;
+        self.before = self.last_validation.take();
+        if let Some(found) = &self.before {
+            observer(&self.progress(Event::Begun(found)));
+        }
+        Ok(())
+    }
+
     /// Measures the weights that would be returned now.
     fn validate(&mut self) -> Result<()> {
         let Some(val) = self.val.clone() else { return Ok(()) };
@@ -449,39 +465,6 @@ impl<'a> Trainer<'a> {
             seconds_left: (pace > 0.0)
                 .then(|| images_left as f64 / pace + epochs_left as f64 * self.validation_seconds),
         }
-    }
-
-    fn finish(mut self, graph: &Graph, ending: Ending) -> Result<TrainOutcome> {
-        if let Some((values, stats)) = self.best.take().filter(|_| ending != Ending::Stopped) {
-            self.ema = None;
-            let params = self.engine.params_mut();
-            (params.values, params.stats) = (values, stats);
-            self.last_validation = None;
-        }
-        // Weights have changed since the last epoch's end, or that was in an earlier run.
-        let stale = self.state.seen > 0 || self.last_validation.is_none();
-        if stale {
-            self.last_validation = None;
-            if ending != Ending::Stopped {
-                self.validate()?;
-            }
-        }
-        self.swap_average();
-        let mut graph = self.engine.write_back(graph)?;
-        let json = |e: serde_json::Error| TrainError::config("preprocess", e.to_string());
-        let preprocess = serde_json::to_string(self.preprocess).map_err(json)?;
-        let classes = serde_json::to_string(self.train.classes()).map_err(json)?;
-        graph.metadata.insert(METADATA_KEY.into(), preprocess);
-        graph.metadata.insert(CLASSES_KEY.into(), classes);
-        Ok(TrainOutcome {
-            graph,
-            images_per_second: self.images_per_second(),
-            seconds: self.seconds(),
-            steps: self.state.step,
-            validation: self.last_validation,
-            history: self.state.history,
-            ending,
-        })
     }
 }
 

@@ -39,8 +39,9 @@ Examples:
 
 STUDENT is an architecture of the zoo or a model; teachers may be float or int8. A network that learns
 from a trained copy of itself (self-distillation) is one more teacher. A quantised student stays
-quantised: its weights, biases and scales are trained (quantisation-aware training). Student and teachers see the same
-pictures in the same variations; --alpha 1 learns from the teachers alone.")]
+quantised: its weights, biases and scales are trained (quantisation-aware training), and where the test
+pictures say that this has made it worse, the result has the weights from before. Student and teachers
+see the same pictures in the same variations; --alpha 1 learns from the teachers alone.")]
 pub struct Args {
     /// Architecture of the zoo, or ONNX or TFLite model to begin with
     student: String,

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use edgecut_train::data::Data;
-use edgecut_train::{EpochStats, RateCurve, TrainOutcome};
+use edgecut_train::{EpochStats, Evaluation, RateCurve, TrainOutcome};
 use serde::Serialize;
 
 use crate::cli::Global;
@@ -30,8 +30,10 @@ Examples:
   edgecut train int8.onnx --data ./flowers --epochs 3 --lr 0.005 --out better-int8.onnx
   tensorboard --logdir flowers.onnx.work
 
-A quantised model stays quantised: its weights, biases and scales are trained. The same command after an interruption (also kill -9) goes on where it was. The folder of the
-checkpoint also has metrics.jsonl, TensorBoard's event file, and report.html in the end.")]
+A quantised model stays quantised: its weights, biases and scales are trained, and where the test
+pictures say that this has made it worse, the result has the weights from before. The same command
+after an interruption (also kill -9) goes on where it was. The folder of the checkpoint also has
+metrics.jsonl, TensorBoard's event file, and report.html in the end.")]
 pub struct Args {
     /// Model to fine-tune, ONNX or TFLite, float or quantised: as --start
     #[arg(value_name = "MODEL", conflicts_with = "start")]
@@ -101,6 +103,10 @@ struct Output {
     ending: edgecut_train::Ending,
     /// Accuracy of the written weights on the test part.
     accuracy: Option<Share>,
+    /// That of a quantised model before it was trained.
+    accuracy_before: Option<Share>,
+    /// Whether training has made it worse, so that its weights are those from before.
+    kept: bool,
     history: Vec<EpochStats>,
     images_per_second: f64,
     seconds: f64,
@@ -173,7 +179,10 @@ pub fn deliver(
     };
     files::write(&report, trained::page(&outcome, &facts).as_bytes())?;
     let (sha256, file_bytes) = files::digest(out)?;
-    let counts = outcome.validation.as_ref().map(|v| &v.counts);
+    let share = |found: &Option<Evaluation>| {
+        let counts = found.as_ref().map(|found| &found.counts)?;
+        Some(Share::of(counts.top1 as usize, counts.total as usize))
+    };
     let output = Output {
         model: out.into(),
         report,
@@ -182,7 +191,9 @@ pub fn deliver(
         data: data.name.clone(),
         note: data.note.clone(),
         ending: outcome.ending,
-        accuracy: counts.map(|c| Share::of(c.top1 as usize, c.total as usize)),
+        accuracy: share(&outcome.validation),
+        accuracy_before: share(&outcome.before),
+        kept: outcome.kept,
         history: outcome.history,
         images_per_second: outcome.images_per_second,
         seconds: outcome.seconds,
@@ -205,6 +216,13 @@ fn show(output: &Output, what: &str) {
             output.history.len(),
             term::duration(seconds)
         ));
+    }
+    if let Some(before) = output.accuracy_before {
+        let verdict = match output.kept {
+            true => "; training made it worse, so its weights are those from before",
+            false => "",
+        };
+        files::print(&format!("it was {} before{verdict}", term::percent(before.percent)));
     }
     files::print(&format!(
         "{} written, {}",

@@ -73,6 +73,13 @@ fn header(outcome: &TrainOutcome, facts: &Facts) -> Markup {
                         span.chip { (term::percent(100.0 * found.counts.top5_accuracy())) " among five" }
                     }
                 }
+                @if let Some(before) = &outcome.before {
+                    @let share = share(before.counts.top1, before.counts.total);
+                    span.chip { (term::percent(share.percent)) " before" }
+                }
+                @if outcome.kept {
+                    span.chip { "training made it worse: weights as they were before" }
+                }
                 @if facts.settings.patience.is_some() {
                     span.chip { "epoch chosen by this accuracy" }
                 }
@@ -185,6 +192,8 @@ mod unit {
         };
         let outcome = TrainOutcome {
             graph: edgecut_graph::Graph::default(),
+            kept: true,
+            before: Some(Evaluation { loss: 0.7, counts: counts.clone() }),
             validation: Some(Evaluation { loss: 0.7, counts }),
             history: vec![epoch(1), epoch(2)],
             ending: Ending::Completed,
@@ -201,7 +210,14 @@ mod unit {
             settings: &TrainSettings::default(),
         };
         let page = page(&outcome, &facts);
-        for part in ["66.67 % right", "polyline", "dog taken for cat: 1 of 2", "net&lt;1&gt;"] {
+        for part in [
+            "66.67 % right",
+            "66.67 % before",
+            "made it worse",
+            "polyline",
+            "dog taken for cat: 1 of 2",
+            "net&lt;1&gt;",
+        ] {
             assert!(page.contains(part), "{part} in {page}");
         }
     }

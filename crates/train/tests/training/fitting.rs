@@ -34,7 +34,9 @@ fn a_toy_problem_is_learned_completely() {
                     assert_eq!(stats.epoch, p.epoch);
                     'e'
                 }
-                Event::Resumed | Event::Saved => panic!("there is no checkpoint"),
+                Event::Begun(_) | Event::Resumed | Event::Saved => {
+                    panic!("no checkpoint, no integers")
+                }
                 Event::Skipped { .. } => panic!("all samples can be read"),
             });
             Control::Continue

@@ -94,6 +94,7 @@ fn four_bits_learn_what_they_have_lost_and_the_runtime_knows_it() {
     )
     .unwrap();
     let trained = outcome.validation.unwrap().counts;
+    assert!(!outcome.kept && outcome.before.unwrap().counts == before);
     // What the trainer has counted is what the integers do.
     assert_eq!(count(&outcome.graph, val.as_ref()), trained);
     let float = count(&float, val.as_ref()).accuracy();
@@ -105,6 +106,31 @@ fn four_bits_learn_what_they_have_lost_and_the_runtime_knows_it() {
     let again = Unfolded::of(&outcome.graph).unwrap().unwrap();
     assert!(again.code_limits.values().all(|&l| l == 7.0));
     assert!(toy::bytes(&outcome.graph) != toy::bytes(&graph));
+}
+
+#[test]
+fn a_quantised_model_does_not_become_worse() {
+    let (_, graph) = quantised(Bits::Eight);
+    let val = toy::bars(200, 2);
+    let before = count(&graph, val.as_ref());
+    // So fast that nothing is learned.
+    let config = TrainConfig { lr: 2.0, warmup_epochs: 0.0, ema_decay: None, ..config(2) };
+    for patience in [None, Some(1)] {
+        let config = TrainConfig { patience, ..config.clone() };
+        let options = RunOptions::default();
+        let (train, preprocess) = (toy::bars(96, 1), toy::preprocess());
+        let outcome =
+            fit(&graph, train, Some(val.clone()), &preprocess, &config, &options, &mut go).unwrap();
+        let epochs = outcome.history.iter().filter_map(|epoch| epoch.val_accuracy);
+        assert!(epochs.fold(0.0, f64::max) < before.accuracy());
+        assert!(outcome.kept);
+        assert_eq!(outcome.before.unwrap().counts, before);
+        assert_eq!(outcome.validation.unwrap().counts, before);
+        assert_eq!(count(&outcome.graph, val.as_ref()), before);
+        let mut plain = outcome.graph;
+        plain.metadata.clone_from(&graph.metadata);
+        assert_eq!(toy::bytes(&plain), toy::bytes(&graph));
+    }
 }
 
 #[test]

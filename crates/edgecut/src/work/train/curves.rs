@@ -29,6 +29,7 @@ impl Curves {
                 let at = stats.epoch as f64 / p.epochs.max(1) as f64;
                 self.test.extend(stats.val_accuracy.map(|accuracy| (at, 100.0 * accuracy)));
             }
+            Event::Begun(found) => self.test.push((0.0, 100.0 * found.counts.accuracy())),
             _ => {}
         }
     }

@@ -37,6 +37,10 @@ impl<'a> View<'a> {
                     p.step, p.epoch, p.epochs
                 ));
             }
+            Event::Begun(found) => {
+                let accuracy = 100.0 * found.counts.accuracy();
+                bar.line(&format!("before · test {accuracy:.2} % (loss {:.3})", found.loss));
+            }
             Event::Skipped { sample, reason } => {
                 bar.line(&format!("training picture {sample} is skipped: {reason}"));
             }
