@@ -19,6 +19,7 @@ mod weight_grad;
 mod weights;
 
 pub use blocks::{conv, conv_scratch_len};
+pub(crate) use im2col::{col2im, im2col};
 pub use input_grad::{conv_backward_input, conv_backward_input_scratch_len};
 pub use rows::{conv_row, planar_conv_row};
 pub(crate) use runs::ChannelRuns;

@@ -41,7 +41,7 @@ pub(super) unsafe fn row(
 }
 
 /// Tile registers 0 to 7 are configured as 16 rows of 64 bytes.
-struct Tiles(Native);
+pub(super) struct Tiles(Native);
 
 #[repr(C, align(64))]
 struct Configuration([u8; 64]);
@@ -62,7 +62,7 @@ impl Tiles {
     /// # Safety
     /// The CPU must have AMX, and the process permission to use it.
     #[inline(always)]
-    unsafe fn configure(native: Native) -> Tiles {
+    pub unsafe fn configure(native: Native) -> Tiles {
         // SAFETY: a valid configuration of palette 1.
         unsafe { asm!("ldtilecfg [{}]", in(reg) &FULL_TILES.0, options(nostack, readonly)) };
         Tiles(native)
@@ -163,7 +163,7 @@ unsafe fn sums<const M: usize, const N: usize>(job: &Strip, pixel: usize, bias: 
 /// # Safety
 /// Tiles of A begin at `a0` and `a1`, their rows `stride` bytes apart; N tiles of B at `b`.
 #[inline(always)]
-unsafe fn step<const M: usize, const N: usize>(
+pub(super) unsafe fn step<const M: usize, const N: usize>(
     a0: *const u32,
     a1: *const u32,
     stride: usize,

@@ -17,23 +17,37 @@
 //! The order is the shape's alone, so threads and instruction sets do not change a bit; another
 //! kind of unit changes the last bits. CPUs flush sums below the normal range to zero in these
 //! instructions; the portable unit does not.
+//!
+//! Training has the same products: the input gradient is a convolution, and the weight gradient, a sum
+//! over pixels, has a kernel for AMX ([`conv_backward_weight`]); other units add rounded operands in
+//! float32.
 
 #[cfg(target_arch = "x86_64")]
 mod amx;
+#[cfg(target_arch = "x86_64")]
+mod amx_gradient;
 mod conv;
 mod dot;
+mod image;
 mod machine;
 #[cfg(target_arch = "x86_64")]
 mod native;
 mod product;
 mod round;
 mod unit;
+mod weight_grad;
 mod weights;
 
 pub use conv::{conv_row, fits, scratch_len};
+pub use image::{
+    conv, conv_backward_input, conv_backward_input_scratch_len, conv_scratch_len, trains,
+};
 pub use product::{product, product_scratch_len};
 pub use unit::{Kind, Unit};
+pub use weight_grad::{conv_backward_weight, conv_backward_weight_scratch_len};
 pub use weights::Weights;
 
+#[cfg(test)]
+mod gradient_tests;
 #[cfg(test)]
 mod tests;

@@ -11,14 +11,19 @@ use crate::simd::LANES;
 use crate::{ConvShape, Ctx, Epilogue};
 
 /// The convolution of a row of `m` pixels that is a product of `m` rows.
-fn row_shape(m: usize, weights: &Weights) -> ConvShape {
-    let shape = ConvShape::new([1, 1, m, weights.k()], weights.n(), [1, 1], [1, 1], [0; 4]);
+fn row_shape(m: usize, k: usize, n: usize) -> ConvShape {
+    let shape = ConvShape::new([1, 1, m, k], n, [1, 1], [1, 1], [0; 4]);
     shape.expect("a row of pixels fits")
 }
 
 /// Words of scratch memory that [`product`] needs on `threads` threads.
 pub fn product_scratch_len(m: usize, weights: &Weights, threads: usize) -> usize {
-    threads.max(1) * scratch_len(&row_shape(m.max(1), weights))
+    rows_scratch_len(m, weights.k(), weights.n(), threads)
+}
+
+/// [`product_scratch_len`] for weights `[k, n]` that are yet to be packed.
+pub(super) fn rows_scratch_len(m: usize, k: usize, n: usize, threads: usize) -> usize {
+    threads.max(1) * scratch_len(&row_shape(m.max(1), k, n))
 }
 
 /// `C[m, n] = epilogue(A[m, k] B[k, n])` with `B` rounded by [`Weights::pack_matrix`] or packed for
@@ -41,7 +46,8 @@ pub fn product(
     if m == 0 || weights.n() == 0 {
         return;
     }
-    let (unit, shape, threads) = (Unit::of(ctx.isa), row_shape(m, weights), ctx.pool.threads());
+    let (unit, shape, threads) =
+        (Unit::of(ctx.isa), row_shape(m, weights.k(), weights.n()), ctx.pool.threads());
     let (rows, len) = ([a], scratch_len(&shape));
     let row = Row::new(&shape, &rows, lda, weights, SharedMut::new(c), ldc, epilogue);
     let split = Split::new(threads, m, weights.panels());

@@ -13,6 +13,12 @@ pub(super) fn round(x: f32) -> u16 {
     (if exponent == 0 { zero } else { special }) as u16
 }
 
+/// The nearest bfloat16, as a float.
+#[inline(always)]
+pub(super) fn nearest(x: f32) -> f32 {
+    f32::from_bits(u32::from(round(x)) << 16)
+}
+
 /// Two neighbours in a word, the first in the low half.
 #[inline(always)]
 pub(super) fn pair(first: f32, second: f32) -> u32 {

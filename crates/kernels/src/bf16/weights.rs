@@ -46,55 +46,69 @@ impl Weights {
     /// # Panics
     /// If `weights` has another size than the shape says.
     pub fn pack(shape: &ConvShape, weights: &[f32]) -> Weights {
-        shape.check();
-        assert_eq!(weights.len(), shape.weight_len(), "weights of {shape:?}");
+        let mut packed = Weights::default();
+        packed.repack(shape, weights);
+        packed
+    }
+
+    /// As [`Weights::pack`], without allocation after the first time.
+    ///
+    /// # Panics
+    /// If `weights` has another size than the shape says.
+    pub fn repack(&mut self, shape: &ConvShape, weights: &[f32]) {
+        check(shape, weights);
         let (cin, cout, taps) =
             (shape.cin_per_group(), shape.cout_per_group(), shape.kh * shape.kw);
-        let mut packed = Weights { groups: shape.groups, taps, cin, cout, data: Blob::new() };
-        let len = packed.groups * packed.group_words();
-        let data = packed.data.reset(len);
-        let layout = Weights { data: Blob::new(), ..packed };
-        for group in 0..layout.groups {
+        let start = |group: usize, tap: usize| tap * cin * shape.cout + group * cout;
+        let source = Source { weights, start: &start, channel: shape.cout, column: 1 };
+        self.fill([shape.groups, taps, cin, cout], &source);
+    }
+
+    /// Packs the same weights for [`conv_backward_input`](super::conv_backward_input): input and
+    /// output channels exchanged, and for stride 1 the kernel turned round.
+    ///
+    /// # Panics
+    /// If `weights` has another size than the shape says.
+    pub fn repack_for_input_gradient(&mut self, shape: &ConvShape, weights: &[f32]) {
+        check(shape, weights);
+        let (cin, cout, taps) =
+            (shape.cin_per_group(), shape.cout_per_group(), shape.kh * shape.kw);
+        let turned = shape.input_gradient_shape().is_some();
+        let start = |group: usize, tap: usize| {
+            let tap = if turned { taps - 1 - tap } else { 0 };
+            tap * cin * shape.cout + group * cout
+        };
+        let source = Source { weights, start: &start, channel: 1, column: shape.cout };
+        let size = if turned { [taps, cout, cin] } else { [1, cout, taps * cin] };
+        self.fill([shape.groups, size[0], size[1], size[2]], &source);
+    }
+
+    /// Packs what `source` holds of so many groups, taps, input and output channels of a group.
+    fn fill(&mut self, [groups, taps, cin, cout]: [usize; 4], source: &Source) {
+        let layout = Weights { groups, taps, cin, cout, data: Blob::new() };
+        let data = self.data.reset(groups * layout.group_words());
+        for group in 0..groups {
             for panel in 0..layout.panels() {
                 let columns = layout.panel_columns(panel);
                 let tiles = columns.len().div_ceil(LANES);
                 let start = layout.panel_start(group, panel);
                 let panel = &mut data[start..start + layout.steps() * tiles * TILE];
-                for (step, words) in panel.chunks_exact_mut(tiles * TILE).enumerate() {
-                    layout.fill(words, weights, shape.cout, group, columns.clone(), step);
+                for (i, tile) in panel.chunks_exact_mut(TILE).enumerate() {
+                    let (step, first) = (i / tiles, columns.start + i % tiles * LANES);
+                    let (tap, channel) = (step / layout.blocks(), step % layout.blocks() * STEP);
+                    let start = (source.start)(group, tap) + first * source.column;
+                    let lanes = (columns.end - first).min(LANES);
+                    source.tile(tile, start + channel * source.channel, cin - channel, lanes);
                 }
             }
         }
-        Weights { data: packed.data, ..layout }
+        (self.groups, self.taps, self.cin, self.cout) = (groups, taps, cin, cout);
     }
 
     /// Packs the product with `weights[k, n]`.
     pub fn pack_matrix(k: usize, n: usize, weights: &[f32]) -> Weights {
         let shape = ConvShape::new([1, 1, 1, k], n, [1, 1], [1, 1], [0; 4]);
         Weights::pack(&shape.expect("one pixel fits"), weights)
-    }
-
-    /// The tiles of one step of one panel.
-    fn fill(
-        &self,
-        words: &mut [u32],
-        weights: &[f32],
-        stride: usize,
-        group: usize,
-        columns: Range<usize>,
-        step: usize,
-    ) {
-        let (tap, first) = (step / self.blocks(), step % self.blocks() * STEP);
-        for (i, word) in words.iter_mut().enumerate() {
-            let (tile, row, lane) = (i / TILE, i / LANES % LINE, i % LANES);
-            let (channel, column) = (first + 2 * row, columns.start + tile * LANES + lane);
-            let at = |channel: usize| {
-                let inside = channel < self.cin && column < columns.end;
-                let index = (tap * self.cin + channel) * stride + group * self.cout + column;
-                if inside { weights[index] } else { 0.0 }
-            };
-            *word = pair(at(channel), at(channel + 1));
-        }
     }
 
     /// Bytes of the packed data.
@@ -161,4 +175,41 @@ impl Weights {
     fn group_words(&self) -> usize {
         self.cout.div_ceil(LANES) * self.steps() * TILE
     }
+}
+
+fn check(shape: &ConvShape, weights: &[f32]) {
+    shape.check();
+    assert_eq!(weights.len(), shape.weight_len(), "weights of {shape:?}");
+}
+
+/// Weights as they lie before packing: that of a tap, an input and an output channel is
+/// `start(group, tap)`, so many times `channel` and so many times `column` floats from the beginning.
+struct Source<'a> {
+    weights: &'a [f32],
+    start: &'a dyn Fn(usize, usize) -> usize,
+    channel: usize,
+    column: usize,
+}
+
+impl Source<'_> {
+    /// A tile of up to 32 of `channels` input channels and `lanes` output channels, from `start` on.
+    fn tile(&self, words: &mut [u32], start: usize, channels: usize, lanes: usize) {
+        for (row, words) in words.chunks_exact_mut(LANES).enumerate() {
+            let first = start + 2 * row * self.channel;
+            let (words, rest) = words.split_at_mut(lanes);
+            rest.fill(0);
+            let at = |lane: usize, channel: usize| {
+                self.weights[first + lane * self.column + channel * self.channel]
+            };
+            match channels.saturating_sub(2 * row) {
+                0 => words.fill(0),
+                1 => each(words, |lane| pair(at(lane, 0), 0.0)),
+                _ => each(words, |lane| pair(at(lane, 0), at(lane, 1))),
+            }
+        }
+    }
+}
+
+fn each(words: &mut [u32], word: impl Fn(usize) -> u32) {
+    words.iter_mut().enumerate().for_each(|(lane, to)| *to = word(lane));
 }

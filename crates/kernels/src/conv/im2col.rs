@@ -4,7 +4,7 @@ use super::{ConvShape, Taps};
 
 /// Writes the inputs of the output pixels from `first` on (counted over all images) to `rows`, each
 /// `[kh, kw, cin / groups]` floats of one group, zeros where the kernel hangs over the edge.
-pub(super) fn im2col(shape: &ConvShape, x: &[f32], group: usize, first: usize, rows: &mut [f32]) {
+pub(crate) fn im2col(shape: &ConvShape, x: &[f32], group: usize, first: usize, rows: &mut [f32]) {
     let channels = shape.cin_per_group();
     let offset = group * channels;
     for (i, row) in rows.chunks_exact_mut(shape.k()).enumerate() {
@@ -34,7 +34,7 @@ pub(super) fn im2col(shape: &ConvShape, x: &[f32], group: usize, first: usize, r
 
 /// Adds rows as [`im2col`] writes them, for the output pixels from `first` on of one image, to the
 /// inputs `x` of that image.
-pub(super) fn col2im(shape: &ConvShape, rows: &[f32], group: usize, first: usize, x: &mut [f32]) {
+pub(crate) fn col2im(shape: &ConvShape, rows: &[f32], group: usize, first: usize, x: &mut [f32]) {
     let channels = shape.cin_per_group();
     let offset = group * channels;
     for (i, row) in rows.chunks_exact(shape.k()).enumerate() {

@@ -9,7 +9,7 @@ use crate::{Ctx, Epilogue};
 impl ConvShape {
     /// The convolution over the output gradient that gives the input gradient: `None` unless all
     /// strides are 1 and the padding is not larger than the kernel's reach.
-    pub(super) fn input_gradient_shape(&self) -> Option<ConvShape> {
+    pub(crate) fn input_gradient_shape(&self) -> Option<ConvShape> {
         (self.sh == 1 && self.sw == 1).then_some(())?;
         Some(ConvShape {
             h: self.oh,
