@@ -46,6 +46,8 @@ fn values_out_of_range_name_their_option() {
         ("--batch", "1", "--batch is 1"),
         ("--width", "99", "--width is 99"),
         ("--label-smoothing", "2", "--label-smoothing is 2"),
+        ("--memory", "much", "write 256MB"),
+        ("--resized-crop", "3", "--resized-crop is 3"),
     ] {
         let option = format!("{option}={value}");
         let message = refuse(&["train", "--data", "quickstart", &option]);

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::Duration;
 
-use common::{command, edgecut, scratch, succeed, text, toy};
+use common::{command, edgecut, refuse, scratch, succeed, text, toy};
 use edgecut_graph::rng::Rng;
 
 fn args<'a>(out: &'a str, threads: &'a str, epochs: &'a str) -> Vec<&'a str> {
@@ -59,6 +59,28 @@ fn one_thread_or_two_the_result_is_the_same_bytes() {
     succeed(&args(text(&one), "1", "3"));
     succeed(&args(text(&two), "2", "3"));
     assert!(std::fs::read(&one).unwrap() == std::fs::read(&two).unwrap());
+}
+
+#[test]
+fn less_memory_gives_the_same_bytes() {
+    let (whole, little) = (file("whole-memory.onnx"), file("little-memory.onnx"));
+    let train = |out, more: &[&str]| -> [u64; 3] {
+        let all = [&args(text(out), "2", "2"), &["--json"][..], more].concat();
+        let output: serde_json::Value = serde_json::from_str(&succeed(&all)).unwrap();
+        let field = |name: &str| output["memory"][name].as_u64().unwrap();
+        let others = ["scratch", "parameters", "beside"].map(field).iter().sum();
+        [field("activations"), others, field("recomputed")]
+    };
+    let [activations, others, recomputed] = train(&whole, &[]);
+    assert_eq!(recomputed, 0);
+    let size = format!("{}B", others + activations * 3 / 4);
+    let [less, _, recomputed] = train(&little, &["--memory", &size]);
+    assert!(less < activations && recomputed > 0, "{less} of {activations}");
+    assert!(std::fs::read(&whole).unwrap() == std::fs::read(&little).unwrap());
+    let never = file("never.onnx");
+    let refused = refuse(&[&args(text(&never), "2", "2"), &["--memory", "100kB"][..]].concat());
+    assert!(refused.contains("too little") && refused.contains("at least"), "{refused}");
+    assert!(!never.exists());
 }
 
 #[test]

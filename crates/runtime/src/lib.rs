@@ -42,7 +42,7 @@ mod layout;
 #[cfg(feature = "compile")]
 mod lower;
 #[cfg(feature = "compile")]
-mod memory;
+pub mod memory;
 #[cfg(feature = "compile")]
 mod model;
 #[cfg(feature = "compile")]

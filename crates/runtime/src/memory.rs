@@ -12,7 +12,7 @@ const MAX_GREEDY: usize = 8192;
 
 /// Size of a buffer and the steps between which its content matters.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Life {
+pub struct Life {
     /// Size in bytes.
     pub bytes: usize,
     /// The step that writes it first.
@@ -32,7 +32,7 @@ impl Life {
 }
 
 /// The offset of each buffer and the size of the arena.
-pub(crate) fn assign(lives: &[Life]) -> (Vec<usize>, usize) {
+pub fn assign(lives: &[Life]) -> (Vec<usize>, usize) {
     let mut order: Vec<usize> = (0..lives.len()).collect();
     order.sort_by_key(|&i| (std::cmp::Reverse(lives[i].bytes), lives[i].first, i));
     let mut offsets = vec![0; lives.len()];

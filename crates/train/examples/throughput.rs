@@ -3,7 +3,8 @@
 //! `cargo run --release -p edgecut-train --example throughput [-- ARCH|MODEL.onnx [BATCH [THREADS]]]`
 //!
 //! With `--json`, a line with the times of all steps in milliseconds and the bytes of the plan, for
-//! `cargo xtask bench-train`.
+//! `cargo xtask bench-train`. `--memory SHARE` plans with this share of the memory that activations
+//! take otherwise, `--bf16` computes products in bfloat16.
 //!
 //! Data are random and in memory: this measures the engine alone. Times are minima over steps, so
 //! that whatever else the machine does counts as little as possible.
@@ -12,15 +13,25 @@ use std::time::Instant;
 
 use edgecut_graph::rng::Rng;
 use edgecut_kernels::{Isa, Pool};
-use edgecut_train::Optimizer;
 use edgecut_train::ema::Ema;
 use edgecut_train::engine::Engine;
 use edgecut_train::optim::{Group, OptimizerState};
-use edgecut_train::plan::TrainPlan;
+use edgecut_train::plan::{Budget, PlanOptions, TrainPlan};
+use edgecut_train::{Optimizer, Precision};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let json = std::env::args().any(|a| a == "--json");
-    let mut arguments = std::env::args().skip(1).filter(|a| a != "--json");
+    let (mut json, mut share, mut options) = (false, None, PlanOptions::default());
+    let mut positional = vec![];
+    let mut rest = std::env::args().skip(1);
+    while let Some(argument) = rest.next() {
+        match argument.as_str() {
+            "--json" => json = true,
+            "--bf16" => options.precision = Precision::Bf16,
+            "--memory" => share = rest.next().map(|text| text.parse::<f64>()).transpose()?,
+            _ => positional.push(argument),
+        }
+    }
+    let mut arguments = positional.into_iter();
     let arch = arguments.next().unwrap_or("mobilenet-v2-s28".into());
     let batch: usize = arguments.next().map_or(Ok(128), |a| a.parse())?;
     let threads: usize = arguments.next().map_or(Ok(2), |a| a.parse())?;
@@ -28,11 +39,21 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         true => edgecut_graph::onnx::import(std::path::Path::new(&arch))?,
         false => edgecut_zoo::build(&arch, &edgecut_zoo::Options::default())?,
     };
-    let plan = TrainPlan::new(&graph, batch)?;
-    let bytes = plan.bytes();
+    // Momentum, and averages of the weights.
+    let copies = 2;
+    if let Some(share) = share {
+        let whole = TrainPlan::with(&graph, batch, &options)?.memory(threads, copies);
+        let activations = (whole.activations as f64 * share) as usize;
+        let bytes = whole.total() - whole.activations + activations;
+        options.memory = Some(Budget { bytes, copies, threads });
+    }
+    let plan = TrainPlan::with(&graph, batch, &options)?;
+    let memory = plan.memory(threads, copies);
     if !json {
         let parameters = plan.params().values.len();
-        println!("{arch}: {parameters} parameters, {:.0} MB", bytes as f64 / 1e6);
+        let again = memory.recomputed;
+        let bytes = memory.total() as f64 / 1e6;
+        println!("{arch}: {parameters} parameters, {bytes:.0} MB, {again} layers computed twice");
     }
     let mut rng = Rng::new(1);
     let x: Vec<f32> = (0..batch * plan.input().len()).map(|_| rng.normal()).collect();
@@ -69,7 +90,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         }
     }
     if json {
-        println!("{{\"ms\": {steps:?}, \"plan_bytes\": {bytes}, \"peak_kib\": {}}}", peak_kib());
+        let (bytes, peak, again) = (memory.total(), peak_kib(), memory.recomputed);
+        println!(
+            "{{\"ms\": {steps:?}, \"plan_bytes\": {bytes}, \"peak_kib\": {peak}, \"recomputed\": {again}}}"
+        );
         return Ok(());
     }
     println!("{:.0} images/s: {:.2} ms per step of {batch}", batch as f64 / best, best * 1e3);

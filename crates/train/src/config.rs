@@ -54,6 +54,29 @@ pub struct TrainConfig {
     pub patience: Option<usize>,
     /// Which layers learn, and how fast.
     pub fine_tune: FineTune,
+    /// What products compute in.
+    pub precision: Precision,
+}
+
+/// What the products of dense convolutions and layers with weights compute in while training, forward
+/// and for both gradients.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Precision {
+    /// Float32.
+    #[default]
+    F32,
+    /// Operands rounded to bfloat16, sums in float32; parameters, activations, gradients and
+    /// evaluation stay float32. Grouped and depthwise convolutions and layers of few channels do,
+    /// too. No thread changes a bit, but other kinds of units than AMX change the last ones.
+    Bf16,
+}
+
+impl Precision {
+    /// Whether operands are rounded.
+    pub fn is_bf16(self) -> bool {
+        self == Precision::Bf16
+    }
 }
 
 /// How much each class counts in the loss.
@@ -90,11 +113,18 @@ impl Default for TrainConfig {
             skip: 0,
             patience: None,
             fine_tune: FineTune::default(),
+            precision: Precision::F32,
         }
     }
 }
 
 impl TrainConfig {
+    /// Arrays as long as all parameters that a training keeps beside them and their gradients.
+    pub(crate) fn copies(&self) -> usize {
+        let kept = [self.ema_decay.is_some(), self.patience.is_some(), self.accumulate > 1];
+        self.optimizer.moments() + kept.into_iter().filter(|kept| *kept).count()
+    }
+
     /// Checks every field.
     ///
     /// # Errors
@@ -163,6 +193,10 @@ pub struct RunOptions {
     pub threads: usize,
     /// Instruction set; [`Isa::detect`] takes the best.
     pub isa: Isa,
+    /// Most bytes of what a step works on: activations, gradients, scratch memory, parameters, and
+    /// what the optimiser and averages keep. Activations that do not fit are computed twice. Images
+    /// that are being prepared and teachers are not counted.
+    pub memory: Option<usize>,
     /// Threads that prepare data beside the ones that compute.
     pub data_workers: usize,
     /// Ends the training after this much time with the weights that it has by then. The schedule
@@ -179,6 +213,7 @@ impl Default for RunOptions {
         RunOptions {
             threads: 0,
             isa: Isa::detect(),
+            memory: None,
             data_workers: 1,
             max_time: None,
             checkpoint: None,

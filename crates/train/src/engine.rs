@@ -1,12 +1,14 @@
 //! Runs a [`TrainPlan`]: forward, loss, backward. Allocates nothing after construction.
 
+use std::ops::Range;
 use std::time::Instant;
 
+use edgecut_kernels::arena::{Arena, Span};
 use edgecut_kernels::elementwise::add_to;
 use edgecut_kernels::{Ctx, Isa, Pool};
 
 use crate::error::Result;
-use crate::grad::{Dx, Env, Loss, Reads};
+use crate::grad::{Dx, Env, Loss, Reads, with_parts};
 use crate::params::Params;
 use crate::plan::{Target, TrainPlan};
 use crate::targets::Targets;
@@ -14,7 +16,7 @@ use crate::targets::Targets;
 /// Nanoseconds that one layer has taken since [`Engine::reset_times`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct LayerTime {
-    /// In forward passes.
+    /// In forward passes, and when it is computed again.
     pub forward: u64,
     /// In backward passes.
     pub backward: u64,
@@ -25,18 +27,20 @@ pub struct Engine {
     plan: TrainPlan,
     pool: Pool,
     isa: Isa,
-    /// Activations, by the plan's buffer number.
-    buffers: Vec<Vec<f32>>,
-    /// Gradients of activations, by the plan's slot number.
-    slots: Vec<Vec<f32>>,
+    /// Activations and their gradients.
+    arena: Arena,
+    /// Where each activation lies now: elsewhere when it has been computed again.
+    places: Vec<usize>,
     scratch: Vec<f32>,
     loss: Loss,
     /// Gradients of the parameters, in their order.
     gradients: Vec<f32>,
-    /// Whether layers hold packed copies of older parameters.
-    stale: bool,
+    /// Whether layers hold packed copies of older parameters for evaluation, and for training.
+    stale: [bool; 2],
     /// Images of the last forward pass.
     images: usize,
+    /// Whether a backward pass has written over its activations.
+    spent: bool,
     times: Vec<LayerTime>,
 }
 
@@ -45,19 +49,17 @@ impl Engine {
     /// any result.
     pub fn new(plan: TrainPlan, pool: Pool, isa: Isa) -> Engine {
         let batch = plan.batch;
-        let allocate = |sizes: &[usize]| -> Vec<Vec<f32>> {
-            sizes.iter().map(|len| vec![0.0; len * batch]).collect()
-        };
         let threads = pool.threads();
         let scratch = plan.steps.iter().map(|s| s.layer.scratch_len(threads)).max().unwrap_or(0);
         Engine {
-            buffers: allocate(&plan.buffers),
-            slots: allocate(&plan.slots),
+            arena: Arena::new(plan.arena),
+            places: plan.activations.iter().map(|a| a.place).collect(),
             scratch: vec![0.0; scratch],
             loss: Loss::new(batch),
             gradients: vec![0.0; plan.params.values.len()],
-            stale: true,
+            stale: [true; 2],
             images: 0,
+            spent: false,
             times: vec![LayerTime::default(); plan.steps.len()],
             plan,
             pool,
@@ -82,7 +84,7 @@ impl Engine {
 
     /// Parameters and running statistics, to be changed.
     pub fn params_mut(&mut self) -> &mut Params {
-        self.stale = true;
+        self.stale = [true; 2];
         &mut self.plan.params
     }
 
@@ -93,7 +95,7 @@ impl Engine {
 
     /// Parameters to be changed, their gradients, and the threads to do it on.
     pub fn update(&mut self) -> (&mut Params, &[f32], &Pool) {
-        self.stale = true;
+        self.stale = [true; 2];
         (&mut self.plan.params, &self.gradients, &self.pool)
     }
 
@@ -105,37 +107,52 @@ impl Engine {
     /// If `x` is not `n` images or `n` is more than the plan's batch.
     pub fn forward(&mut self, x: &[f32], n: usize, training: bool) {
         assert!(n <= self.plan.batch && x.len() == n * self.plan.input.len(), "{n} images");
-        if self.stale {
-            let params = &self.plan.params;
-            self.plan.steps.iter_mut().for_each(|s| s.layer.prepare(params));
-            self.stale = false;
+        if std::mem::take(&mut self.stale[usize::from(training)]) {
+            let (params, steps) = (&self.plan.params, &mut self.plan.steps[..]);
+            self.pool.for_each_chunk_mut(steps, 1, |_, steps| {
+                steps.iter_mut().for_each(|step| step.layer.prepare(params, training));
+            });
         }
-        self.images = n;
-        self.buffers[0][..x.len()].copy_from_slice(x);
-        let env = Env { ctx: Ctx { isa: self.isa, pool: &self.pool }, n, training };
-        let plan = &mut self.plan;
-        for (step, time) in plan.steps.iter_mut().zip(&mut self.times) {
-            let start = Instant::now();
-            let to = plan.activations[step.output];
-            let mut out = std::mem::take(&mut self.buffers[to.buffer]);
-            let reads = Reads {
-                buffers: &self.buffers,
-                activations: &plan.activations,
-                inputs: &step.inputs,
-                n,
-            };
-            let y = &mut out[..to.len * n];
-            let env = Env { n: n * step.repeat, ..env };
-            step.layer.forward(&env, &mut plan.params, &reads, to.buffer, y, &mut self.scratch);
-            self.buffers[to.buffer] = out;
-            time.forward += start.elapsed().as_nanos() as u64;
+        (self.images, self.spent) = (n, false);
+        self.places.iter_mut().zip(&self.plan.activations).for_each(|(at, a)| *at = a.place);
+        let image = self.plan.activations[0].place;
+        floats(&mut self.arena)[run(image, x.len())].copy_from_slice(x);
+        for step in 0..self.plan.steps.len() {
+            self.compute(step, training, false);
         }
+    }
+
+    /// Computes the output of one step, for the first time or `again`.
+    fn compute(&mut self, step: usize, training: bool, again: bool) {
+        let (start, n, plan) = (Instant::now(), self.images, &mut self.plan);
+        let (index, step) = (step, &mut plan.steps[step]);
+        let ctx = Ctx { isa: self.isa, pool: &self.pool };
+        let env = Env { ctx, n: n * step.repeat, training, again };
+        let place = self.places[step.output];
+        let own = run(place, plan.activations[step.output].len * n);
+        let none = own.end..own.end;
+        with_parts(floats(&mut self.arena), own, none, |parts, y, _| {
+            let (activations, places) = (&plan.activations, &self.places);
+            let reads = Reads { parts, activations, places, inputs: &step.inputs, n };
+            step.layer.forward(&env, &mut plan.params, &reads, place, y, &mut self.scratch);
+        });
+        self.times[index].forward += start.elapsed().as_nanos() as u64;
     }
 
     /// Logits of the last forward pass, `[n, classes]`.
     pub fn logits(&self) -> &[f32] {
-        let at = self.plan.activations[self.plan.logits];
-        &self.buffers[at.buffer][..at.len * self.images]
+        self.activation(self.plan.logits)
+    }
+
+    fn activation(&self, a: usize) -> &[f32] {
+        let len = self.plan.activations[a].len * self.images;
+        self.arena.slice(Span { offset: self.places[a], bytes: len * size_of::<f32>() })
+    }
+
+    /// The gradient of the activation `a` in `slot`.
+    fn gradient(&mut self, slot: usize, a: usize) -> &mut [f32] {
+        let len = self.plan.activations[a].len * self.images;
+        &mut floats(&mut self.arena)[run(self.plan.slots[slot], len)]
     }
 
     /// [`Engine::loss_against`] `labels`, of which a share `smoothing` is spread over all classes.
@@ -155,26 +172,26 @@ impl Engine {
     pub fn loss_against(&mut self, targets: &[f32]) -> f64 {
         let classes = self.plan.classes;
         assert_eq!(targets.len(), self.images * classes, "one row of targets per image");
-        let mut gradient = std::mem::take(&mut self.slots[self.plan.loss_slot]);
         let ctx = Ctx { isa: self.isa, pool: &self.pool };
-        let d_logits = &mut gradient[..targets.len()];
-        let at = self.plan.activations[self.plan.logits];
-        let logits = &self.buffers[at.buffer][..at.len * self.images];
-        let loss = self.loss.cross_entropy(ctx, logits, targets, classes, d_logits);
-        self.slots[self.plan.loss_slot] = gradient;
-        loss
+        let d_logits = run(self.plan.slots[self.plan.loss_slot], targets.len());
+        let none = d_logits.end..d_logits.end;
+        with_parts(floats(&mut self.arena), d_logits, none, |parts, d_logits, _| {
+            let (activations, places) = (&self.plan.activations, &self.places);
+            let reads = Reads { parts, activations, places, inputs: &[], n: self.images };
+            let logits = reads.activation(self.plan.logits);
+            self.loss.cross_entropy(ctx, logits, targets, classes, d_logits)
+        })
     }
 
     /// What the tap with this number holds after the last forward pass, in the engine's order.
     pub fn tap(&self, index: usize) -> &[f32] {
-        let at = self.plan.activations[self.plan.taps[index].activation];
-        &self.buffers[at.buffer][..at.len * self.images]
+        self.activation(self.plan.taps[index].activation)
     }
 
     /// The gradient of the loss by the logits of the last forward pass, to be set instead of or
     /// after [`Engine::loss`].
     pub fn logits_gradient(&mut self) -> &mut [f32] {
-        &mut self.slots[self.plan.loss_slot][..self.plan.classes * self.images]
+        self.gradient(self.plan.loss_slot, self.plan.logits)
     }
 
     /// The values of the extra parameter with this number, and its gradient, which is the caller's
@@ -187,75 +204,87 @@ impl Engine {
     /// The gradient of the loss by a tap, in the engine's order. It must be set after each forward
     /// pass and before [`Engine::backward`]; layers behind the tap add theirs.
     pub fn tap_gradient(&mut self, index: usize) -> &mut [f32] {
-        let tap = &self.plan.taps[index];
-        let len = self.plan.activations[tap.activation].len;
-        &mut self.slots[tap.slot][..len * self.images]
+        let (slot, activation) = (self.plan.taps[index].slot, self.plan.taps[index].activation);
+        self.gradient(slot, activation)
     }
 
-    /// Gradients of all parameters for the last [`Engine::loss`] of a training forward pass.
+    /// Gradients of all parameters for the last [`Engine::loss`] of a training forward pass, whose
+    /// activations but for logits and taps make room on the way.
+    ///
+    /// # Panics
+    /// If this is the second one since that forward pass.
     pub fn backward(&mut self) {
-        let n = self.images;
-        let env = Env { ctx: Ctx { isa: self.isa, pool: &self.pool }, n, training: true };
-        let plan = &mut self.plan;
+        assert!(!std::mem::replace(&mut self.spent, true), "a backward pass needs a forward pass");
         // Layers that share a parameter add up their gradients.
-        plan.params.shared().for_each(|range| self.gradients[range].fill(0.0));
-        for back in &plan.backward {
-            let start = Instant::now();
-            let step = &mut plan.steps[back.step];
-            for &(from, to) in &back.copies {
-                let mut own = std::mem::take(&mut self.slots[to]);
-                let len = own.len().min(self.slots[from].len());
-                own[..len].copy_from_slice(&self.slots[from][..len]);
-                self.slots[to] = own;
+        self.plan.params.shared().for_each(|range| self.gradients[range].fill(0.0));
+        for index in 0..self.plan.backward.len() {
+            for at in 0..self.plan.backward[index].again.len() {
+                let (step, place) = self.plan.backward[index].again[at];
+                self.places[self.plan.steps[step].output] = place;
+                self.compute(step, true, true);
             }
-            let mut dz = std::mem::take(&mut self.slots[back.slot]);
-            let to = plan.activations[step.output];
-            let reads = Reads {
-                buffers: &self.buffers,
-                activations: &plan.activations,
-                inputs: &step.inputs,
-                n,
-            };
-            let output = &self.buffers[to.buffer][..to.len * n];
-            let env = Env { n: n * step.repeat, ..env };
-            // A layer without inputs has parameters too.
-            for index in (0..back.targets.len().max(1)).rev() {
-                let target = back.targets.get(index).copied().unwrap_or(Target::Skip);
-                let len = step.inputs.get(index).map_or(0, |&i| plan.activations[i].len * n);
-                let (slot, dx) = match target {
-                    Target::Share => continue,
-                    Target::Skip if index > 0 => continue,
-                    Target::Skip => (None, Dx::Skip),
-                    Target::InPlace => (None, Dx::InPlace),
-                    Target::Write(slot) => (Some(slot), Dx::Write),
-                    Target::Accumulate(slot) => (Some(slot), Dx::Accumulate),
-                    Target::Add { temporary, .. } => (Some(temporary), Dx::Write),
-                };
-                let mut own = slot.map(|s| std::mem::take(&mut self.slots[s])).unwrap_or_default();
-                let dx_slice = if slot.is_some() { &mut own[..len] } else { &mut [] };
-                step.layer.backward(
-                    &env,
-                    &plan.params,
-                    &mut self.gradients,
-                    &reads,
-                    output,
-                    index,
-                    &mut dz[..to.len * n],
-                    dx,
-                    dx_slice,
-                    &mut self.scratch,
-                );
-                if let Some(slot) = slot {
-                    self.slots[slot] = own;
-                }
-                if let Target::Add { temporary, to } = target {
-                    let mut sum = std::mem::take(&mut self.slots[to]);
-                    add_to(env.ctx, &self.slots[temporary][..len], &mut sum[..len]);
-                    self.slots[to] = sum;
-                }
-            }
-            self.slots[back.slot] = dz;
-            self.times[back.step].backward += start.elapsed().as_nanos() as u64;
+            let (start, step) = (Instant::now(), self.plan.backward[index].step);
+            self.propagate(index);
+            self.times[step].backward += start.elapsed().as_nanos() as u64;
+        }
+    }
+
+    /// One step of the backward pass.
+    fn propagate(&mut self, index: usize) {
+        let (back, slots) = (&self.plan.backward[index], &self.plan.slots);
+        let step = &self.plan.steps[back.step];
+        let len = self.plan.activations[step.output].len * self.images;
+        for &(from, to) in &back.copies {
+            floats(&mut self.arena).copy_within(run(slots[from], len), slots[to] / FLOAT);
+        }
+        // A layer without inputs has parameters too.
+        for input in (0..back.targets.len().max(1)).rev() {
+            self.input_gradient(index, input);
+        }
+    }
+
+    /// What one step of the backward pass does for one of its inputs.
+    fn input_gradient(&mut self, index: usize, input: usize) {
+        let (n, plan) = (self.images, &mut self.plan);
+        let (back, slots) = (&plan.backward[index], &plan.slots);
+        let target = back.targets.get(input).copied().unwrap_or(Target::Skip);
+        let (slot, dx) = match target {
+            Target::Share => return,
+            Target::Skip if input > 0 => return,
+            Target::Skip => (None, Dx::Skip),
+            Target::InPlace => (None, Dx::InPlace),
+            Target::Write(slot) => (Some(slot), Dx::Write),
+            Target::Accumulate(slot) => (Some(slot), Dx::Accumulate),
+            Target::Add { temporary, .. } => (Some(temporary), Dx::Write),
+        };
+        let step = &mut plan.steps[back.step];
+        let ctx = Ctx { isa: self.isa, pool: &self.pool };
+        let env = Env { ctx, n: n * step.repeat, training: true, again: false };
+        let len = |a: usize| plan.activations[a].len * n;
+        let dz = run(slots[back.slot], len(step.output));
+        let own = slot.map_or(dz.end..dz.end, |slot| run(slots[slot], len(step.inputs[input])));
+        with_parts(floats(&mut self.arena), dz, own.clone(), |parts, dz, own| {
+            let (activations, places) = (&plan.activations, &self.places);
+            let reads = Reads { parts, activations, places, inputs: &step.inputs, n };
+            let kept = step.layer.keeps_output();
+            let z = if kept { reads.activation(step.output) } else { &[] };
+            let (gradients, scratch) = (&mut self.gradients[..], &mut self.scratch[..]);
+            step.layer.backward(
+                &env,
+                &plan.params,
+                gradients,
+                &reads,
+                z,
+                input,
+                dz,
+                dx,
+                own,
+                scratch,
+            );
+        });
+        if let Target::Add { to, .. } = target {
+            let sum = run(slots[to], own.len());
+            with_parts(floats(&mut self.arena), own, sum, |_, own, sum| add_to(ctx, own, sum));
         }
     }
 
@@ -278,4 +307,18 @@ impl Engine {
         let params = &self.plan.params;
         params.write_back(graph, &params.values, &params.stats)
     }
+}
+
+/// Bytes of a float.
+const FLOAT: usize = size_of::<f32>();
+
+/// All floats of an arena.
+fn floats(arena: &mut Arena) -> &mut [f32] {
+    let bytes = arena.bytes();
+    arena.slice_mut(Span { offset: 0, bytes })
+}
+
+/// `len` floats of an arena from byte `place` on.
+fn run(place: usize, len: usize) -> Range<usize> {
+    place / FLOAT..place / FLOAT + len
 }

@@ -45,7 +45,7 @@ pub mod schedule;
 pub mod targets;
 pub mod trainer;
 
-pub use config::{CheckpointOptions, ClassWeights, RunOptions, TrainConfig};
+pub use config::{CheckpointOptions, ClassWeights, Precision, RunOptions, TrainConfig};
 pub use error::{Result, TrainError};
 pub use evaluate::{Evaluation, evaluate};
 pub use fine_tune::FineTune;

@@ -8,14 +8,16 @@
 //! - Addition and a free-standing clamp write over an input that nobody else reads.
 //! - Flatten and reshapes to rows are no steps at all: a linear layer's weights are permuted once
 //!   instead of its input at every step.
-//! - Gradients of activations share a few slots, see [`gradients`].
+//! - Activations and their gradients share one arena by their lives, and what does not fit a budget is
+//!   computed again, see [`memory`].
 //! - A Softmax at the end belongs to the loss.
 
-mod buffers;
 mod compile;
 mod gradients;
+mod memory;
 mod options;
 mod tap;
+mod timeline;
 
 use edgecut_graph::Graph;
 
@@ -25,8 +27,10 @@ use crate::params::{ParamId, Params};
 
 use compile::Compiled;
 pub(crate) use gradients::{Backward, Target};
+pub use memory::{Budget, Memory};
 pub use options::{Extra, PlanOptions};
 pub use tap::Tap;
+use timeline::Timeline;
 
 /// Spatial extent and channels of one image's activation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,8 +65,9 @@ impl Extent {
 pub(crate) struct Activation {
     /// Elements of one image.
     pub len: usize,
-    /// Buffer; several activations share one where a layer works in place.
-    pub buffer: usize,
+    /// Byte of the arena where it begins in the forward pass; several activations share it where a
+    /// layer works in place.
+    pub place: usize,
 }
 
 /// One layer between activations.
@@ -86,11 +91,13 @@ pub(crate) struct Step {
 pub struct TrainPlan {
     pub(crate) steps: Vec<Step>,
     pub(crate) activations: Vec<Activation>,
-    /// Elements per image of each activation buffer.
-    pub(crate) buffers: Vec<usize>,
     pub(crate) backward: Vec<Backward>,
-    /// Elements per image of each gradient slot.
+    /// Byte of the arena where each gradient slot begins.
     pub(crate) slots: Vec<usize>,
+    /// Bytes of the arena.
+    pub(crate) arena: usize,
+    /// Share of the forward pass that is computed again, by its cost.
+    recomputation: f64,
     /// Slot that the loss writes its gradient to.
     pub(crate) loss_slot: usize,
     /// Activation that holds the logits.
@@ -127,19 +134,31 @@ impl TrainPlan {
             let problem = "no parameter that is trained lies between image and output";
             return Err(TrainError::Model { model: graph.name.clone(), problem: problem.into() });
         }
-        let Compiled { steps, activations, needs, .. } = &mut compiled;
-        let buffers = buffers::share(steps, activations, &roots, needs);
-        let planned =
-            gradients::plan(&compiled.steps, &compiled.activations, &roots, &compiled.needs);
-        for (tap, &slot) in compiled.taps.iter_mut().zip(&planned.roots[1..]) {
+        let Compiled { steps, activations, needs, params, taps, .. } = &mut compiled;
+        let mut planned = gradients::plan(steps, activations, &roots, needs);
+        for (tap, &slot) in taps.iter_mut().zip(&planned.roots[1..]) {
             tap.slot = slot;
         }
+        let gradients = (&planned.backward[..], &planned.slots[..]);
+        let outside = (&roots[..], &planned.roots[..]);
+        let timeline = Timeline::new(steps, activations, gradients, outside, batch);
+        let fixed = options.memory.map_or(0, |budget| {
+            own_bytes(steps, params)
+                + scratch_bytes(steps, budget.threads)
+                + budget.copies * copy_bytes(params)
+        });
+        let limit = options.memory.map(|budget| budget.bytes.saturating_sub(fixed));
+        let placed = memory::place(&timeline, batch, limit)
+            .map_err(|least| memory::too_little(options.memory, fixed, least, batch))?;
+        let recomputation = placed.schedule.cost / timeline.forward_cost().max(1.0);
+        let slots = placed.settle(steps, activations, &mut planned.backward);
         Ok(TrainPlan {
             steps: compiled.steps,
             activations: compiled.activations,
-            buffers,
             backward: planned.backward,
-            slots: planned.slots,
+            slots,
+            arena: placed.bytes,
+            recomputation,
             loss_slot: planned.roots[0],
             logits: compiled.logits,
             taps: compiled.taps,
@@ -176,9 +195,33 @@ impl TrainPlan {
         &self.params
     }
 
-    /// Bytes of activations, gradients of activations and parameters that a step works on.
-    pub fn bytes(&self) -> usize {
-        let images = self.buffers.iter().chain(&self.slots).sum::<usize>() * self.batch;
-        4 * (images + 2 * self.params.values.len() + self.params.stats.len())
+    /// What a step on `threads` threads works on, with so many `copies` of the parameters beside the
+    /// plan.
+    pub fn memory(&self, threads: usize, copies: usize) -> Memory {
+        Memory {
+            activations: self.arena,
+            scratch: scratch_bytes(&self.steps, threads),
+            parameters: own_bytes(&self.steps, &self.params),
+            beside: copies * copy_bytes(&self.params),
+            recomputed: self.backward.iter().map(|back| back.again.len()).sum(),
+            recomputation: self.recomputation,
+        }
     }
+}
+
+/// Bytes of parameters, their gradients and statistics, and of what layers hold of their own.
+fn own_bytes(steps: &[Step], params: &Params) -> usize {
+    let held: usize = steps.iter().map(|step| step.layer.held_len()).sum();
+    size_of::<f32>() * (2 * params.values.len() + params.stats.len() + held)
+}
+
+/// Bytes of one copy of parameters and statistics.
+fn copy_bytes(params: &Params) -> usize {
+    size_of::<f32>() * (params.values.len() + params.stats.len())
+}
+
+/// Bytes of the scratch memory that all layers share.
+fn scratch_bytes(steps: &[Step], threads: usize) -> usize {
+    let most = steps.iter().map(|step| step.layer.scratch_len(threads)).max();
+    size_of::<f32>() * most.unwrap_or(0)
 }

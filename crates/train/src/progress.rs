@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::evaluate::Evaluation;
+use crate::plan::Memory;
 
 /// What one epoch achieved.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -83,6 +84,8 @@ pub struct Progress<'a> {
 pub enum Event<'a> {
     /// What the quantised model that is about to be trained achieves on the validation data.
     Begun(&'a Evaluation),
+    /// Training is about to begin, with this much memory.
+    Planned(&'a Memory),
     /// A checkpoint was found and training goes on from it.
     Resumed,
     /// A step was done.

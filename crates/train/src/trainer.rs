@@ -21,7 +21,7 @@ use crate::evaluate::{Evaluation, evaluate};
 use crate::fingerprint;
 use crate::metrics::argmax;
 use crate::optim::{Group, OptimizerState};
-use crate::plan::TrainPlan;
+use crate::plan::{Budget, Memory, TrainPlan};
 use crate::progress::{Control, EpochStats, Event, Progress};
 use crate::qat::Unfolded;
 use crate::schedule::Schedule;
@@ -31,7 +31,7 @@ mod checks;
 mod finder;
 mod outcome;
 
-use checks::{check_fit, identity, targets};
+use checks::{check_fit, choices, identity, targets};
 
 pub use finder::{RateCurve, RatePoint, find_rate};
 pub use outcome::{Ending, TrainOutcome};
@@ -80,6 +80,8 @@ pub fn fit_guided(
     let begin = unfolded.as_ref().map_or(graph, |unfolded| &unfolded.graph);
     let limits = unfolded.as_ref().map(|unfolded| &unfolded.code_limits);
     let mut trainer = Trainer::new(begin, limits, train, val, preprocess, config, options, guide)?;
+    let memory = trainer.memory;
+    observer(&trainer.progress(Event::Planned(&memory)));
     if unfolded.is_some() {
         trainer.measure_beginning(observer)?;
     }
@@ -102,6 +104,8 @@ struct Trainer<'a> {
     val: Option<Arc<dyn Dataset>>,
     identity: Option<Identity>,
     engine: Engine,
+    /// What a step works on.
+    memory: Memory,
     optimizer: OptimizerState,
     ema: Option<Ema>,
     /// What a quantised model achieves before it is trained: it must not become worse.
@@ -150,17 +154,19 @@ impl<'a> Trainer<'a> {
         }
         let batch = config.batch.min(train.len());
         let part = batch.div_ceil(config.accumulate);
-        let mut choices = config.fine_tune.options(graph)?;
-        choices.code_limits = code_limits.cloned().unwrap_or_default();
+        let mut choices = choices(graph, code_limits, config)?;
         if let Some(guide) = &guide {
             guide.ask(graph, config.seed, &mut choices)?;
         }
+        let (pool, copies) = (pool(options.threads), config.copies());
+        let threads = pool.threads();
+        choices.memory = options.memory.map(|bytes| Budget { bytes, copies, threads });
         let plan = TrainPlan::with(graph, part, &choices)?;
+        let memory = plan.memory(threads, copies);
         check_fit(&plan, &train, val.as_ref(), preprocess)?;
         if let Some(guide) = &mut guide {
             guide.begin(train.as_ref(), preprocess, config, plan.classes())?;
         }
-        let pool = pool(options.threads);
         let identity = match &options.checkpoint {
             None => None,
             Some(_) => Some(identity(graph, &train, val.as_ref(), preprocess, config)?),
@@ -186,6 +192,7 @@ impl<'a> Trainer<'a> {
             sum: if config.accumulate > 1 { vec![0.0; params.values.len()] } else { vec![] },
             ema: config.ema_decay.map(|decay| Ema::new(params, decay)),
             engine: Engine::new(plan, pool, options.isa),
+            memory,
             schedule: Schedule {
                 decay: config.decay,
                 peak: config.lr,

@@ -26,6 +26,7 @@ Examples:
   edgecut train flowers.onnx --data ./flowers --lr 0.01 --epochs 5 --out better.onnx
   edgecut train imagenet.onnx --data ./flowers --head classes=5 --lr 0.01 --lr-decay-layers 0.8 --out flowers.onnx
   edgecut train imagenet.tflite --data ./flowers --head classes=5 --freeze '*' --fixed-statistics --out flowers.onnx
+  edgecut train --data ./flowers --arch mobilenet-v2 --resolution 224 --memory 1GB --out flowers.onnx
   edgecut train --data ./flowers --arch mobilenet-v2 --find-lr
   edgecut train int8.onnx --data ./flowers --epochs 3 --lr 0.005 --out better-int8.onnx
   tensorboard --logdir flowers.onnx.work
@@ -110,6 +111,8 @@ struct Output {
     history: Vec<EpochStats>,
     images_per_second: f64,
     seconds: f64,
+    /// Bytes that a step works on, and what is computed twice for it.
+    memory: edgecut_train::plan::Memory,
 }
 
 /// Trains.
@@ -197,6 +200,7 @@ pub fn deliver(
         history: outcome.history,
         images_per_second: outcome.images_per_second,
         seconds: outcome.seconds,
+        memory: outcome.memory,
     };
     if global.json {
         return files::print_json(&output);

@@ -197,6 +197,7 @@ mod unit {
             validation: Some(Evaluation { loss: 0.7, counts }),
             history: vec![epoch(1), epoch(2)],
             ending: Ending::Completed,
+            memory: edgecut_train::plan::Memory::default(),
             steps: 2,
             images_per_second: 3.0,
             seconds: 2.0,

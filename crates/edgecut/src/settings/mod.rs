@@ -7,6 +7,7 @@ use std::path::PathBuf;
 
 mod distill;
 mod quantize;
+mod size;
 mod train;
 mod tune;
 
@@ -15,7 +16,8 @@ use serde::{Deserialize, Serialize};
 
 pub use distill::{DistillMethod, DistillSettings};
 pub use quantize::{Correction, Method, QuantizeSettings, Round, Target};
-pub use train::{Optimizer, Sampling, Schedule, TrainSettings, Weighting};
+pub use size::Size;
+pub use train::{Optimizer, Precision, Sampling, Schedule, TrainSettings, Weighting};
 pub use tune::{Head, Rate};
 
 /// A field that is out of range, and what is allowed.

@@ -3,7 +3,7 @@
 use clap::{Args, ValueEnum};
 use serde::{Deserialize, Serialize};
 
-use super::{Wrong, check};
+use super::{Size, Wrong, check};
 
 /// Rule that turns gradients into steps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
@@ -52,6 +52,16 @@ pub enum Sampling {
     Balanced,
 }
 
+/// What products compute in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum Precision {
+    /// Float32
+    F32,
+    /// Operands rounded to bfloat16, with AMX where the CPU has it
+    Bf16,
+}
+
 /// How to train.
 #[derive(Args, Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -66,6 +76,15 @@ pub struct TrainSettings {
     /// the statistics of BatchNorm)
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub accumulate: usize,
+    /// Most memory of a step, such as 256MB: activations that do not fit are computed again in the
+    /// backward pass, which takes time and changes no bit. Pictures on their way and teachers are not counted
+    #[arg(long, value_name = "SIZE")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub memory: Option<Size>,
+    /// What dense convolutions and products compute in, forward and backward; weights, activations,
+    /// sums and evaluation stay float32
+    #[arg(long, value_enum, value_name = "P", default_value = "f32")]
+    pub precision: Precision,
     /// Highest learning rate, at the end of the warm-up; --find-lr looks for a good one
     #[arg(long, value_name = "X", default_value_t = 0.1)]
     pub lr: f32,
@@ -96,6 +115,10 @@ pub struct TrainSettings {
     /// Decay per step of the averaged weights that are kept in the end; 0 keeps the last weights
     #[arg(long, value_name = "X", default_value_t = 0.999)]
     pub ema_decay: f32,
+    /// Cut out a random part of each picture, of at least this share of its area, and resize it (random
+    /// resized crop), such as 0.08 for large pictures of small things; 0 is off
+    #[arg(long, value_name = "SHARE", default_value_t = 0.0)]
+    pub resized_crop: f32,
     /// Random crop after padding by this many pixels; 0 is off
     #[arg(long, value_name = "PIXELS", default_value_t = 2)]
     pub crop: usize,
@@ -145,6 +168,8 @@ impl Default for TrainSettings {
             epochs: 20,
             batch: 64,
             accumulate: 1,
+            memory: None,
+            precision: Precision::F32,
             lr: 0.1,
             schedule: Schedule::Cosine,
             optimizer: Optimizer::Sgd,
@@ -155,6 +180,7 @@ impl Default for TrainSettings {
             class_weights: Weighting::None,
             sampling: Sampling::Shuffled,
             ema_decay: 0.999,
+            resized_crop: 0.0,
             crop: 2,
             flip: true,
             cutout: 0,
@@ -212,6 +238,7 @@ impl TrainSettings {
             "1 to half of the batch",
         )?;
         let share = |x: f32| (0.0..=1.0).contains(&x);
+        range(share(self.resized_crop), "resized_crop", self.resized_crop.into(), "0 to 1")?;
         range(share(self.erase), "erase", self.erase.into(), "0 to 1")?;
         range(share(self.jitter), "jitter", self.jitter.into(), "0 to 1")?;
         let strength = self.rand_augment as f64;

@@ -61,3 +61,14 @@ impl Compute {
         Precision::Bf16
     }
 }
+
+/// Says so where this CPU trains no faster in bfloat16.
+pub fn say_of_training(global: &Global) {
+    if Unit::of(Isa::detect()).kind() != Kind::Amx {
+        say(
+            global,
+            "this CPU has no bfloat16 tiles (AMX): training computes with rounded operands, but is \
+             slower than with --precision f32",
+        );
+    }
+}

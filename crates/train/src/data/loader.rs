@@ -360,11 +360,11 @@ impl Bench {
             let i = shared.unreadable.read(shared.set.as_ref(), i as usize, &mut self.raw)?;
             batch.labels.push(shared.set.label(i));
             batch.samples.push(i as u32);
-            self.transform.fit(&self.raw, &mut self.fitted)?;
-            if let Some(augment) = &options.augment {
-                let mut rng = Augment::generator(options.seed, view, i as u64);
-                augment.apply(&mut self.fitted, &mut self.spare, &mut rng);
-            }
+            let mut rng = Augment::generator(options.seed, view, i as u64);
+            let augment = options.augment.unwrap_or_default();
+            let window = augment.window([self.raw.h, self.raw.w], &mut rng);
+            self.transform.fit(&self.raw, window, &mut self.fitted)?;
+            augment.apply(&mut self.fitted, &mut self.spare, &mut rng);
             self.transform.normalise(&self.fitted, x);
         }
         let mut rng = Mix::generator(options.seed, batch.epoch, batch.step as u64);

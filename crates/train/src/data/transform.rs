@@ -236,7 +236,7 @@ impl Preprocess {
 pub struct Transform {
     preprocess: Preprocess,
     tables: Vec<[f32; 256]>,
-    centre: Image,
+    part: Image,
     converted: Image,
     fitted: Image,
     rows: Vec<u8>,
@@ -256,7 +256,7 @@ impl Transform {
         Ok(Transform {
             preprocess: preprocess.clone(),
             tables,
-            centre: Image::default(),
+            part: Image::default(),
             converted: Image::default(),
             fitted: Image::default(),
             rows: Vec::new(),
@@ -271,7 +271,7 @@ impl Transform {
     /// As [`Preprocess::apply`].
     pub fn apply(&mut self, image: &Image, out: &mut [f32]) -> Result<()> {
         let mut fitted = std::mem::take(&mut self.fitted);
-        let result = self.fit(image, &mut fitted);
+        let result = self.fit(image, None, &mut fitted);
         if result.is_ok() {
             self.normalise(&fitted, out);
         }
@@ -282,7 +282,7 @@ impl Transform {
     /// As [`Preprocess::apply_nchw`].
     pub fn apply_nchw(&mut self, image: &Image, out: &mut [f32]) -> Result<()> {
         let mut fitted = std::mem::take(&mut self.fitted);
-        let result = self.fit(image, &mut fitted);
+        let result = self.fit(image, None, &mut fitted);
         if result.is_ok() {
             self.normalise_nchw(&fitted, out);
         }
@@ -291,7 +291,13 @@ impl Transform {
     }
 
     /// The `u8` half: resize, crop, grey or RGB. Augmentation works on its result.
-    pub(crate) fn fit(&mut self, image: &Image, out: &mut Image) -> Result<()> {
+    /// With a `window`, that part of the picture alone is resized to the input's size.
+    pub(crate) fn fit(
+        &mut self,
+        image: &Image,
+        window: Option<Window>,
+        out: &mut Image,
+    ) -> Result<()> {
         let well_formed = image.h > 0
             && image.w > 0
             && (image.c == 1 || image.c == 3)
@@ -303,22 +309,27 @@ impl Transform {
                 format!("{}x{}x{} with {} bytes", image.h, image.w, image.c, image.pixels.len()),
             ));
         }
-        if let Resize::Centre { per_mille } = self.preprocess.resize {
-            let target = [self.preprocess.height, self.preprocess.width];
-            let window = centre([image.h, image.w], target, per_mille.into());
-            let mut kept = std::mem::take(&mut self.centre);
-            crop(image, window, &mut kept);
-            self.fit_whole(&kept, out);
-            self.centre = kept;
+        let target = [self.preprocess.height, self.preprocess.width];
+        let part = window.or(match self.preprocess.resize {
+            Resize::Centre { per_mille } => {
+                Some(centre([image.h, image.w], target, per_mille.into()))
+            }
+            _ => None,
+        });
+        if let Some(part) = part {
+            let mut kept = std::mem::take(&mut self.part);
+            crop(image, part, &mut kept);
+            let [h, w] = target;
+            self.resize(&kept, (target, Window { top: 0, left: 0, h, w }), out);
+            self.part = kept;
         } else {
-            self.fit_whole(image, out);
+            self.resize(image, placement(&self.preprocess, [image.h, image.w]), out);
         }
         Ok(())
     }
 
-    fn fit_whole(&mut self, image: &Image, out: &mut Image) {
+    fn resize(&mut self, image: &Image, (size, window): ([usize; 2], Window), out: &mut Image) {
         let channels = if self.preprocess.channels == Channels::Gray { 1 } else { 3 };
-        let (size, window) = placement(&self.preprocess, [image.h, image.w]);
         match (image.c, channels) {
             // Luma before resizing, as a grey decode would have done; copies of grey after it.
             (3, 1) => {

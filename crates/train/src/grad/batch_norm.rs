@@ -91,7 +91,15 @@ impl Norm {
         z: &mut [f32],
         scratch: &mut [f32],
     ) {
-        let x = reads.get(0);
+        if !env.again {
+            self.measure(env, params, reads.get(0), scratch);
+        }
+        let residual = self.residual.then(|| reads.get(1));
+        batch_norm(env.ctx, reads.get(0), &self.affine(params), residual, z);
+    }
+
+    /// Sets mean and variance, and moves the running ones.
+    fn measure(&mut self, env: &Env, params: &mut Params, x: &[f32], scratch: &mut [f32]) {
         let (at_mean, at_var) = (params.range(self.running_mean), params.range(self.running_var));
         if env.training && !self.frozen {
             let rows = env.n * self.pixels;
@@ -103,8 +111,6 @@ impl Norm {
             self.var.copy_from_slice(&params.stats[at_var]);
         }
         inverse_std(&self.var, self.epsilon, &mut self.inverse_std);
-        let residual = self.residual.then(|| reads.get(1));
-        batch_norm(env.ctx, x, &self.affine(params), residual, z);
     }
 
     /// The gradients of scale and shift, and that of the first input; the second one's is `dz`.

@@ -40,6 +40,15 @@ impl Transposed {
             ))
     }
 
+    pub fn macs(&self) -> usize {
+        self.shape.macs()
+    }
+
+    /// Both packings of the weights.
+    pub fn held_len(&self) -> usize {
+        2 * self.shape.weight_len()
+    }
+
     pub fn prepare(&mut self, params: &Params) {
         let weight = &params.values[params.range(self.weight)];
         self.packed.repack(&self.shape, weight);

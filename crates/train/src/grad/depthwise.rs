@@ -33,6 +33,15 @@ impl Depthwise {
             .max(column_sums_scratch_len(self.shape.out_pixels(), self.shape.cout))
     }
 
+    pub fn macs(&self) -> usize {
+        self.shape.macs()
+    }
+
+    /// Both packings of the weights.
+    pub fn held_len(&self) -> usize {
+        2 * self.shape.weight_len()
+    }
+
     pub fn prepare(&mut self, params: &Params) {
         let weight = self.weight.update(params);
         self.packed.repack(&self.shape, weight);

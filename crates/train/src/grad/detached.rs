@@ -67,6 +67,10 @@ impl Operator for Detached {
         "without gradient"
     }
 
+    fn reads_again(&self) -> bool {
+        false
+    }
+
     fn passes_gradient(&self) -> bool {
         false
     }

@@ -6,10 +6,10 @@ use edgecut_kernels::layout::copy_rows;
 use super::{Dx, Env, Reads};
 
 /// `z = a + b`, where `z` may lie where one of them does.
-pub(crate) fn sum(env: &Env, reads: &Reads, buffer: usize, z: &mut [f32]) {
-    if reads.lies_in(0, buffer) {
+pub(crate) fn sum(env: &Env, reads: &Reads, place: usize, z: &mut [f32]) {
+    if reads.lies_at(0, place) {
         add_to(env.ctx, reads.get(1), z);
-    } else if reads.lies_in(1, buffer) {
+    } else if reads.lies_at(1, place) {
         add_to(env.ctx, reads.get(0), z);
     } else {
         add(env.ctx, reads.get(0), reads.get(1), None, z);
@@ -41,8 +41,8 @@ impl Clamp {
         Unary::Clamp(self.low, self.high)
     }
 
-    pub fn forward(&self, env: &Env, reads: &Reads, buffer: usize, z: &mut [f32]) {
-        if reads.lies_in(0, buffer) {
+    pub fn forward(&self, env: &Env, reads: &Reads, place: usize, z: &mut [f32]) {
+        if reads.lies_at(0, place) {
             unary_in_place(env.ctx, self.op(), z);
         } else {
             unary(env.ctx, self.op(), reads.get(0), z);
@@ -70,14 +70,17 @@ pub(crate) struct Concat {
     /// Channels of each input.
     widths: Vec<usize>,
     pixels: usize,
-    /// One input's part of the gradient, where it must be added to another.
-    part: Vec<f32>,
+    batch: usize,
 }
 
 impl Concat {
     pub fn new(batch: usize, pixels: usize, widths: Vec<usize>) -> Concat {
-        let widest = widths.iter().max().copied().unwrap_or(0);
-        Concat { part: vec![0.0; batch * pixels * widest], widths, pixels }
+        Concat { widths, pixels, batch }
+    }
+
+    /// One input's part of the gradient, where it must be added to another.
+    pub fn scratch_len(&self) -> usize {
+        self.batch * self.pixels * self.widths.iter().max().copied().unwrap_or(0)
     }
 
     fn total(&self) -> usize {
@@ -93,14 +96,22 @@ impl Concat {
         }
     }
 
-    pub fn backward(&mut self, env: &Env, index: usize, dz: &[f32], to: Dx, dx: &mut [f32]) {
+    pub fn backward(
+        &self,
+        env: &Env,
+        index: usize,
+        dz: &[f32],
+        to: Dx,
+        dx: &mut [f32],
+        scratch: &mut [f32],
+    ) {
         let (rows, total, width) = (env.n * self.pixels, self.total(), self.widths[index]);
         let dz = &dz[self.widths[..index].iter().sum()..];
         match to {
             Dx::Skip | Dx::InPlace => {}
             Dx::Write => copy_rows(env.ctx, rows, width, dz, total, dx, width),
             Dx::Accumulate => {
-                let part = &mut self.part[..dx.len()];
+                let part = &mut scratch[..dx.len()];
                 copy_rows(env.ctx, rows, width, dz, total, part, width);
                 add_to(env.ctx, part, dx);
             }

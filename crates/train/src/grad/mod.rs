@@ -15,6 +15,7 @@ mod depthwise;
 mod detached;
 mod elementwise;
 mod fake_quant;
+mod half;
 mod linear;
 mod lines;
 mod loss;
@@ -22,6 +23,7 @@ mod matmul;
 mod moves;
 mod operator;
 mod pool;
+mod reads;
 mod reduce;
 mod resample;
 mod row_norm;
@@ -34,7 +36,6 @@ mod weight;
 use edgecut_kernels::Ctx;
 
 use crate::params::Params;
-use crate::plan::Activation;
 
 pub(crate) use batch_norm::Norm;
 pub(crate) use binary::{Pairs, Side, Source};
@@ -45,6 +46,7 @@ pub(crate) use depthwise::Depthwise;
 pub(crate) use detached::{Argument, Detached};
 pub(crate) use elementwise::{Clamp, Concat};
 pub(crate) use fake_quant::FakeQuant;
+pub(crate) use half::Half;
 pub(crate) use linear::Linear;
 pub(crate) use lines::{Lines, Rule};
 pub(crate) use loss::Loss;
@@ -52,6 +54,7 @@ pub(crate) use matmul::MatMul;
 pub(crate) use moves::{Convert, Moves, Shuffle};
 pub(crate) use operator::Operator;
 pub(crate) use pool::{AveragePool, GlobalAveragePool, MaxPool};
+pub(crate) use reads::{Reads, with_parts};
 pub(crate) use reduce::{Join, Reduce};
 pub(crate) use resample::{Resample, Weights};
 pub(crate) use row_norm::RowNorm;
@@ -71,27 +74,8 @@ pub(crate) struct Env<'a> {
     pub n: usize,
     /// Whether BatchNorm uses the batch's statistics.
     pub training: bool,
-}
-
-/// The activations that a layer reads.
-pub(crate) struct Reads<'a> {
-    pub buffers: &'a [Vec<f32>],
-    pub activations: &'a [Activation],
-    pub inputs: &'a [usize],
-    pub n: usize,
-}
-
-impl<'a> Reads<'a> {
-    /// Whether input `i` lies in `buffer`.
-    pub fn lies_in(&self, i: usize, buffer: usize) -> bool {
-        self.activations[self.inputs[i]].buffer == buffer
-    }
-
-    /// Input `i`, `[n, h, w, c]`.
-    pub fn get(&self, i: usize) -> &'a [f32] {
-        let at = self.activations[self.inputs[i]];
-        &self.buffers[at.buffer][..at.len * self.n]
-    }
+    /// Whether the same has been computed before, in the forward pass of the same step.
+    pub again: bool,
 }
 
 /// What becomes of the gradient of an input.
@@ -159,6 +143,48 @@ impl Layer {
         }
     }
 
+    /// Whether the backward pass looks at input `index`.
+    pub fn reads_again(&self, index: usize) -> bool {
+        match self {
+            Layer::Convolution(_)
+            | Layer::Depthwise(_)
+            | Layer::Transposed(_)
+            | Layer::Linear(_) => true,
+            Layer::Norm(_) => index == 0,
+            Layer::Operator(operator) => operator.reads_again(),
+            _ => false,
+        }
+    }
+
+    /// Products of the forward pass over a full batch.
+    pub fn macs(&self) -> usize {
+        match self {
+            Layer::Convolution(conv) => conv.macs(),
+            Layer::Depthwise(depthwise) => depthwise.macs(),
+            Layer::Transposed(conv) => conv.macs(),
+            Layer::Linear(linear) => linear.macs(),
+            _ => 0,
+        }
+    }
+
+    /// What an element that is read or written costs, next to one of a kernel that only waits for
+    /// memory: operators without a kernel of their own go through elements one by one.
+    pub fn weight_of_element(&self) -> f64 {
+        if matches!(self, Layer::Operator(_)) { 4.0 } else { 1.0 }
+    }
+
+    /// Floats, or what takes as much, that the layer holds beside its parameters.
+    pub fn held_len(&self) -> usize {
+        match self {
+            Layer::Convolution(conv) => conv.held_len(),
+            Layer::Depthwise(depthwise) => depthwise.held_len(),
+            Layer::Transposed(conv) => conv.held_len(),
+            Layer::Linear(linear) => linear.held_len(),
+            Layer::MaxPool(pool) => pool.held_len(),
+            _ => 0,
+        }
+    }
+
     /// Whether a gradient of the output gives one of the inputs.
     pub fn passes_gradient(&self) -> bool {
         match self {
@@ -197,31 +223,32 @@ impl Layer {
             Layer::Convolution(conv) => conv.scratch_len(threads),
             Layer::Depthwise(depthwise) => depthwise.scratch_len(),
             Layer::Transposed(conv) => conv.scratch_len(threads),
-            Layer::Linear(linear) => linear.scratch_len(),
+            Layer::Linear(linear) => linear.scratch_len(threads),
             Layer::Norm(norm) => norm.scratch_len(),
+            Layer::Concat(concat) => concat.scratch_len(),
             Layer::Operator(operator) => operator.scratch_len(),
             _ => 0,
         }
     }
 
-    /// Packs weights after a change of parameters.
-    pub fn prepare(&mut self, params: &Params) {
+    /// Packs weights after a change of parameters, for training or for evaluation.
+    pub fn prepare(&mut self, params: &Params, training: bool) {
         match self {
-            Layer::Convolution(conv) => conv.prepare(params),
+            Layer::Convolution(conv) => conv.prepare(params, training),
             Layer::Depthwise(depthwise) => depthwise.prepare(params),
             Layer::Transposed(conv) => conv.prepare(params),
-            Layer::Linear(linear) => linear.prepare(params),
+            Layer::Linear(linear) => linear.prepare(params, training),
             _ => {}
         }
     }
 
-    /// Computes `y`, which lies in `buffer`.
+    /// Computes `y`, which lies at `place`.
     pub fn forward(
         &mut self,
         env: &Env,
         params: &mut Params,
         reads: &Reads,
-        buffer: usize,
+        place: usize,
         y: &mut [f32],
         scratch: &mut [f32],
     ) {
@@ -229,10 +256,10 @@ impl Layer {
             Layer::Convolution(conv) => conv.forward(env, params, reads.get(0), y, scratch),
             Layer::Depthwise(conv) => conv.forward(env, params, reads.get(0), y),
             Layer::Transposed(conv) => conv.forward(env, params, reads.get(0), y, scratch),
-            Layer::Linear(linear) => linear.forward(env, params, reads.get(0), y),
+            Layer::Linear(linear) => linear.forward(env, params, reads.get(0), y, scratch),
             Layer::Norm(norm) => norm.forward(env, params, reads, y, scratch),
-            Layer::Clamp(clamp) => clamp.forward(env, reads, buffer, y),
-            Layer::Add => elementwise::sum(env, reads, buffer, y),
+            Layer::Clamp(clamp) => clamp.forward(env, reads, place, y),
+            Layer::Add => elementwise::sum(env, reads, place, y),
             Layer::Concat(concat) => concat.forward(env, reads, y),
             Layer::MaxPool(pool) => pool.forward(env, reads.get(0), y),
             Layer::AveragePool(pool) => pool.forward(env, reads.get(0), y),
@@ -277,7 +304,7 @@ impl Layer {
             }
             Layer::Clamp(clamp) => clamp.backward(env, z, dz, to, dx),
             Layer::Add => elementwise::sum_backward(env, dz, to, dx),
-            Layer::Concat(concat) => concat.backward(env, index, dz, to, dx),
+            Layer::Concat(concat) => concat.backward(env, index, dz, to, dx, scratch),
             Layer::MaxPool(pool) => pool.backward(env, dz, to, dx),
             Layer::AveragePool(pool) => pool.backward(env, dz, to, dx),
             Layer::GlobalAveragePool(pool) => pool.backward(env, dz, to, dx),

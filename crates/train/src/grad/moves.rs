@@ -26,6 +26,10 @@ impl Operator for Moves {
         "move"
     }
 
+    fn reads_again(&self) -> bool {
+        false
+    }
+
     fn scratch_len(&self) -> usize {
         let own = |map: &Spread| (self.batch * map.output()).max(map.scratch_len(self.batch));
         self.maps.iter().map(own).max().unwrap_or(0)
@@ -69,6 +73,10 @@ impl Operator for Convert {
         "layout"
     }
 
+    fn reads_again(&self) -> bool {
+        false
+    }
+
     fn forward(&mut self, cx: Forward, z: &mut [f32]) {
         self.swap(cx.env.ctx, self.to_pixels, cx.reads.get(0), z);
     }
@@ -90,6 +98,10 @@ pub(crate) struct Shuffle {
 impl Operator for Shuffle {
     fn kind(&self) -> &'static str {
         "channel shuffle"
+    }
+
+    fn reads_again(&self) -> bool {
+        false
     }
 
     fn forward(&mut self, cx: Forward, z: &mut [f32]) {

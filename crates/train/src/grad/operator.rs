@@ -18,7 +18,7 @@ pub(crate) struct Backward<'a> {
     pub env: &'a Env<'a>,
     pub params: &'a Params,
     pub reads: &'a Reads<'a>,
-    /// The output of the forward pass.
+    /// The output of the forward pass, or nothing if that is not kept.
     pub z: &'a [f32],
     /// Its gradient.
     pub dz: &'a [f32],
@@ -29,8 +29,8 @@ pub(crate) struct Backward<'a> {
     pub scratch: &'a mut [f32],
 }
 
-/// A function of activations that treats each image alike. All inputs are still there in the
-/// backward pass.
+/// A function of activations that treats each image alike, and gives the same output again for the
+/// same inputs.
 pub(crate) trait Operator: Debug + Send + Sync {
     /// Short name for tables.
     fn kind(&self) -> &'static str;
@@ -42,6 +42,11 @@ pub(crate) trait Operator: Debug + Send + Sync {
 
     /// Whether a gradient of the output gives one of the inputs.
     fn passes_gradient(&self) -> bool {
+        true
+    }
+
+    /// Whether the backward pass looks at the inputs.
+    fn reads_again(&self) -> bool {
         true
     }
 

@@ -21,6 +21,10 @@ impl MaxPool {
         MaxPool { argmax: vec![0; shape.out_len()], shape }
     }
 
+    pub fn held_len(&self) -> usize {
+        self.argmax.len()
+    }
+
     pub fn forward(&mut self, env: &Env, x: &[f32], z: &mut [f32]) {
         let shape = ConvShape { n: env.n, ..self.shape };
         let argmax = env.training.then_some(&mut self.argmax[..z.len()]);

@@ -43,6 +43,10 @@ impl Operator for Resample {
         "resample"
     }
 
+    fn reads_again(&self) -> bool {
+        false
+    }
+
     fn forward(&mut self, cx: Forward, z: &mut [f32]) {
         resample(cx.env.ctx, self.image, &self.rows, &self.columns, cx.reads.get(0), z);
     }

@@ -83,6 +83,10 @@ impl Operator for ScatterAdd {
         "scatter"
     }
 
+    fn reads_again(&self) -> bool {
+        false
+    }
+
     fn scratch_len(&self) -> usize {
         self.places.scratch_len(self.batch)
     }

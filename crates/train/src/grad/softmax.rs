@@ -17,6 +17,10 @@ impl Operator for Softmax {
         "softmax"
     }
 
+    fn reads_again(&self) -> bool {
+        false
+    }
+
     fn keeps_output(&self) -> bool {
         true
     }

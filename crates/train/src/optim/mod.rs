@@ -60,7 +60,8 @@ impl Optimizer {
     /// LAMB with its paper's constants.
     pub const LAMB: Optimizer = Optimizer::Lamb { beta1: 0.9, beta2: 0.999, epsilon: 1e-6 };
 
-    fn moments(&self) -> usize {
+    /// Arrays as long as the parameters that it keeps.
+    pub(crate) fn moments(&self) -> usize {
         match self {
             Optimizer::Sgd { .. } => 1,
             Optimizer::AdamW { .. } | Optimizer::Lamb { .. } => 2,

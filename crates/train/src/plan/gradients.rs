@@ -1,9 +1,8 @@
 //! Which slot holds the gradient of which activation, and when.
 //!
 //! The backward pass walks the steps from the last to the first. A gradient lives from the first
-//! layer that contributes to it until the layer that made the activation has consumed it, so a
-//! handful of slots serves the whole net, and the slot that was freed last, whose content is
-//! still in the cache, is taken first.
+//! layer that contributes to it until the layer that made the activation has consumed it; its slot
+//! is no memory yet, see [`timeline`](super::timeline).
 //!
 //! Addition copies nothing: both inputs share the slot of the output's gradient until one of
 //! their layers wants to change it. Who shares is known here, so the copy is in the plan exactly
@@ -40,6 +39,9 @@ pub(crate) struct Backward {
     pub step: usize,
     /// Slot of the output's gradient.
     pub slot: usize,
+    /// Steps whose outputs are no longer there and are computed again before this one, in order, and
+    /// where each output lies then.
+    pub again: Vec<(usize, usize)>,
     /// Copies `(from, to)` of shared slots that this step is about to change.
     pub copies: Vec<(usize, usize)>,
     /// One for each input. They are served from the last to the first: what shares the output's
@@ -49,35 +51,41 @@ pub(crate) struct Backward {
 
 pub(super) struct Planned {
     pub backward: Vec<Backward>,
+    /// Elements of one image of each slot.
     pub slots: Vec<usize>,
     /// Where the gradient of each root is put before the backward pass.
     pub roots: Vec<usize>,
 }
 
+/// Slots, each for one gradient and what turns into others in its place.
 #[derive(Default)]
 struct Slots {
     sizes: Vec<usize>,
     owners: Vec<usize>,
-    free: Vec<usize>,
 }
 
 impl Slots {
     fn take(&mut self, len: usize) -> usize {
-        let slot = self.free.pop().unwrap_or_else(|| {
-            self.sizes.push(0);
-            self.owners.push(0);
-            self.sizes.len() - 1
-        });
-        self.sizes[slot] = self.sizes[slot].max(len);
-        self.owners[slot] = 1;
-        slot
+        self.sizes.push(len);
+        self.owners.push(1);
+        self.sizes.len() - 1
     }
 
     fn release(&mut self, slot: usize) {
         self.owners[slot] -= 1;
-        if self.owners[slot] == 0 {
-            self.free.push(slot);
-        }
+    }
+}
+
+impl Backward {
+    /// The slots that this step uses.
+    pub fn slots(&self) -> impl Iterator<Item = usize> {
+        let copies = self.copies.iter().flat_map(|&(from, to)| [from, to]);
+        let targets = self.targets.iter().flat_map(|target| match *target {
+            Target::Skip | Target::InPlace | Target::Share => [None, None],
+            Target::Write(slot) | Target::Accumulate(slot) => [Some(slot), None],
+            Target::Add { temporary, to } => [Some(temporary), Some(to)],
+        });
+        copies.chain(targets.flatten()).chain([self.slot])
     }
 }
 
@@ -106,7 +114,8 @@ pub(super) fn plan(
             slots.release(slot);
             continue;
         }
-        let mut plan = Backward { step: index, slot, copies: vec![], targets: vec![] };
+        let mut plan =
+            Backward { step: index, slot, again: vec![], copies: vec![], targets: vec![] };
         let mut given_away = false;
         for (at, &input) in step.inputs.iter().enumerate().rev() {
             let len = activations[input].len;

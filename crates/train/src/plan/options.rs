@@ -4,6 +4,9 @@ use std::collections::BTreeMap;
 
 use edgecut_graph::ValueId;
 
+use super::Budget;
+use crate::config::Precision;
+
 /// Choices of a [`TrainPlan`](super::TrainPlan).
 #[derive(Clone, Debug, Default)]
 pub struct PlanOptions {
@@ -23,6 +26,11 @@ pub struct PlanOptions {
     /// teacher's size: trained, averaged and saved as the others. Their gradients come from the
     /// caller.
     pub extras: Vec<Extra>,
+    /// What a step may use. Where everything takes more, activations are dropped after the forward
+    /// pass and computed again in the backward pass; no bit of any result changes.
+    pub memory: Option<Budget>,
+    /// What products compute in while training.
+    pub precision: Precision,
 }
 
 /// A parameter beside the graph.

@@ -1,5 +1,6 @@
 //! What a training finds out from its parts before it begins.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use edgecut_graph::Graph;
@@ -9,8 +10,24 @@ use crate::config::{ClassWeights, TrainConfig};
 use crate::data::{Dataset, Preprocess};
 use crate::error::{Result, TrainError};
 use crate::fingerprint;
-use crate::plan::TrainPlan;
+use crate::plan::{PlanOptions, TrainPlan};
 use crate::targets::{Targets, balanced_weights};
+
+/// What of `graph` is trained, and in what precision.
+pub(super) fn choices(
+    graph: &Graph,
+    code_limits: Option<&BTreeMap<String, f32>>,
+    config: &TrainConfig,
+) -> Result<PlanOptions> {
+    if code_limits.is_some() && config.precision.is_bf16() {
+        let problem = "bf16 is for float models: the sums of a quantised one are exact in f32";
+        return Err(TrainError::config("precision", problem));
+    }
+    let mut choices = config.fine_tune.options(graph)?;
+    choices.precision = config.precision;
+    choices.code_limits = code_limits.cloned().unwrap_or_default();
+    Ok(choices)
+}
 
 /// How `config` makes targets of labels.
 pub(super) fn targets(

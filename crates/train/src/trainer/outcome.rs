@@ -7,6 +7,7 @@ use super::{CLASSES_KEY, Trainer};
 use crate::data::transform::METADATA_KEY;
 use crate::error::{Result, TrainError};
 use crate::evaluate::Evaluation;
+use crate::plan::Memory;
 use crate::progress::EpochStats;
 
 /// Why a training returned.
@@ -49,6 +50,8 @@ pub struct TrainOutcome {
     pub images_per_second: f64,
     /// Seconds of training, all runs together.
     pub seconds: f64,
+    /// What a step worked on.
+    pub memory: Memory,
 }
 
 impl Trainer<'_> {
@@ -93,6 +96,7 @@ impl Trainer<'_> {
             before: self.before,
             validation: self.last_validation,
             history: self.state.history,
+            memory: self.memory,
             ending,
         })
     }

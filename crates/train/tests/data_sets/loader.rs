@@ -21,6 +21,7 @@ fn preprocess() -> Preprocess {
 
 fn augmented(batch: usize) -> LoaderOptions {
     let augment = Augment {
+        resized_crop: 0.5,
         crop_padding: 2,
         flip: true,
         jitter: 0.3,

@@ -28,6 +28,10 @@ fn a_toy_problem_is_learned_completely() {
         let outcome = fit(&graph, train, Some(val), &preprocess, &config, &options, &mut |p| {
             assert!(p.loss.is_finite() && p.step <= p.steps_per_epoch && p.epoch <= p.epochs);
             events.push(match p.event {
+                Event::Planned(memory) => {
+                    assert!(memory.total() > 0 && memory.recomputed == 0);
+                    'p'
+                }
                 Event::Step => 's',
                 Event::Validating => 'v',
                 Event::EpochEnd(stats) => {
@@ -43,7 +47,7 @@ fn a_toy_problem_is_learned_completely() {
         });
         let outcome = outcome.unwrap();
         let events: String = events.into_iter().collect();
-        assert_eq!(events, format!("{}ve", "s".repeat(20)).repeat(12));
+        assert_eq!(events, format!("p{}", format!("{}ve", "s".repeat(20)).repeat(12)));
         assert_eq!((outcome.ending, outcome.history.len()), (Ending::Completed, 12));
         let validation = outcome.validation.unwrap();
         assert_eq!(validation.counts.accuracy(), 1.0, "{optimizer:?}");

@@ -1,9 +1,11 @@
 //! Training against oracles: gradients, PyTorch, itself on other threads and after interruptions.
 
+mod bf16;
 mod determinism;
 mod distill;
 mod fitting;
 mod gradients;
+mod memory;
 mod operators;
 mod oracle;
 mod partial;

@@ -157,3 +157,13 @@ fn threads_and_interruptions_change_nothing() {
     assert_eq!(stopped.ending, Ending::Stopped);
     assert!(toy::bytes(&run(2, true, &mut go).graph) == expected);
 }
+
+/// Its sums are exact in float32 only.
+#[test]
+fn a_quantised_net_is_not_trained_in_bfloat16() {
+    let (_, graph) = quantised(Bits::Eight);
+    let config = TrainConfig { precision: edgecut_train::Precision::Bf16, ..config(1) };
+    let (train, options) = (toy::bars(60, 1), RunOptions::default());
+    let result = fit(&graph, train, None, &toy::preprocess(), &config, &options, &mut go);
+    assert!(result.unwrap_err().to_string().contains("`precision`: bf16 is for float models"));
+}

@@ -13,10 +13,11 @@ use edgecut_train::data::{Augment, Data, Mix, RandAugment, Sampling};
 use edgecut_train::distill::Guide;
 use edgecut_train::schedule::Decay;
 use edgecut_train::{
-    CheckpointOptions, ClassWeights, Control, Ending, Optimizer, Progress, RateCurve, RunOptions,
-    TrainConfig, TrainOutcome, find_rate, fit_guided,
+    CheckpointOptions, ClassWeights, Control, Ending, Optimizer, Precision, Progress, RateCurve,
+    RunOptions, TrainConfig, TrainOutcome, find_rate, fit_guided,
 };
 
+use super::precision;
 use super::preprocessing::Preprocessing;
 use crate::cli::Global;
 use crate::errors::{Failure, Result};
@@ -91,6 +92,9 @@ pub fn train(
     guide: Option<&mut Guide>,
 ) -> Result<TrainOutcome> {
     interrupt::listen();
+    if job.settings.precision == settings::Precision::Bf16 {
+        precision::say_of_training(global);
+    }
     let checkpoint = CheckpointOptions {
         restart: job.restart,
         every: job.every,
@@ -98,6 +102,7 @@ pub fn train(
     };
     let options = RunOptions {
         threads: global.threads(),
+        memory: job.settings.memory.map(|size| size.0 as usize),
         max_time: job.settings.minutes.map(|m| Duration::from_secs_f64(m * 60.0)),
         checkpoint: Some(checkpoint),
         ..RunOptions::default()
@@ -138,7 +143,8 @@ pub fn train(
 /// Looks for a learning rate, from small ones to large ones. Ctrl-C ends it with what there is.
 pub fn search_rate(global: &Global, job: &Job, start: &Start) -> Result<RateCurve> {
     interrupt::listen();
-    let options = RunOptions { threads: global.threads(), ..RunOptions::default() };
+    let memory = job.settings.memory.map(|size| size.0 as usize);
+    let options = RunOptions { threads: global.threads(), memory, ..RunOptions::default() };
     let mut bar = Counter::new(global, "rates", SEARCH_STEPS as u64);
     let mut done = 0;
     let train = job.data.train.clone();
@@ -181,6 +187,7 @@ fn config(job: &Job, start: &Start) -> TrainConfig {
         ema_decay: (s.ema_decay > 0.0).then_some(s.ema_decay),
         seed: s.seed,
         augment: Augment {
+            resized_crop: s.resized_crop,
             crop_padding: s.crop,
             flip: s.flip,
             jitter: s.jitter,
@@ -197,5 +204,9 @@ fn config(job: &Job, start: &Start) -> TrainConfig {
         skip: s.skip_errors,
         patience: s.patience,
         fine_tune: start::fine_tune(job.model, &start.head),
+        precision: match s.precision {
+            settings::Precision::F32 => Precision::F32,
+            settings::Precision::Bf16 => Precision::Bf16,
+        },
     }
 }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use edgecut_train::plan::Memory;
 use edgecut_train::{EpochStats, Event, Progress};
 
 use super::curves::Curves;
@@ -31,6 +32,7 @@ impl<'a> View<'a> {
         let bar = self.bar.get_or_insert_with(|| Counter::new(self.global, "train", total));
         self.curves.add(p);
         match p.event {
+            Event::Planned(memory) => bar.line(&memory_line(memory)),
             Event::Resumed => {
                 bar.line(&format!(
                     "going on from step {} of epoch {}/{}",
@@ -53,6 +55,23 @@ impl<'a> View<'a> {
             Event::Validating | Event::Saved => {}
         }
     }
+}
+
+fn memory_line(memory: &Memory) -> String {
+    let bytes = |n: usize| term::bytes(n as u64);
+    let again = match memory.recomputed {
+        0 => String::new(),
+        layers => format!(
+            "; {layers} layers are computed again in the backward pass, about {:.0} % of the \
+             forward pass",
+            100.0 * memory.recomputation
+        ),
+    };
+    format!(
+        "a step works on {} (activations {}){again}",
+        bytes(memory.total()),
+        bytes(memory.activations)
+    )
 }
 
 fn step_text(p: &Progress) -> String {

@@ -4,10 +4,12 @@
 //! thread that makes it nor on the batch that it falls into, and a resumed run repeats it.
 
 mod colour;
+mod crop;
 mod erase;
 mod geometry;
 mod rand_augment;
 
+use super::resize::Window;
 use super::{DataError, Image, Result};
 use edgecut_graph::rng::Rng;
 use serde::{Deserialize, Serialize};
@@ -21,6 +23,9 @@ const STREAM: u64 = 0x6175_676d_656e_7400;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Augment {
+    /// Smallest share of a picture's area that is cut out and resized to the input's size, instead of
+    /// the whole picture (random resized crop, as torchvision's; 0 is off).
+    pub resized_crop: f32,
     /// Random crop: shift by up to this many pixels in both directions; uncovered pixels are black.
     pub crop_padding: usize,
     /// Mirror left to right every second picture on average.
@@ -54,6 +59,10 @@ impl Augment {
                 format!("{}; allowed is 0 to 1", self.jitter),
             ));
         }
+        if !(0.0..=1.0).contains(&self.resized_crop) {
+            let problem = format!("{}; allowed is 0 to 1", self.resized_crop);
+            return Err(DataError::invalid("augment.resized_crop", problem));
+        }
         if !(0.0..=1.0).contains(&self.erase) {
             let problem = format!("{}; allowed is 0 to 1", self.erase);
             return Err(DataError::invalid("augment.erase", problem));
@@ -76,6 +85,12 @@ impl Augment {
     /// The generator of one sample's variation in one epoch.
     pub fn generator(seed: u64, epoch: u64, sample: u64) -> Rng {
         Rng::keyed(&[STREAM, seed, epoch, sample])
+    }
+
+    /// The part of a picture of `size` that is resized to the input's size, or `None` for what the
+    /// preprocessing says.
+    pub(crate) fn window(&self, size: [usize; 2], rng: &mut Rng) -> Option<Window> {
+        (self.resized_crop > 0.0).then(|| crop::part(size, self.resized_crop, rng))
     }
 
     /// Varies a picture in place. `spare` is a buffer to reuse.
@@ -118,6 +133,7 @@ mod tests {
     #[test]
     fn a_variation_is_a_function_of_its_key() {
         let augment = Augment {
+            resized_crop: 0.0,
             crop_padding: 2,
             flip: true,
             jitter: 0.2,

@@ -6,7 +6,7 @@ use edgecut_kernels::ConvShape;
 use super::super::Extent;
 use super::Compiler;
 use crate::error::Result;
-use crate::grad::{Convolution, Depthwise, Layer, Transposed};
+use crate::grad::{Convolution, Depthwise, Half, Layer, Transposed};
 use crate::params::{Kind, Layout};
 
 impl Compiler<'_> {
@@ -20,7 +20,8 @@ impl Compiler<'_> {
         let layer = if conv.groups == from.c && out.c == from.c && conv.groups > 1 {
             Layer::Depthwise(Depthwise::new(shape, weight, bias))
         } else {
-            Layer::Convolution(Convolution::new(shape, weight, bias))
+            let half = self.options.precision.is_bf16().then(|| Half::new(shape)).flatten();
+            Layer::Convolution(Convolution::new(shape, weight, bias, half))
         };
         self.push_images(node, layer, x, out, self.repeat(node));
         Ok(())

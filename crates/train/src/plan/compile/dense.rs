@@ -53,7 +53,8 @@ impl Compiler<'_> {
             None => (self.rows(node, 0)?, Layout::linear(k, 1, m, transposed)),
         };
         let weight = self.weight(index, layout)?;
-        let layer = Linear::new([self.batch, rows, k, m], weight, bias, factor);
+        let in_half = self.options.precision.is_bf16();
+        let layer = Linear::new([self.batch, rows, k, m], weight, bias, factor, in_half);
         Ok(self.push(node, Layer::Linear(layer), &[x], None))
     }
 

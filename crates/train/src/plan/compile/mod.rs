@@ -87,7 +87,7 @@ pub(super) fn compile(source: &Graph, batch: usize, options: &PlanOptions) -> Re
         trains: false,
         out: Compiled {
             steps: vec![],
-            activations: vec![Activation { len: input.len(), buffer: 0 }],
+            activations: vec![Activation { len: input.len(), place: 0 }],
             needs: vec![false],
             params: Params::default(),
             logits: 0,

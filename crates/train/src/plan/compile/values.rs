@@ -169,7 +169,7 @@ impl Compiler<'_> {
         let output = self.out.activations.len();
         let trains = std::mem::take(&mut self.trains);
         let passes = layer.passes_gradient() && inputs.iter().any(|&i| self.out.needs[i]);
-        self.out.activations.push(Activation { len, buffer: 0 });
+        self.out.activations.push(Activation { len, place: 0 });
         self.out.needs.push(trains || passes);
         self.out.steps.push(Step { name: name.to_string(), layer, inputs, output, repeat: 1 });
         output
