@@ -9,6 +9,7 @@ mod duel_quantize;
 mod edge;
 mod fuzz;
 mod models;
+mod prune_torchvision;
 mod same_bits;
 mod tidy;
 mod train_beside;
@@ -36,6 +37,8 @@ Tasks:
   train-beside DATA [OPTION...] train a network, and its first epochs in PyTorch, by the same recipe
   duel-quantize [OPTION...]     quantise the same models with edgecut and with others and compare;
                                 `cargo xtask duel-quantize --help` lists the options
+  prune-torchvision [NAME...]   prune torchvision's classification models by 30 % and run them in ONNX
+                                Runtime; without names all that export
   edge                          build the program that runs packed models alone, stripped, and
                                 check that it stays within 2 MiB
   aarch64 [TEST...]             run the tests of kernels and runtime (those whose name has TEST) on
@@ -66,6 +69,7 @@ fn main() -> ExitCode {
         ["same-bits", rest @ ..] => same_bits::run(root, rest),
         ["fuzz", rest @ ..] => fuzz::run(root, rest),
         ["models", rest @ ..] => models::run(root, rest),
+        ["prune-torchvision", rest @ ..] => prune_torchvision::run(root, rest),
         ["bench-peers", rest @ ..] => return bench_peers::main(root, rest),
         ["bench-train", rest @ ..] => return bench_train::main(root, rest),
         ["train-beside", rest @ ..] => return train_beside::main(root, rest),

@@ -1,4 +1,4 @@
-//! Post-training quantisation: a float graph and some images become an int8 graph.
+//! Pruning ([`prune`]), and post-training quantisation: a float graph and some images become an int8 graph.
 //!
 //! ```text
 //! graph ── prepare ──> canonical float graph
@@ -41,6 +41,7 @@ mod placement;
 mod portfolio;
 mod prepare;
 mod probe;
+pub mod prune;
 mod quantize;
 mod range;
 mod recipe;

@@ -3,7 +3,7 @@
 use clap::{ArgAction, Args, Parser, Subcommand};
 
 use crate::commands::{
-    bench, convert, data, deploy, device, distill, eval, inspect, new, quantize, run, train,
+    bench, convert, data, deploy, device, distill, eval, inspect, new, prune, quantize, run, train,
     verify, zoo,
 };
 
@@ -76,6 +76,8 @@ pub enum Verb {
     Train(train::Args),
     /// Train a small network to answer as larger ones do
     Distill(distill::Args),
+    /// Remove channels until a model is as small or as fast as it should be
+    Prune(prune::Args),
     /// Turn a float model into an int8 one
     Quantize(quantize::Args),
     /// Prove that an int8 model cannot saturate on CPUs that add products in 16 bits
@@ -103,6 +105,7 @@ impl Verb {
             Verb::Data(args) => data::run(args, global),
             Verb::Train(args) => train::run(args, global),
             Verb::Distill(args) => distill::run(args, global),
+            Verb::Prune(args) => prune::run(args, global),
             Verb::Quantize(args) => quantize::run(args, global),
             Verb::Verify(args) => verify::run(args, global),
             Verb::Eval(args) => eval::run(args, global),

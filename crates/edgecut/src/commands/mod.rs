@@ -9,6 +9,7 @@ pub mod distill;
 pub mod eval;
 pub mod inspect;
 pub mod new;
+pub mod prune;
 pub mod quantize;
 pub mod run;
 pub mod train;

@@ -6,6 +6,7 @@
 use std::path::PathBuf;
 
 mod distill;
+mod prune;
 mod quantize;
 mod size;
 mod train;
@@ -15,6 +16,7 @@ use clap::Args;
 use serde::{Deserialize, Serialize};
 
 pub use distill::{DistillMethod, DistillSettings};
+pub use prune::{Amount, PruneSettings, Worth};
 pub use quantize::{Correction, Method, QuantizeSettings, Round, Target};
 pub use size::Size;
 pub use train::{Optimizer, Precision, Sampling, Schedule, TrainSettings, Weighting};
@@ -233,6 +235,8 @@ mod tests {
             QuantizeSettings::from_arg_matches(&quantize).unwrap(),
             QuantizeSettings::default()
         );
+        let prune = defaults(PruneSettings::augment_args(clap::Command::new("t")));
+        assert_eq!(PruneSettings::from_arg_matches(&prune).unwrap(), PruneSettings::default());
     }
 
     #[test]

@@ -93,7 +93,7 @@ pub fn to_int8(
 ) -> Result<Found> {
     interrupt::listen();
     let settings = pictures.settings;
-    let images = Sample::new(pictures)?;
+    let images = Sample::new(pictures.set, pictures.preprocess, settings.images)?;
     let began = Instant::now();
     let bar = RefCell::new(Counter::new(global, "quantise", settings.time));
     let say = |what: &str| {
@@ -156,7 +156,7 @@ fn check_names(graph: &Graph, settings: &QuantizeSettings) -> Result<()> {
 }
 
 /// Pictures as the graph's input, read when they are needed.
-struct Sample {
+pub struct Sample {
     set: Subset,
     shape: [usize; 3],
     /// Buffers.
@@ -164,12 +164,12 @@ struct Sample {
 }
 
 impl Sample {
-    fn new(pictures: &Pictures) -> Result<Sample> {
-        let count = pictures.settings.images.min(pictures.set.len());
+    /// At most `count` pictures of `set`, chosen by a seed.
+    pub fn new(set: &Arc<dyn Dataset>, preprocess: &Preprocess, count: usize) -> Result<Sample> {
         Ok(Sample {
-            set: Subset::sample(pictures.set.clone(), SPLIT_SEED, count),
-            shape: pictures.preprocess.shape(),
-            state: Mutex::new((Transform::new(pictures.preprocess)?, Image::default())),
+            set: Subset::sample(set.clone(), SPLIT_SEED, count.min(set.len())),
+            shape: preprocess.shape(),
+            state: Mutex::new((Transform::new(preprocess)?, Image::default())),
         })
     }
 }

@@ -13,6 +13,7 @@ pub mod npy;
 pub mod pack;
 pub mod precision;
 pub mod preprocessing;
+pub mod prune;
 pub mod runner;
 pub mod shapes;
 pub mod sizes;

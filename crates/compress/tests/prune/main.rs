@@ -1,0 +1,6 @@
+//! Channels are followed through every network, and what is left computes the same.
+
+mod common;
+mod flow;
+mod identity;
+mod plans;

@@ -1,0 +1,137 @@
+//! What a pruned network is measured by.
+
+use std::sync::Arc;
+
+use edgecut_graph::cost::cost;
+use edgecut_graph::{Graph, onnx};
+use edgecut_kernels::Pool;
+use edgecut_runtime::{CompileOptions, compile};
+use serde::Serialize;
+
+use crate::cli::Global;
+use crate::errors::Result;
+use crate::work::time::{Subject, in_turn};
+
+/// Milliseconds of measuring for one candidate, and the least and most runs.
+const BUDGET_MS: f64 = 400.0;
+const RUNS: (usize, usize) = (7, 60);
+
+/// What is to become small.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Measure {
+    /// Share of the channels that go.
+    Ratio,
+    /// Multiply-adds.
+    Macs,
+    /// Parameters.
+    Params,
+    /// Bytes of the ONNX file.
+    Size,
+    /// Bytes of activations in this runtime.
+    Memory,
+    /// Milliseconds for a picture on this machine.
+    Latency,
+}
+
+/// A measure and its bound.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Goal {
+    /// What is bounded.
+    pub measure: Measure,
+    /// The bound, in its unit.
+    pub at_most: f64,
+}
+
+/// Measures a graph.
+type Meter<'a> = Box<dyn FnMut(&Graph) -> Result<f64> + 'a>;
+
+impl Goal {
+    /// Measures graphs by it, times beside `before`, so that a disturbance hits both alike.
+    pub fn meter<'a>(
+        &self,
+        global: &'a Global,
+        before: &Graph,
+        pool: &'a Arc<Pool>,
+    ) -> Result<Meter<'a>> {
+        let measure = self.measure;
+        if measure == Measure::Latency {
+            let mut first = Subject::new(before, 1, pool)?;
+            let alone = pace(global, &mut [&mut first])?[0];
+            return Ok(Box::new(move |graph| {
+                let mut next = Subject::new(graph, 1, pool)?;
+                let times = pace(global, &mut [&mut first, &mut next])?;
+                Ok(alone * times[1] / times[0].max(1e-9))
+            }));
+        }
+        Ok(Box::new(move |graph| of(graph, measure)))
+    }
+}
+
+/// What does not depend on the moment.
+fn of(graph: &Graph, measure: Measure) -> Result<f64> {
+    Ok(match measure {
+        Measure::Macs => cost(graph, 1)?.macs as f64,
+        Measure::Params => cost(graph, 1)?.parameters as f64,
+        Measure::Size => onnx::to_bytes(graph)?.len() as f64,
+        Measure::Memory => compile(graph, &CompileOptions::default())?.arena_bytes() as f64,
+        Measure::Ratio | Measure::Latency => 0.0,
+    })
+}
+
+/// Median times of the subjects, run in turn.
+fn pace(global: &Global, subjects: &mut [&mut Subject]) -> Result<Vec<f64>> {
+    let silent = Global { quiet: true, ..global.clone() };
+    let trial = in_turn(&silent, subjects, 1, 2)?;
+    let round: f64 = trial.iter().map(|times| times.min_ms).sum();
+    let runs = ((BUDGET_MS / round.max(1e-3)) as usize).clamp(RUNS.0, RUNS.1);
+    let times = in_turn(&silent, subjects, 0, runs)?;
+    Ok(times.iter().map(|times| times.median_ms).collect())
+}
+
+/// Everything that a network is measured by.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct Measures {
+    /// Multiply-adds.
+    pub macs: u64,
+    /// Parameters.
+    pub params: u64,
+    /// Bytes of the ONNX file.
+    pub size: u64,
+    /// Bytes of activations in this runtime.
+    pub memory: u64,
+    /// Median milliseconds for a picture on this machine.
+    pub latency_ms: f64,
+}
+
+impl Measures {
+    /// Of both graphs, timed in turn.
+    pub fn both(global: &Global, graphs: [&Graph; 2], pool: &Arc<Pool>) -> Result<[Measures; 2]> {
+        let [a, b] = graphs;
+        let (mut first, mut second) = (Subject::new(a, 1, pool)?, Subject::new(b, 1, pool)?);
+        let times = pace(global, &mut [&mut first, &mut second])?;
+        let of = |graph: &Graph, latency_ms: f64| -> Result<Measures> {
+            let count = |measure| -> Result<u64> { Ok(of(graph, measure)? as u64) };
+            Ok(Measures {
+                macs: count(Measure::Macs)?,
+                params: count(Measure::Params)?,
+                size: count(Measure::Size)?,
+                memory: count(Measure::Memory)?,
+                latency_ms,
+            })
+        };
+        Ok([of(a, times[0])?, of(b, times[1])?])
+    }
+
+    /// By the measure of a goal.
+    pub fn by(&self, measure: Measure) -> f64 {
+        match measure {
+            Measure::Ratio => 1.0,
+            Measure::Macs => self.macs as f64,
+            Measure::Params => self.params as f64,
+            Measure::Size => self.size as f64,
+            Measure::Memory => self.memory as f64,
+            Measure::Latency => self.latency_ms,
+        }
+    }
+}
