@@ -124,9 +124,11 @@ fn groups(graph: &Graph, flow: &Flow, extents: &Extents) -> Vec<Group> {
             continue;
         }
         let Some(classes) = closure.of(class) else { continue };
+        if !known.insert(classes.clone()) {
+            continue;
+        }
         let members = places.members(&classes);
-        let makes = members.keys().any(|member| member.role == Role::Makes);
-        if !makes || !known.insert(classes.clone()) {
+        if members.keys().all(|member| member.role != Role::Makes) {
             continue;
         }
         let key = members.iter().map(|(member, indices)| (*member, indices.len())).collect();
