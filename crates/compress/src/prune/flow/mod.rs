@@ -74,7 +74,7 @@ impl Flow {
     /// Follows the indices through `graph`.
     pub fn trace(graph: &Graph) -> Result<Flow> {
         let stored = stored(graph);
-        let mut space = Space::new(graph);
+        let mut space = Space::new(graph)?;
         let (mut grids, mut members, mut groups) = (vec![], vec![], BTreeMap::new());
         pin_interface(graph, &mut space);
         for index in 0..graph.nodes.len() {

@@ -1,6 +1,10 @@
 //! Indices of all dimensions, and which of them live and die together.
 
-use edgecut_graph::{Graph, ValueId};
+use edgecut_graph::{Graph, GraphError, Result, ValueId};
+
+/// Most indices of all dimensions of all values: real networks have some hundred thousand. It bounds
+/// what a model that declares huge extents can ask for, at about 40 bytes an index.
+const MAX_INDICES: usize = 1 << 25;
 
 /// One dimension of a value, or one that only an operator knows, such as the groups of a
 /// convolution: a range of indices in the [`Space`].
@@ -56,13 +60,26 @@ const ALONE: &str = "is the only one of its dimension";
 
 impl Space {
     /// Every index of every value of `graph` in a class of its own.
-    pub fn new(graph: &Graph) -> Space {
+    ///
+    /// # Errors
+    /// Where there are more than [`MAX_INDICES`].
+    pub fn new(graph: &Graph) -> Result<Space> {
+        let extents = graph.values().iter().flat_map(|value| value.shape.with_symbols(1));
+        let count = extents.fold(0usize, usize::saturating_add);
+        if count > MAX_INDICES {
+            return Err(GraphError::Limit {
+                place: graph.name.clone(),
+                what: "number of indices of all dimensions to be followed",
+                value: count as u64,
+                limit: MAX_INDICES as u64,
+            });
+        }
         let mut space = Space::default();
         for value in graph.values() {
             let axes = value.shape.with_symbols(1).iter().map(|&len| space.axis(len)).collect();
             space.axes.push(axes);
         }
-        space
+        Ok(space)
     }
 
     /// A new dimension that belongs to no value.
