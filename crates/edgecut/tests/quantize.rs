@@ -121,3 +121,25 @@ fn a_packed_result_says_its_sizes() {
     let message = refuse(&quantize("int8.onnx", &["--coded"]));
     assert!(message.contains("--coded: only for packed models"), "{message}");
 }
+
+#[test]
+fn one_command_trains_a_float_model_in_four_bits() {
+    let out = scratch().join("trained4.onnx");
+    let fixed = ["train", text(model()), "--data", text(toy()), "--bits", "4", "--out", text(&out)];
+    let mut args = fixed.to_vec();
+    args.extend(["--epochs", "4", "--batch", "16", "--flip", "false", "--ema-decay", "0.9"]);
+    let o = json(&args);
+    let share = |name: &str| o[name]["percent"].as_f64().unwrap();
+    assert!(share("accuracy") >= share("accuracy_before"), "{o}");
+    assert!(scratch().join("trained4.onnx.work/answers.cache").exists(), "the float net teaches");
+    let names = json(&["inspect", text(&out), "--nodes"])["operators"].clone();
+    assert!(names.get("DequantizeLinear").is_some(), "{names}");
+    // What has no float model to begin with has nothing to quantise.
+    let data = ["--data", text(toy()), "--bits", "4"];
+    for (begin, needle) in [(Some(text(&out)), "is quantised"), (None, "a new network")] {
+        let args: Vec<&str> = ["train"].into_iter().chain(begin).chain(data).collect();
+        assert!(refuse(&args).contains(needle), "{args:?}");
+    }
+    let args: Vec<&str> = ["train", text(model()), "--data", text(toy()), "--bits", "5"].to_vec();
+    assert!(refuse(&args).contains("--bits is 5"));
+}

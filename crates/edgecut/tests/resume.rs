@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::Duration;
 
-use common::{command, edgecut, refuse, scratch, succeed, text, toy};
+use common::{command, edgecut, model, refuse, scratch, succeed, text, toy};
 use edgecut_graph::rng::Rng;
 
 fn args<'a>(out: &'a str, threads: &'a str, epochs: &'a str) -> Vec<&'a str> {
@@ -29,13 +29,17 @@ fn file(name: &str) -> PathBuf {
     scratch().join(name)
 }
 
-#[test]
-fn killed_at_random_moments_the_result_is_the_same_bytes() {
-    let (whole, killed) = (file("whole.onnx"), file("killed.onnx"));
+/// Kills the command that `args` makes for a result at random moments, and starts it again until it
+/// ends: the bytes are those of a run that nobody disturbs.
+fn survives_kills(name: &str, args: impl Fn(&str) -> Vec<String>) {
+    let (whole, killed) =
+        (file(&format!("{name}-whole.onnx")), file(&format!("{name}-killed.onnx")));
+    let arguments = args(text(&whole));
     let began = std::time::Instant::now();
-    succeed(&args(text(&whole), "2", "20"));
+    succeed(&arguments.iter().map(String::as_str).collect::<Vec<_>>());
     let took = began.elapsed();
-    let arguments = args(text(&killed), "2", "20");
+    let arguments = args(text(&killed));
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let mut rng = Rng::new(std::process::id().into());
     let mut kills = 0;
     for _ in 0..5 {
@@ -51,6 +55,36 @@ fn killed_at_random_moments_the_result_is_the_same_bytes() {
         std::fs::read(&whole).unwrap() == std::fs::read(&killed).unwrap(),
         "the bytes differ after {kills} kills"
     );
+}
+
+#[test]
+fn killed_at_random_moments_the_result_is_the_same_bytes() {
+    survives_kills("train", |out| args(out, "2", "20").into_iter().map(String::from).collect());
+}
+
+#[test]
+fn killed_distillation_ends_with_the_same_bytes() {
+    let teacher = text(model());
+    survives_kills("distill", |out| {
+        let mut args = args(out, "2", "12");
+        args.drain(..1);
+        // The name of the student is an argument of its own.
+        let place = args.iter().position(|arg| *arg == "--arch").unwrap();
+        args.drain(place..place + 2);
+        args.splice(0..0, ["distill", "mobilenet-v2-s28", teacher, "--views", "3"]);
+        args.into_iter().map(String::from).collect()
+    });
+}
+
+#[test]
+fn killed_training_in_integers_ends_with_the_same_bytes() {
+    let float = text(model());
+    survives_kills("integers", |out| {
+        let fixed = ["train", float, "--bits", "4", "--data", text(toy()), "--out", out];
+        let more =
+            ["--batch", "16", "--epochs", "8", "--checkpoint-every", "0.05", "--threads", "2"];
+        fixed.into_iter().chain(more).map(String::from).collect()
+    });
 }
 
 #[test]

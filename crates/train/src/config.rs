@@ -52,6 +52,9 @@ pub struct TrainConfig {
     /// Ends the training after this many epochs without a better accuracy on the validation data,
     /// with the weights of the best epoch. That accuracy then chose them, so it flatters them.
     pub patience: Option<usize>,
+    /// Whether zero points of activations learn, too, where a graph is quantised (see
+    /// [`qat`](crate::qat)).
+    pub zero_points: bool,
     /// Which layers learn, and how fast.
     pub fine_tune: FineTune,
     /// What products compute in.
@@ -112,6 +115,7 @@ impl Default for TrainConfig {
             sampling: Sampling::Shuffled,
             skip: 0,
             patience: None,
+            zero_points: false,
             fine_tune: FineTune::default(),
             precision: Precision::F32,
         }

@@ -9,9 +9,10 @@
 
 use std::ops::Range;
 
-use edgecut_graph::{Graph, Tensor, ValueId};
+use edgecut_graph::{DType, Graph, Tensor, ValueId};
 
 use crate::error::Result;
+use crate::qat::{LEAST_SCALE, zero_point};
 
 /// What a parameter is to the optimiser.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -115,6 +116,14 @@ enum Origin {
     /// A constant that is one parameter for all its readers.
     Shared(ValueId),
     Extra(Vec<f32>),
+    /// The number that the smallest integer of an activation stands for. The graph has the integer
+    /// `value` that stands for 0 instead.
+    ZeroPoint {
+        value: ValueId,
+        scale: ParamId,
+        integers: [f32; 2],
+        first: f32,
+    },
 }
 
 /// Values of all parameters and statistics, and where in the graph they belong.
@@ -175,6 +184,35 @@ impl Params {
         ParamId(self.entries.len() - 1)
     }
 
+    /// Registers the zero point `value` of activations whose scale is `scale`, one parameter for all
+    /// readers: the number that the smallest of `integers` stands for, which is written back as the
+    /// zero point that is nearest.
+    pub(crate) fn add_zero_point(
+        &mut self,
+        graph: &Graph,
+        value: ValueId,
+        scale: ParamId,
+        integers: [f32; 2],
+        rate: f32,
+    ) -> ParamId {
+        let same = |e: &Entry| matches!(e.origin, Origin::ZeroPoint { value: v, .. } if v == value);
+        if let Some(known) = self.entries.iter().position(same) {
+            return ParamId(known);
+        }
+        let number = |id: ValueId| {
+            graph.constant(id).and_then(|t| t.to_f32().first().copied()).unwrap_or(0.0)
+        };
+        let of_scale = match self.entries[scale.0].origin {
+            Origin::Shared(id) => number(id),
+            _ => 0.0,
+        };
+        let first = (integers[0] - number(value)) * of_scale.max(LEAST_SCALE);
+        let origin = Origin::ZeroPoint { value, scale, integers, first };
+        let (layout, name) = (Layout::plain(1), graph.value(value).name.clone());
+        self.entries.push(Entry { origin, kind: Kind::Bias, rate, layout, range: 0..0, name });
+        ParamId(self.entries.len() - 1)
+    }
+
     /// Registers a parameter that is none of the graph's, such as the step of a quantiser: it is
     /// trained, averaged and saved as the others, and not written back. Names must be unique.
     pub(crate) fn add_extra(&mut self, name: String, kind: Kind, values: Vec<f32>) -> ParamId {
@@ -207,6 +245,7 @@ impl Params {
                     tensor.unwrap_or_default()
                 }
                 Origin::Extra(values) => values,
+                Origin::ZeroPoint { first, .. } => std::slice::from_ref(first),
             };
             let array =
                 if entry.kind == Kind::Statistic { &mut self.stats } else { &mut self.values };
@@ -239,7 +278,8 @@ impl Params {
 
     /// Positions in `values` of parameters that several layers read.
     pub(crate) fn shared(&self) -> impl Iterator<Item = Range<usize>> {
-        let shared = self.entries.iter().filter(|e| matches!(e.origin, Origin::Shared(_)));
+        let several = |e: &&Entry| matches!(e.origin, Origin::Shared(_) | Origin::ZeroPoint { .. });
+        let shared = self.entries.iter().filter(several);
         shared.map(|e| e.range.clone())
     }
 
@@ -264,6 +304,17 @@ impl Params {
                 }
                 Origin::Shared(value) => (value, None),
                 Origin::Extra(_) => continue,
+                Origin::ZeroPoint { value, scale, integers, .. } => {
+                    let scale = values[self.range(scale)][0].max(LEAST_SCALE);
+                    let zero = zero_point(values[entry.range.start], scale, integers);
+                    let shape = out.value(value).shape.with_symbols(1);
+                    let tensor = match out.value(value).dtype {
+                        DType::U8 => Tensor::new(shape, vec![zero as u8])?,
+                        _ => Tensor::new(shape, vec![zero as i8])?,
+                    };
+                    out.set_constant(value, tensor);
+                    continue;
+                }
             };
             let shape = out.value(old).shape.to_fixed().unwrap_or_default();
             let mut onnx = vec![0.0; entry.layout.len()];

@@ -3,9 +3,12 @@
 //! A graph in QDQ form is unfolded: integer weights become float ones behind QuantizeLinear and
 //! DequantizeLinear, integer biases float ones. Training rounds weights and activations in the forward
 //! pass as the graph says, lets gradients pass the rounding (Bengio et al. 2013), and learns the scales
-//! (LSQ, Esser et al. 2020, arXiv:1902.08153; LSQ+, Bhalgat et al. 2020, with zero points as
-//! calibration chose them). Folding rounds once more and for good, so that the integers are those that
+//! (LSQ, Esser et al. 2020, arXiv:1902.08153) and, where that is asked for, zero points of activations
+//! (LSQ+, Bhalgat et al. 2020, arXiv:2004.09576). Folding rounds once more and for good, so that the integers are those that
 //! were trained with.
+//!
+//! A zero point at an end of its range says that there is nothing beyond 0, as behind a ReLU, and an
+//! int8 one of 0 that the range is symmetric: these stay, as all zero points of weights do.
 
 use std::collections::BTreeMap;
 
@@ -16,7 +19,7 @@ use crate::error::{Result, TrainError};
 /// Smallest scale, in training and in the result: training may push one towards 0.
 pub(crate) const LEAST_SCALE: f32 = 1e-8;
 /// Largest code of 4 bits.
-const FOUR_BITS: i8 = 7;
+const FOUR_BITS: i64 = 7;
 /// Largest magnitude of an integer bias: products of bytes still fit beside it.
 const MAX_BIAS: f64 = (1u32 << 30) as f64;
 
@@ -25,10 +28,11 @@ const MAX_BIAS: f64 = (1u32 << 30) as f64;
 pub struct Unfolded {
     /// The same function. Values of the quantised graph have their numbers here.
     pub graph: Graph,
-    /// Largest code of each float constant.
-    pub code_limits: BTreeMap<String, f32>,
+    /// Smallest and largest code of each float constant.
+    pub codes: BTreeMap<String, [f32; 2]>,
     weights: Vec<Weights>,
     biases: Vec<Bias>,
+    zeros: Vec<ZeroPoint>,
 }
 
 #[derive(Clone, Debug)]
@@ -40,7 +44,10 @@ struct Weights {
     axis: usize,
     /// In the unfolded graph.
     float: ValueId,
-    limit: f32,
+    /// Smallest and largest code.
+    limits: [f32; 2],
+    /// One zero point, or one for each scale.
+    zeros: Vec<f32>,
 }
 
 #[derive(Clone, Debug)]
@@ -49,6 +56,16 @@ struct Bias {
     node: usize,
     /// The layer that reads it.
     layer: usize,
+}
+
+/// The zero point of all activations with one scale.
+#[derive(Clone, Debug)]
+struct ZeroPoint {
+    scale: ValueId,
+    old: ValueId,
+    /// In the unfolded graph: its own, where `old` belongs to other scales, too.
+    value: ValueId,
+    name: String,
 }
 
 impl Unfolded {
@@ -60,10 +77,12 @@ impl Unfolded {
         let consumers = graph.consumers();
         let mut unfolded = Unfolded {
             graph: graph.clone(),
-            code_limits: BTreeMap::new(),
+            codes: BTreeMap::new(),
             weights: vec![],
             biases: vec![],
+            zeros: vec![],
         };
+        unfolded.zeros(graph);
         // Behind every node that is there already, a QuantizeLinear reads constants alone.
         let mut added = vec![];
         for (index, node) in graph.nodes.iter().enumerate() {
@@ -77,7 +96,7 @@ impl Unfolded {
                 })
             };
             match codes.dtype() {
-                DType::I8 if reads(1) && is_symmetric(graph, node) => {
+                DType::I8 | DType::U8 if reads(1) && zeros(graph, node).is_some() => {
                     added.push((index, unfolded.weights(graph, index, codes)?));
                 }
                 DType::I32 if readers.len() == 1 && reads(2) => {
@@ -101,35 +120,81 @@ impl Unfolded {
         let node = &graph.nodes[index];
         let Op::Dequantize { axis } = node.op else { return Ok(node.clone()) };
         let (source, scales) = (node.input(0)?, node.input(1)?);
-        let values = codes.i8s()?;
-        let four = values.iter().all(|c| (-FOUR_BITS..=FOUR_BITS).contains(c));
-        let limit = if four { f32::from(FOUR_BITS) } else { 127.0 };
+        let limits = limits(codes)?;
         let own = &mut self.graph;
         let name = own.unique_name(&format!("{}.float", graph.value(source).name));
-        self.code_limits.insert(name.clone(), limit);
+        self.codes.insert(name.clone(), limits);
         let float = own.add_constant(name, dequantised(graph, node)?);
-        let zeros = match node.inputs.get(2).copied().flatten() {
+        let zero_points = match node.inputs.get(2).copied().flatten() {
             Some(zeros) => zeros,
             None => {
-                let count = graph.constant(scales).map_or(1, |t| t.len());
+                let shape = graph.value(scales).shape.with_symbols(1);
+                let count = shape.iter().product();
                 let name = own.unique_name(&format!("{}.zero_point", graph.value(source).name));
-                own.add_constant(name, Tensor::vector(vec![0i8; count]))
+                let tensor = match codes.dtype() {
+                    DType::U8 => Tensor::new(shape, vec![0u8; count])?,
+                    _ => Tensor::new(shape, vec![0i8; count])?,
+                };
+                own.add_constant(name, tensor)
             }
         };
         let shape = Shape::fixed(codes.shape());
         let name = own.unique_name(&format!("{}.rounded", graph.value(source).name));
-        let rounded = own.add_value(name, DType::I8, shape);
+        let rounded = own.add_value(name, codes.dtype(), shape);
         // The DequantizeLinear of the same number reads it instead of the constant.
         for reader in own.nodes.iter_mut().filter(|n| n.outputs == node.outputs) {
             reader.inputs[0] = Some(rounded);
         }
-        self.weights.push(Weights { node: index, codes: source, scales, axis, float, limit });
+        let zeros = zeros(graph, node).unwrap_or_default();
+        self.weights.push(Weights {
+            node: index,
+            codes: source,
+            scales,
+            axis,
+            float,
+            limits,
+            zeros,
+        });
         Ok(Node {
             name: format!("{}.round", node.name),
             op: Op::Quantize { axis },
-            inputs: vec![Some(float), Some(scales), Some(zeros)],
+            inputs: vec![Some(float), Some(scales), Some(zero_points)],
             outputs: vec![rounded],
         })
+    }
+
+    /// Finds the zero points that are trained, and gives each scale one of its own.
+    fn zeros(&mut self, graph: &Graph) {
+        let mut pairs: BTreeMap<ValueId, Vec<Option<ValueId>>> = BTreeMap::new();
+        let is_codes = |op: &Op| matches!(op, Op::Quantize { .. } | Op::Dequantize { .. });
+        for node in graph.nodes.iter().filter(|node| is_codes(&node.op)) {
+            let Some(scale) = node.inputs.get(1).copied().flatten() else { continue };
+            // Zero points of weights stay.
+            let computed = node.inputs[0].is_some_and(|id| graph.constant(id).is_none());
+            let zero = node.inputs.get(2).copied().flatten().filter(|_| computed);
+            pairs.entry(scale).or_default().push(zero);
+        }
+        for node in graph.nodes.iter().filter(|n| matches!(n.op, Op::Quantize { .. })) {
+            let &[_, Some(scale), Some(old)] = &node.inputs[..] else { continue };
+            let single = graph.constant(scale).is_some_and(|t| t.len() == 1);
+            let alone = pairs[&scale].iter().all(|&zero| zero == Some(old));
+            let known = self.zeros.iter().any(|zero| zero.scale == scale);
+            if !single || !alone || known || !moves(graph, old) {
+                continue;
+            }
+            let others = has_others(graph, scale, old);
+            let value = match graph.constant(old).filter(|_| others) {
+                Some(tensor) => give_own(&mut self.graph, scale, old, tensor.clone()),
+                None => old,
+            };
+            let name = self.graph.value(value).name.clone();
+            self.zeros.push(ZeroPoint { scale, old, value, name });
+        }
+    }
+
+    /// Names of the zero points in [`Unfolded::graph`] that can be trained.
+    pub fn zero_points(&self) -> impl Iterator<Item = String> {
+        self.zeros.iter().map(|zero| zero.name.clone())
     }
 
     /// A float bias for the layer `layer` instead of the DequantizeLinear at `index`.
@@ -156,16 +221,17 @@ impl Unfolded {
             let shape = quantised.value(id).shape.with_symbols(1);
             out.set_constant(id, Tensor::new(shape, scales)?);
         }
+        for zero in &self.zeros {
+            let (old, new) = (quantised.constant(zero.old), trained.constant(zero.value));
+            let Some(new) = new.filter(|new| Some(*new) != old) else { continue };
+            match has_others(quantised, zero.scale, zero.old) {
+                true => drop(give_own(&mut out, zero.scale, zero.old, new.clone())),
+                false => out.set_constant(zero.old, new.clone()),
+            }
+        }
         for weights in &self.weights {
-            let shape = quantised.value(weights.codes).shape.with_symbols(1);
-            let (float, scales) = (floats(trained, weights.float)?, floats(&out, weights.scales)?);
-            let inner: usize = shape[(weights.axis + 1).min(shape.len())..].iter().product();
-            let code = |(i, w): (usize, &f32)| {
-                let scale = scales[i / inner.max(1) % scales.len()];
-                (w / scale).clamp(-weights.limit, weights.limit).round_ties_even() as i8
-            };
-            let codes: Vec<i8> = float.iter().enumerate().map(code).collect();
-            replace(&mut out, weights.node, weights.codes, Tensor::new(shape, codes)?);
+            let codes = weights.fold(quantised, trained, &out)?;
+            replace(&mut out, weights.node, weights.codes, codes);
         }
         for bias in &self.biases {
             self.fold_bias(bias, quantised, trained, &mut out)?;
@@ -222,6 +288,81 @@ impl Unfolded {
     }
 }
 
+impl Weights {
+    /// What the trained weights are rounded to with the scales of `out`.
+    fn fold(&self, quantised: &Graph, trained: &Graph, out: &Graph) -> Result<Tensor> {
+        let shape = quantised.value(self.codes).shape.with_symbols(1);
+        let (float, scales) = (floats(trained, self.float)?, floats(out, self.scales)?);
+        let inner: usize = shape[(self.axis + 1).min(shape.len())..].iter().product();
+        let [low, high] = self.limits;
+        let code = |(i, w): (usize, &f32)| {
+            let channel = i / inner.max(1);
+            let zero = self.zeros[channel % self.zeros.len()];
+            let steps = w / scales[channel % scales.len()];
+            steps.clamp(low - zero, high - zero).round_ties_even() + zero
+        };
+        let codes = float.iter().enumerate().map(code);
+        Ok(match quantised.value(self.codes).dtype {
+            DType::U8 => Tensor::new(shape, codes.map(|code| code as u8).collect::<Vec<u8>>())?,
+            _ => Tensor::new(shape, codes.map(|code| code as i8).collect::<Vec<i8>>())?,
+        })
+    }
+}
+
+/// Smallest and largest integer of a type of 8 bits.
+pub(crate) fn integers(dtype: DType) -> [f32; 2] {
+    if dtype == DType::U8 { [0.0, 255.0] } else { [-128.0, 127.0] }
+}
+
+/// The integer that stands for 0 where the smallest one stands for about `lowest`.
+pub(crate) fn zero_point(lowest: f32, scale: f32, [low, high]: [f32; 2]) -> f32 {
+    (low - lowest / scale).clamp(low, high).round_ties_even()
+}
+
+/// Smallest and largest code that weights may have: those of 4 bits where all are, else all of the
+/// type but for the smallest, which many quantisers leave out, where no weight has it.
+fn limits(codes: &Tensor) -> Result<[f32; 2]> {
+    let values = codes.to_i64()?;
+    if codes.dtype() == DType::I8 && values.iter().all(|c| (-FOUR_BITS..=FOUR_BITS).contains(c)) {
+        return Ok([-FOUR_BITS as f32, FOUR_BITS as f32]);
+    }
+    let [low, high] = integers(codes.dtype());
+    let narrow = values.iter().all(|&code| code as f32 > low);
+    Ok([if narrow { low + 1.0 } else { low }, high])
+}
+
+/// Whether a zero point is trained: neither at an end of its range nor the middle of int8.
+fn moves(graph: &Graph, zero: ValueId) -> bool {
+    let Some(tensor) = graph.constant(zero) else { return false };
+    let [low, high] = integers(tensor.dtype());
+    match tensor.to_i64().as_deref() {
+        Ok(&[zero]) => {
+            let middle = tensor.dtype() == DType::I8 && zero == 0;
+            (zero as f32) > low && (zero as f32) < high && !middle
+        }
+        _ => false,
+    }
+}
+
+/// Whether nodes with other scales than `scale` read the zero point `zero`.
+fn has_others(graph: &Graph, scale: ValueId, zero: ValueId) -> bool {
+    graph
+        .nodes
+        .iter()
+        .any(|node| node.inputs.contains(&Some(zero)) && node.inputs.get(1) != Some(&Some(scale)))
+}
+
+/// Gives all nodes with the scale `scale` a zero point of their own instead of `old`.
+fn give_own(graph: &mut Graph, scale: ValueId, old: ValueId, tensor: Tensor) -> ValueId {
+    let name = graph.unique_name(&graph.value(old).name);
+    let own = graph.add_constant(name, tensor);
+    let with_scale = |node: &&mut Node| node.inputs.get(1) == Some(&Some(scale));
+    for node in graph.nodes.iter_mut().filter(with_scale) {
+        node.inputs.iter_mut().skip(2).filter(|i| **i == Some(old)).for_each(|i| *i = Some(own));
+    }
+    own
+}
+
 /// Gives a constant that the node at `node` reads other content; other readers keep the old one.
 fn replace(graph: &mut Graph, node: usize, id: ValueId, tensor: Tensor) {
     let readers = graph.nodes.iter().flat_map(|n| n.inputs.iter().flatten());
@@ -252,11 +393,13 @@ fn has_weights(node: &Node) -> bool {
     matches!(node.op, Op::Conv(_) | Op::Gemm(_) | Op::MatMul)
 }
 
-/// Whether all zero points are 0.
-fn is_symmetric(graph: &Graph, node: &Node) -> bool {
-    let zeros = node.inputs.get(2).copied().flatten();
-    let codes = zeros.and_then(|id| graph.constant(id)).and_then(|t| t.to_i64().ok());
-    zeros.is_none() || codes.is_some_and(|codes| codes.iter().all(|&z| z == 0))
+/// The zero points of a DequantizeLinear: one, or one for each scale.
+fn zeros(graph: &Graph, node: &Node) -> Option<Vec<f32>> {
+    let Some(id) = node.inputs.get(2).copied().flatten() else { return Some(vec![0.0]) };
+    let zeros: Vec<f32> =
+        graph.constant(id)?.to_i64().ok()?.into_iter().map(|zero| zero as f32).collect();
+    let scales = graph.constant(node.input(1).ok()?)?.len();
+    (zeros.len() == 1 || zeros.len() == scales).then_some(zeros)
 }
 
 fn dequantised(graph: &Graph, node: &Node) -> Result<Tensor> {

@@ -4,7 +4,6 @@
 //! in the checkpoint, and nothing else is: a training that is killed and started again ends with
 //! the same bytes as one that ran through, on any number of threads and any instruction set.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -78,8 +77,9 @@ pub fn fit_guided(
     config.validate()?;
     let unfolded = Unfolded::of(graph)?;
     let begin = unfolded.as_ref().map_or(graph, |unfolded| &unfolded.graph);
-    let limits = unfolded.as_ref().map(|unfolded| &unfolded.code_limits);
-    let mut trainer = Trainer::new(begin, limits, train, val, preprocess, config, options, guide)?;
+    let integers = unfolded.as_ref();
+    let mut trainer =
+        Trainer::new(begin, integers, train, val, preprocess, config, options, guide)?;
     let memory = trainer.memory;
     observer(&trainer.progress(Event::Planned(&memory)));
     if unfolded.is_some() {
@@ -137,7 +137,7 @@ struct Trainer<'a> {
 impl<'a> Trainer<'a> {
     fn new(
         graph: &Graph,
-        code_limits: Option<&BTreeMap<String, f32>>,
+        unfolded: Option<&Unfolded>,
         train: Arc<dyn Dataset>,
         val: Option<Arc<dyn Dataset>>,
         preprocess: &'a Preprocess,
@@ -154,7 +154,7 @@ impl<'a> Trainer<'a> {
         }
         let batch = config.batch.min(train.len());
         let part = batch.div_ceil(config.accumulate);
-        let mut choices = choices(graph, code_limits, config)?;
+        let mut choices = choices(graph, unfolded, config)?;
         if let Some(guide) = &guide {
             guide.ask(graph, config.seed, &mut choices)?;
         }

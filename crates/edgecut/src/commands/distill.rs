@@ -18,12 +18,10 @@ use crate::errors::{Failure, Result};
 use crate::settings::{DataSettings, DistillMethod, DistillSettings, ModelSettings, TrainSettings};
 use crate::work::model::{self, Model};
 use crate::work::preprocessing::Preprocessing;
-use crate::work::train::{Job, prepare, train};
+use crate::work::train::{ANSWERS, Integers, Job, prepare, train};
 use crate::work::{data, shapes};
 use crate::{files, progress};
 
-/// File of the teachers' answers inside the checkpoint's folder.
-const ANSWERS: &str = "answers.cache";
 /// DKD's weights of the right class and of the others.
 const DECOUPLED: [f32; 2] = [1.0, 8.0];
 
@@ -35,12 +33,13 @@ Examples:
   edgecut distill student.onnx first.onnx second.tflite --data ./flowers --method decoupled --out better.onnx
   edgecut distill mobilenet-v2-s28 teacher.onnx --data ./pictures --unlabelled --out student.onnx
   edgecut quantize float.onnx --data ./flowers --bits 4 --out int4.onnx
-  edgecut distill int4.onnx float.onnx --data ./flowers --epochs 5 --lr 0.01 --out better.onnx
+  edgecut distill int4.onnx float.onnx --data ./flowers --epochs 5 --out better.onnx
+  edgecut distill student.onnx teacher.onnx --data ./flowers --bits 4 --epochs 5 --out int4.onnx
 
 STUDENT is an architecture of the zoo or a model; teachers may be float or int8. A network that learns
 from a trained copy of itself (self-distillation) is one more teacher. A quantised student stays
-quantised: its weights, biases and scales are trained (quantisation-aware training), and where the test
-pictures say that this has made it worse, the result has the weights from before. Student and teachers
+quantised: its weights, biases and scales are trained (quantisation-aware training), and
+where the test pictures say that this has made it worse, the result has the weights from before. Student and teachers
 see the same pictures in the same variations; --alpha 1 learns from the teachers alone.")]
 pub struct Args {
     /// Architecture of the zoo, or ONNX or TFLite model to begin with
@@ -60,6 +59,8 @@ pub struct Args {
     model: ModelSettings,
     #[command(flatten)]
     preprocessing: Preprocessing,
+    #[command(flatten)]
+    integers: Integers,
     #[command(flatten)]
     train: TrainSettings,
     #[command(flatten)]
@@ -94,9 +95,10 @@ pub fn run(args: &Args, global: &Global) -> Result<()> {
         preprocessing: Some(&args.preprocessing),
         ..args.files.job(&data, &model_settings, &args.train)?
     };
-    let start = prepare(&job)?;
+    let mut start = prepare(&job)?;
     say_pictures(global, &data);
     say_assumed(global, &start);
+    args.integers.begin(global, &job, &mut start)?;
     let distillation = distillation(args, &start.graph, &teachers[0].graph)?;
     for pair in &distillation.features {
         progress::detail(global, &format!("'{}' learns from '{}'", pair.student, pair.teacher));

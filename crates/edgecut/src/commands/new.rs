@@ -79,7 +79,8 @@ mod tests {
     #[test]
     fn the_template_states_the_defaults() {
         let recipe = Recipe::parse(TEMPLATE, "new.toml").unwrap();
-        assert_eq!(recipe.train, TrainSettings::default());
+        // A recipe trains in float.
+        assert_eq!(recipe.train, TrainSettings { lr: Some(0.1), ..TrainSettings::default() });
         assert_eq!(recipe.quantize, QuantizeSettings::default());
     }
 }

@@ -13,7 +13,9 @@ use crate::report::trained;
 use crate::settings::{DataSettings, ModelSettings, TrainSettings, Wrong};
 use crate::stats::Share;
 use crate::work::preprocessing::Preprocessing;
-use crate::work::train::{CHECKPOINT_EVERY, Job, Start, prepare, search_rate, train};
+use crate::work::train::{
+    CHECKPOINT_EVERY, Integers, Job, Start, own_teacher, prepare, search_rate, train,
+};
 use crate::work::{data, model};
 use crate::{files, progress, term};
 
@@ -28,12 +30,14 @@ Examples:
   edgecut train imagenet.tflite --data ./flowers --head classes=5 --freeze '*' --fixed-statistics --out flowers.onnx
   edgecut train --data ./flowers --arch mobilenet-v2 --resolution 224 --memory 1GB --out flowers.onnx
   edgecut train --data ./flowers --arch mobilenet-v2 --find-lr
-  edgecut train int8.onnx --data ./flowers --epochs 3 --lr 0.005 --out better-int8.onnx
+  edgecut train flowers.onnx --data ./flowers --bits 4 --epochs 3 --out int4.onnx
+  edgecut train int8.onnx --data ./flowers --epochs 3 --out better-int8.onnx
   tensorboard --logdir flowers.onnx.work
 
-A quantised model stays quantised: its weights, biases and scales are trained, and where the test
-pictures say that this has made it worse, the result has the weights from before. The same command
-after an interruption (also kill -9) goes on where it was. The folder of the checkpoint also has
+A quantised model stays quantised: its weights, biases and scales are trained, and where
+the test pictures say that this has made it worse, the result has the weights from before. With --bits
+a float model is quantised first, and is the teacher of its quantised form: quantise and distill do the
+same in two steps with all their options. The same command after an interruption (also kill -9) goes on where it was. The folder of the checkpoint also has
 metrics.jsonl, TensorBoard's event file, and report.html in the end.")]
 pub struct Args {
     /// Model to fine-tune, ONNX or TFLite, float or quantised: as --start
@@ -45,6 +49,8 @@ pub struct Args {
     model: ModelSettings,
     #[command(flatten)]
     preprocessing: Preprocessing,
+    #[command(flatten)]
+    integers: Integers,
     #[command(flatten)]
     train: TrainSettings,
     #[command(flatten)]
@@ -130,13 +136,15 @@ pub fn run(args: &Args, global: &Global) -> Result<()> {
         preprocessing: Some(&args.preprocessing),
         ..args.files.job(&data, &model_settings, &args.train)?
     };
-    let start = prepare(&job)?;
+    let mut start = prepare(&job)?;
     say_pictures(global, &data);
     say_assumed(global, &start);
+    let float = args.integers.begin(global, &job, &mut start)?;
     if args.find_lr {
         return show_rates(&search_rate(global, &job, &start)?, global);
     }
-    let outcome = train(global, &job, &start, None)?;
+    let mut guide = float.map(|float| own_teacher(global, &job, &start, float)).transpose()?;
+    let outcome = train(global, &job, &start, guide.as_mut())?;
     deliver(global, &job, outcome, &args.files.out, "test accuracy")
 }
 

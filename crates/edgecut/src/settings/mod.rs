@@ -241,7 +241,7 @@ mod tests {
 
     #[test]
     fn not_a_number_is_out_of_range() {
-        let nan = TrainSettings { lr: f32::NAN, ..TrainSettings::default() };
+        let nan = TrainSettings { lr: Some(f32::NAN), ..TrainSettings::default() };
         assert_eq!(nan.validate().unwrap_err().field, "lr");
         let nan = TargetSettings { max_drop: Some(f64::NAN), ..TargetSettings::default() };
         assert_eq!(nan.validate().unwrap_err().field, "max_drop");

@@ -85,9 +85,11 @@ pub struct TrainSettings {
     /// sums and evaluation stay float32
     #[arg(long, value_enum, value_name = "P", default_value = "f32")]
     pub precision: Precision,
-    /// Highest learning rate, at the end of the warm-up; --find-lr looks for a good one
-    #[arg(long, value_name = "X", default_value_t = 0.1)]
-    pub lr: f32,
+    /// Highest learning rate, at the end of the warm-up; --find-lr looks for a good one [default:
+    /// 0.1, or 0.0003 for a quantised model]
+    #[arg(long, value_name = "X")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lr: Option<f32>,
     /// How the learning rate falls behind the warm-up
     #[arg(long, value_enum, default_value = "cosine")]
     pub schedule: Schedule,
@@ -149,6 +151,10 @@ pub struct TrainSettings {
     #[arg(long, value_name = "EPOCHS")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub patience: Option<usize>,
+    /// Of a quantised model, also train the zero points of activations (LSQ+)
+    #[arg(long)]
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub zero_points: bool,
     /// Skip up to this many training pictures that cannot be read, naming each
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub skip_errors: usize,
@@ -170,7 +176,7 @@ impl Default for TrainSettings {
             accumulate: 1,
             memory: None,
             precision: Precision::F32,
-            lr: 0.1,
+            lr: None,
             schedule: Schedule::Cosine,
             optimizer: Optimizer::Sgd,
             momentum: 0.9,
@@ -190,6 +196,7 @@ impl Default for TrainSettings {
             mixup: 0.0,
             cutmix: 0.0,
             patience: None,
+            zero_points: false,
             skip_errors: 0,
             seed: 1,
             minutes: None,
@@ -207,7 +214,8 @@ impl TrainSettings {
         range((1..=100_000).contains(&self.epochs), "epochs", epochs, "1 to 100000")?;
         range((2..=4096).contains(&self.batch), "batch", batch, "2 to 4096 (BatchNorm needs two)")?;
         let unit = |x: f32| (0.0..1.0).contains(&x);
-        range(self.lr > 0.0 && self.lr <= 10.0, "lr", self.lr.into(), "above 0, at most 10")?;
+        let lr = self.lr.unwrap_or(0.1);
+        range(lr > 0.0 && lr <= 10.0, "lr", lr.into(), "above 0, at most 10")?;
         range(unit(self.momentum), "momentum", self.momentum.into(), "at least 0, below 1")?;
         range(
             unit(self.weight_decay),

@@ -59,11 +59,12 @@ pub fn fake_quantize(ctx: Ctx, steps: Steps, x: &[f32], out: &mut [f32]) {
 
 /// Floats of scratch memory that [`fake_quantize_backward`] needs for `len` elements.
 pub fn fake_quantize_scratch_len(len: usize) -> usize {
-    len.div_ceil(TASK)
+    2 * len.div_ceil(TASK)
 }
 
-/// The gradient of `x` into `dx`, from that of the result; that of the scale is returned. It is summed
-/// by task, and tasks are added in order.
+/// The gradient of `x` into `dx`, from that of the result. Returned are that of the scale, and the sum
+/// of `dz` over all `x` that saturate: the gradient of a number that both bounds move by. They are
+/// summed by task, and tasks are added in order.
 ///
 /// # Panics
 /// If the slices differ in length, or `scratch` has fewer than [`fake_quantize_scratch_len`] floats.
@@ -74,14 +75,15 @@ pub fn fake_quantize_backward(
     dz: &[f32],
     dx: &mut [f32],
     scratch: &mut [f32],
-) -> f64 {
+) -> [f64; 2] {
     assert!(x.len() == dz.len() && x.len() == dx.len());
     let sums = &mut scratch[..fake_quantize_scratch_len(x.len())];
-    ctx.pool.for_each_chunk2_mut(dx, TASK, sums, 1, |i, dx, sum| {
+    ctx.pool.for_each_chunk2_mut(dx, TASK, sums, 2, |i, dx, sum| {
         let part = i * TASK..i * TASK + dx.len();
-        sum[0] = gradient(ctx.isa, steps, &x[part.clone()], &dz[part], dx);
+        gradient(ctx.isa, steps, &x[part.clone()], &dz[part], dx, sum);
     });
-    sums.iter().map(|&sum| f64::from(sum)).sum()
+    let total = |which: usize| sums.iter().skip(which).step_by(2).map(|&s| f64::from(s)).sum();
+    [total(0), total(1)]
 }
 
 simd_fn! {
@@ -92,8 +94,10 @@ simd_fn! {
 
 simd_fn! {
     /// Element i is added to sum i % 16.
-    fn gradient(_s: Simd, steps: Steps, x: &[f32], dz: &[f32], dx: &mut [f32]) -> f32 {
-        let mut sums = [0.0f32; 16];
+    fn gradient(
+        _s: Simd, steps: Steps, x: &[f32], dz: &[f32], dx: &mut [f32], sums: &mut [f32],
+    ) {
+        let (mut scales, mut edges) = ([0.0f32; 16], [0.0f32; 16]);
         let (x16, x_rest) = x.as_chunks::<16>();
         let (dz16, dz_rest) = dz.as_chunks::<16>();
         let (dx16, dx_rest) = dx.as_chunks_mut::<16>();
@@ -101,15 +105,19 @@ simd_fn! {
             for i in 0..16 {
                 let (own, scale) = steps.gradient(x[i], dz[i]);
                 dx[i] = own;
-                sums[i] += scale;
+                scales[i] += scale;
+                // All of dz goes to x or to the bounds.
+                edges[i] += dz[i] - own;
             }
         }
         for (i, ((x, dz), dx)) in x_rest.iter().zip(dz_rest).zip(dx_rest).enumerate() {
             let (own, scale) = steps.gradient(*x, *dz);
             *dx = own;
-            sums[i] += scale;
+            scales[i] += scale;
+            edges[i] += dz - own;
         }
-        sums.iter().sum::<f32>()
+        sums[0] = scales.iter().sum();
+        sums[1] = edges.iter().sum();
     }
 }
 
@@ -131,12 +139,13 @@ mod tests {
             let zero = f32::from(zero);
             let steps = Steps { scale, low: -zero, high: 255.0 - zero };
             let got = everywhere(|ctx| {
-                let mut out = vec![0.0; 2 * len + 1];
+                let mut out = vec![0.0; 2 * len + 2];
                 let (z, rest) = out.split_at_mut(len);
-                let (dx, sum) = rest.split_at_mut(len);
+                let (dx, sums) = rest.split_at_mut(len);
                 fake_quantize(ctx, steps, &x, z);
                 let mut scratch = vec![f32::NAN; fake_quantize_scratch_len(len)];
-                sum[0] = fake_quantize_backward(ctx, steps, &x, &dz, dx, &mut scratch) as f32;
+                let found = fake_quantize_backward(ctx, steps, &x, &dz, dx, &mut scratch);
+                sums.copy_from_slice(&found.map(|sum| sum as f32));
                 out
             });
             let code = |x: f32| ((x / scale).round_ties_even() + zero).clamp(0.0, 255.0);
@@ -153,6 +162,10 @@ mod tests {
             let sum: f64 = x.iter().zip(&dz).map(|(&x, &d)| f64::from(d) * slope(x)).sum();
             let size: f64 = x.iter().zip(&dz).map(|(&x, &d)| (f64::from(d) * slope(x)).abs()).sum();
             prop_assert!((f64::from(got[2 * len]) - sum).abs() < 1e-5 * size.max(1.0));
+            let outside = || x.iter().zip(&dz).filter(|(x, _)| !inside(**x)).map(|(_, &d)| d);
+            let edges: f64 = outside().map(f64::from).sum();
+            let size: f64 = outside().map(|d| f64::from(d).abs()).sum();
+            prop_assert!((f64::from(got[2 * len + 1]) - edges).abs() < 1e-5 * size.max(1.0));
         }
     }
 

@@ -45,7 +45,7 @@ pub(crate) use conv_transpose::Transposed;
 pub(crate) use depthwise::Depthwise;
 pub(crate) use detached::{Argument, Detached};
 pub(crate) use elementwise::{Clamp, Concat};
-pub(crate) use fake_quant::FakeQuant;
+pub(crate) use fake_quant::{FakeQuant, Zero};
 pub(crate) use half::Half;
 pub(crate) use linear::Linear;
 pub(crate) use lines::{Lines, Rule};

@@ -17,12 +17,12 @@ pub(crate) struct Weight {
 }
 
 /// Rounding with a learned scale for each output channel, or one for all.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Rounding {
     /// The scales.
     pub scales: ParamId,
-    /// Codes are `-limit..=limit`.
-    pub limit: f32,
+    /// Smallest and largest code, less the zero point: for each scale, or once for all.
+    pub codes: Vec<[f32; 2]>,
 }
 
 impl Weight {
@@ -33,13 +33,13 @@ impl Weight {
     /// Whether a gradient is wanted.
     pub fn trains(&self, params: &Params) -> bool {
         params.trains(self.id)
-            || self.rounding.is_some_and(|rounding| params.trains(rounding.scales))
+            || self.rounding.as_ref().is_some_and(|rounding| params.trains(rounding.scales))
     }
 
     /// The weights that the layer multiplies with.
     pub fn update<'a>(&'a mut self, params: &'a Params) -> &'a [f32] {
         let own = &params.values[params.range(self.id)];
-        let Some(rounding) = self.rounding else { return own };
+        let Some(rounding) = &self.rounding else { return own };
         let scales = &params.values[params.range(rounding.scales)];
         let steps = rounding.steps(scales);
         self.rounded.clear();
@@ -53,9 +53,10 @@ impl Weight {
     }
 
     /// Turns that gradient into those of the weights and of the scales. Scales are few and all weights
-    /// of a channel push them, so theirs are divided by sqrt(weights x largest code), as in LSQ.
+    /// of a channel push them, so theirs are divided by sqrt(weights x largest code), as in LSQ;
+    /// that is half of the range where it is not symmetric.
     pub fn finish(&self, params: &Params, gradients: &mut [f32]) {
-        let Some(rounding) = self.rounding else { return };
+        let Some(rounding) = &self.rounding else { return };
         let (own, range) = (params.range(self.id), params.range(rounding.scales));
         let steps = rounding.steps(&params.values[range.clone()]);
         let mut sums = vec![0.0f64; steps.len()];
@@ -67,16 +68,21 @@ impl Weight {
             sums[channel] += f64::from(scale);
         }
         let each = (own.len() / steps.len()).max(1) as f64;
-        let factor = 1.0 / (each * f64::from(rounding.limit)).sqrt();
-        let targets = gradients[range].iter_mut().zip(sums);
-        targets.for_each(|(g, sum)| *g = (sum * factor) as f32);
+        for ((g, sum), step) in gradients[range].iter_mut().zip(sums).zip(&steps) {
+            let largest = f64::from(step.high - step.low) / 2.0;
+            *g = (sum / (each * largest).sqrt()) as f32;
+        }
     }
 }
 
 impl Rounding {
-    fn steps(self, scales: &[f32]) -> Vec<Steps> {
-        let (low, high) = (-self.limit, self.limit);
-        scales.iter().map(|&s| Steps { scale: s.max(LEAST_SCALE), low, high }).collect()
+    fn steps(&self, scales: &[f32]) -> Vec<Steps> {
+        let step = |(&scale, &[low, high]): (&f32, &[f32; 2])| Steps {
+            scale: scale.max(LEAST_SCALE),
+            low,
+            high,
+        };
+        scales.iter().zip(self.codes.iter().cycle()).map(step).collect()
     }
 }
 

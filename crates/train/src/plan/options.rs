@@ -1,6 +1,6 @@
 //! What of a graph is trained, and what of it is looked at.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use edgecut_graph::ValueId;
 
@@ -16,9 +16,11 @@ pub struct PlanOptions {
     /// Whether BatchNorm normalises by its running statistics in training too, and leaves them as
     /// they are, while scale and bias are trained.
     pub fixed_statistics: bool,
-    /// Largest code of weights behind QuantizeLinear, by the name of the float constant: 7 for 4 bits.
-    /// 127 where none is given.
-    pub code_limits: BTreeMap<String, f32>,
+    /// Smallest and largest code of weights behind QuantizeLinear, by the name of the float
+    /// constant: -7 and 7 for 4 bits. Where none are given, all of the type.
+    pub codes: BTreeMap<String, [f32; 2]>,
+    /// Names of the zero points of activations that are trained; each belongs to one scale.
+    pub zero_points: BTreeSet<String>,
     /// Values that the engine lets be read after the forward pass and takes gradients for: what a
     /// teacher's features, or another loss, act on.
     pub taps: Vec<ValueId>,

@@ -1,6 +1,5 @@
 //! What a training finds out from its parts before it begins.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use edgecut_graph::Graph;
@@ -11,21 +10,25 @@ use crate::data::{Dataset, Preprocess};
 use crate::error::{Result, TrainError};
 use crate::fingerprint;
 use crate::plan::{PlanOptions, TrainPlan};
+use crate::qat::Unfolded;
 use crate::targets::{Targets, balanced_weights};
 
 /// What of `graph` is trained, and in what precision.
 pub(super) fn choices(
     graph: &Graph,
-    code_limits: Option<&BTreeMap<String, f32>>,
+    unfolded: Option<&Unfolded>,
     config: &TrainConfig,
 ) -> Result<PlanOptions> {
-    if code_limits.is_some() && config.precision.is_bf16() {
+    if unfolded.is_some() && config.precision.is_bf16() {
         let problem = "bf16 is for float models: the sums of a quantised one are exact in f32";
         return Err(TrainError::config("precision", problem));
     }
     let mut choices = config.fine_tune.options(graph)?;
     choices.precision = config.precision;
-    choices.code_limits = code_limits.cloned().unwrap_or_default();
+    if let Some(unfolded) = unfolded {
+        choices.codes.clone_from(&unfolded.codes);
+        choices.zero_points = unfolded.zero_points().filter(|_| config.zero_points).collect();
+    }
     Ok(choices)
 }
 

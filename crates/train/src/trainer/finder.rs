@@ -60,9 +60,9 @@ pub fn find_rate(
     let options = RunOptions { checkpoint: None, ..options.clone() };
     let unfolded = Unfolded::of(graph)?;
     let begin = unfolded.as_ref().map_or(graph, |unfolded| &unfolded.graph);
-    let limits = unfolded.as_ref().map(|unfolded| &unfolded.code_limits);
+    let integers = unfolded.as_ref();
     let mut trainer =
-        Trainer::new(begin, limits, train, None, preprocess, &config, &options, None)?;
+        Trainer::new(begin, integers, train, None, preprocess, &config, &options, None)?;
     let mut loader = Loader::new(trainer.train.clone(), preprocess, &trainer.loader_options())?;
     let mut points: Vec<RatePoint> = vec![];
     let [low, high] = RANGE.map(libm::log);

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use edgecut_compress::{Bits, QuantizeConfig, calibrate};
-use edgecut_graph::{Graph, Tensor};
+use edgecut_graph::{DType, Graph, Node, Op, Tensor};
 use edgecut_kernels::Pool;
 use edgecut_runtime::Model;
 use edgecut_train::data::Dataset;
@@ -53,7 +53,9 @@ fn quantised(bits: Bits) -> (Graph, Graph) {
 }
 
 fn config(epochs: usize) -> TrainConfig {
-    TrainConfig { lr: 0.01, warmup_epochs: 0.5, label_smoothing: 0.0, ..toy::config(epochs) }
+    let zero_points = true;
+    let quiet = TrainConfig { warmup_epochs: 0.5, label_smoothing: 0.0, ..toy::config(epochs) };
+    TrainConfig { lr: 0.01, zero_points, ..quiet }
 }
 
 #[test]
@@ -62,7 +64,7 @@ fn unfolding_and_folding_changes_nothing() {
         let (_, graph) = quantised(bits);
         let unfolded = Unfolded::of(&graph).unwrap().unwrap();
         let limit = if bits == Bits::Four { 7.0 } else { 127.0 };
-        assert!(unfolded.code_limits.values().all(|&l| l == limit));
+        assert!(unfolded.codes.values().all(|&c| c == [-limit, limit]));
         let folded = unfolded.fold(&graph, &unfolded.graph).unwrap();
         assert_eq!(toy::bytes(&folded), toy::bytes(&graph));
         // Both forms are the same function.
@@ -104,8 +106,76 @@ fn four_bits_learn_what_they_have_lost_and_the_runtime_knows_it() {
     let operators = |graph: &Graph| graph.nodes.iter().map(|n| n.op.name()).collect::<Vec<_>>();
     assert_eq!(operators(&outcome.graph), operators(&graph));
     let again = Unfolded::of(&outcome.graph).unwrap().unwrap();
-    assert!(again.code_limits.values().all(|&l| l == 7.0));
+    assert!(again.codes.values().all(|&c| c == [-7.0, 7.0]));
     assert!(toy::bytes(&outcome.graph) != toy::bytes(&graph));
+}
+
+/// The trained graph; what the trainer has counted is what the runtime counts.
+fn trained(graph: &Graph, epochs: usize) -> Graph {
+    let val = toy::bars(60, 2);
+    let (train, preprocess) = (toy::bars(96, 1), toy::preprocess());
+    let (config, options) = (config(epochs), RunOptions::default());
+    let outcome =
+        fit(graph, train, Some(val.clone()), &preprocess, &config, &options, &mut go).unwrap();
+    assert!(!outcome.kept);
+    assert_eq!(count(&outcome.graph, val.as_ref()), outcome.validation.unwrap().counts);
+    outcome.graph
+}
+
+/// The node that rounds the input.
+fn of_input(graph: &Graph) -> &Node {
+    let quantize = |node: &&Node| matches!(node.op, Op::Quantize { .. });
+    let node = graph.nodes.iter().find(quantize).unwrap();
+    assert_eq!(node.inputs[0], Some(graph.inputs[0]));
+    node
+}
+
+#[test]
+fn a_wrong_zero_point_moves() {
+    let (_, mut graph) = quantised(Bits::Eight);
+    let zero = |graph: &Graph| {
+        let id = of_input(graph).inputs[2].unwrap();
+        graph.constant(id).unwrap().to_i64().unwrap()[0]
+    };
+    let right = zero(&graph);
+    assert!(right > 20 && right < 200, "{right}");
+    let id = of_input(&graph).inputs[2].unwrap();
+    // Nearly everything above 0 saturates.
+    graph.set_constant(id, Tensor::new(vec![], vec![245u8]).unwrap());
+    let found = zero(&trained(&graph, 6));
+    assert!(found < 243, "{found} where {right} is right");
+}
+
+#[test]
+fn bytes_with_a_zero_point_learn_as_signed_ones_do() {
+    let (_, signed) = quantised(Bits::Eight);
+    let mut unsigned = signed.clone();
+    let shifted = |tensor: &Tensor| {
+        let codes = tensor.i8s().unwrap().iter().map(|&c| (i16::from(c) + 128) as u8);
+        Tensor::new(tensor.shape().to_vec(), codes.collect::<Vec<u8>>()).unwrap()
+    };
+    for index in 0..signed.nodes.len() {
+        let node = signed.nodes[index].clone();
+        let codes = node.inputs[0].and_then(|id| signed.constant(id));
+        let Some(codes) = codes.filter(|codes| codes.dtype() == DType::I8) else { continue };
+        let codes = unsigned.add_constant(format!("bytes{index}"), shifted(codes));
+        let scale = signed.constant(node.inputs[1].unwrap()).unwrap();
+        let zeros = Tensor::new(scale.shape().to_vec(), vec![128u8; scale.len()]).unwrap();
+        let zeros = unsigned.add_constant(format!("zeros{index}"), zeros);
+        unsigned.nodes[index].inputs = vec![Some(codes), node.inputs[1], Some(zeros)];
+    }
+    let unfolded = Unfolded::of(&unsigned).unwrap().unwrap();
+    assert!(!unfolded.codes.is_empty() && unfolded.codes.values().all(|&c| c == [1.0, 255.0]));
+    let folded = unfolded.fold(&unsigned, &unfolded.graph).unwrap();
+    assert_eq!(toy::bytes(&folded), toy::bytes(&unsigned));
+    let (signed, unsigned) = (trained(&signed, 2), trained(&unsigned, 2));
+    let codes = |graph: &Graph, dtype: DType| {
+        let constants = graph.nodes.iter().filter_map(|node| graph.constant(node.inputs[0]?));
+        constants.filter(|t| t.dtype() == dtype).cloned().collect::<Vec<Tensor>>()
+    };
+    let signed: Vec<Tensor> = codes(&signed, DType::I8).iter().map(shifted).collect();
+    assert!(!signed.is_empty());
+    assert_eq!(signed, codes(&unsigned, DType::U8));
 }
 
 #[test]

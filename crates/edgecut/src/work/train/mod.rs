@@ -1,6 +1,7 @@
 //! Training with progress, checkpoints, records and a clean end on Ctrl-C.
 
 mod curves;
+mod integers;
 mod records;
 mod start;
 mod tensorboard;
@@ -24,6 +25,7 @@ use crate::errors::{Failure, Result};
 use crate::interrupt;
 use crate::progress::Counter;
 use crate::settings::{self, ModelSettings, TrainSettings};
+pub use integers::{ANSWERS, Integers, own_teacher};
 use records::Records;
 pub use start::Start;
 use view::View;
@@ -33,6 +35,13 @@ const CHECKPOINT: &str = "train.checkpoint";
 
 /// Steps of a search for a learning rate.
 const SEARCH_STEPS: usize = 120;
+
+/// Learning rate where none is set.
+const FAST: f32 = 0.1;
+
+/// The same for quantised networks: they are trained already, and have no BatchNorm that would make
+/// up for large steps.
+const SLOW: f32 = 0.0003;
 
 /// Time between two checkpoints: writing one takes milliseconds, losing one costs this much.
 pub const CHECKPOINT_EVERY: Duration = Duration::from_secs(10);
@@ -165,7 +174,7 @@ fn config(job: &Job, start: &Start) -> TrainConfig {
         epochs: s.epochs,
         batch: s.batch,
         accumulate: s.accumulate,
-        lr: s.lr,
+        lr: s.lr.unwrap_or(if integers::is_quantised(&start.graph) { SLOW } else { FAST }),
         optimizer: match s.optimizer {
             settings::Optimizer::Sgd => Optimizer::Sgd { momentum: s.momentum, nesterov: true },
             settings::Optimizer::Adamw => Optimizer::ADAMW,
@@ -203,6 +212,7 @@ fn config(job: &Job, start: &Start) -> TrainConfig {
         },
         skip: s.skip_errors,
         patience: s.patience,
+        zero_points: s.zero_points,
         fine_tune: start::fine_tune(job.model, &start.head),
         precision: match s.precision {
             settings::Precision::F32 => Precision::F32,

@@ -79,7 +79,7 @@ fn check_quantised(job: &Job, graph: &Graph, node: &Node) -> Result<()> {
 fn load(path: &Path, resolution: Option<usize>) -> Result<Model> {
     match Model::load(path) {
         Err(failure) if !tflite(path) => of_one(path, resolution).ok_or(failure),
-        loaded => loaded,
+        loaded => loaded?.with_float_ports(),
     }
 }
 
@@ -98,8 +98,9 @@ fn of_one(path: &Path, resolution: Option<usize>) -> Option<Model> {
 /// How pictures become the input: as the options or the file say, else with the mean and the spread
 /// of the data; whether it is the latter.
 fn preprocess(job: &Job, model: &Model) -> Result<(Preprocess, bool)> {
-    if let Some(said) = job.preprocessing.filter(|p| !p.is_auto()) {
-        return Ok((said.choose(&model.card())?, false));
+    let card = model.card();
+    if let Some(said) = job.preprocessing.filter(|p| !p.is_auto() || card.codes.is_some()) {
+        return Ok((said.choose(&card)?, false));
     }
     if let Some(known) = model.preprocess()? {
         return Ok((known, false));
