@@ -27,7 +27,7 @@ pub use error::{DeviceError, Result};
 pub use fit::Fit;
 pub use machine::Machine;
 pub use measure::{Progress, measure};
-pub use nets::{Subject, subjects};
+pub use nets::{Subject, chosen, subjects};
 pub use predict::{Prediction, StepPrediction};
 pub use profile::{DeviceProfile, Entry, Whole};
 pub use roof::{Bound, Roofs};

@@ -61,6 +61,12 @@ pub fn subjects() -> Vec<Subject> {
     both.flat_map(of).collect()
 }
 
+/// The networks whose name has one of `parts` in it; all of them where there is no part.
+pub fn chosen(parts: &[&str]) -> Vec<Subject> {
+    let has = |net: &Subject| parts.is_empty() || parts.iter().any(|part| net.name.contains(part));
+    subjects().into_iter().filter(has).collect()
+}
+
 impl Subject {
     /// Its graph, with fresh weights: time does not depend on them.
     ///

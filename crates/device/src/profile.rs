@@ -105,7 +105,11 @@ impl DeviceProfile {
         Ok(profile)
     }
 
-    fn check(&self) -> std::result::Result<(), String> {
+    /// Says which number no device has, for a profile that came from elsewhere.
+    ///
+    /// # Errors
+    /// The field and what is expected of it.
+    pub fn check(&self) -> std::result::Result<(), String> {
         if self.format != FORMAT {
             let (found, hint) = (self.format, "measure it again: edgecut device measure");
             return Err(format!("has form {found}, this version reads {FORMAT}; {hint}"));

@@ -3,8 +3,8 @@
 use clap::{ArgAction, Args, Parser, Subcommand};
 
 use crate::commands::{
-    bench, convert, data, deploy, device, distill, eval, inspect, new, prune, quantize, run, train,
-    verify, zoo,
+    agent, bench, convert, data, deploy, device, distill, eval, inspect, new, prune, quantize, run,
+    train, verify, zoo,
 };
 
 /// Takes deep models to edge devices: from data to a small, fast, checked model.
@@ -90,6 +90,8 @@ pub enum Verb {
     Bench(bench::Args),
     /// Measure what a machine can do; predict models on a device that is not here
     Device(device::Args),
+    /// Let other machines measure models on this one
+    Agent(agent::Args),
     /// The whole way: data, training, float ONNX, int8 ONNX, checks, report
     Deploy(deploy::Args),
 }
@@ -112,6 +114,7 @@ impl Verb {
             Verb::Run(args) => run::run(args, global),
             Verb::Bench(args) => bench::run(args, global),
             Verb::Device(args) => device::run(args, global),
+            Verb::Agent(args) => agent::run(args, global),
             Verb::Deploy(args) => deploy::run(args, global),
         }
     }

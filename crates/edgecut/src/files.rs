@@ -10,12 +10,25 @@ use crate::errors::{Failure, Result};
 /// Writes `bytes` to `path` through a temporary file in the same folder and a rename, so that a
 /// reader (or a kill) never meets half a file.
 pub fn write(path: &Path, bytes: &[u8]) -> Result<()> {
+    write_with(path, bytes, std::fs::OpenOptions::new().write(true).create(true).truncate(true))
+}
+
+/// As [`write`], readable for the user alone.
+pub fn write_private(path: &Path, bytes: &[u8]) -> Result<()> {
+    let mut options = std::fs::OpenOptions::new();
+    options.write(true).create(true).truncate(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    write_with(path, bytes, &options)
+}
+
+fn write_with(path: &Path, bytes: &[u8], options: &std::fs::OpenOptions) -> Result<()> {
     let fail = |e: std::io::Error| Failure::io(path, &e);
     let name = path.file_name().ok_or_else(|| Failure::input("is not a file name").at(path))?;
     let mut temporary = name.to_os_string();
     temporary.push(format!(".{}.tmp", std::process::id()));
     let temporary = path.with_file_name(temporary);
-    let written = std::fs::File::create(&temporary).and_then(|mut file| {
+    let written = options.open(&temporary).and_then(|mut file| {
         use std::io::Write;
         file.write_all(bytes)?;
         file.sync_all()?;

@@ -5,6 +5,7 @@
 //! | `cli`, `commands` | the verbs |
 //! | `recipe`, `settings` | what a user can set, in a file or as options |
 //! | `work` | the stages that verbs share: data, training, evaluation, timing |
+//! | `agent` | measuring on another device, both sides |
 //! | `inspect` | what a model holds: summary, picture, rewrites, differences |
 //! | `profile` | time by step beside what the machine can do: table and page |
 //! | `report` | `report.json` and the page made of it |
@@ -14,6 +15,7 @@
 //! Standard output carries the result (a table, or one JSON document with `--json`); everything
 //! else goes to standard error.
 
+mod agent;
 mod cli;
 mod commands;
 mod errors;

@@ -9,8 +9,9 @@ use edgecut_kernels::roofline::Peaks;
 use edgecut_runtime::{CompileOptions, Precision, Session};
 use serde::Serialize;
 
+use crate::agent::{Agent, Ask};
 use crate::cli::Global;
-use crate::errors::Result;
+use crate::errors::{Failure, Result};
 use crate::host::{self, Machine};
 use crate::profile::{self, Profiled, Roofs};
 use crate::stats::Times;
@@ -28,6 +29,7 @@ Examples:
   edgecut bench model.onnx
   edgecut bench int8.onnx --against model.onnx --threads 1
   edgecut bench model.ecut
+  edgecut bench model.onnx --agent pass.json
   edgecut bench model.onnx --precision bf16
   edgecut bench model.onnx --tune --threads 1
   edgecut bench detector.onnx --shape 1x3x640x640 --profile
@@ -55,6 +57,9 @@ pub struct Args {
     /// Runs before measuring
     #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u32).range(0..=1_000_000))]
     warmup: u32,
+    /// Not on this machine, but on that of this agent's pass (see edgecut agent)
+    #[arg(long, value_name = "PASS", conflicts_with_all = ["against", "profile", "profile_html"])]
+    agent: Option<PathBuf>,
     /// Also every step: its time, multiply-adds, bytes, and share of what this machine can do
     #[arg(long)]
     profile: bool,
@@ -111,6 +116,9 @@ struct Figures {
 
 /// Measures.
 pub fn run(args: &Args, global: &Global) -> Result<()> {
+    if let Some(pass) = &args.agent {
+        return there(pass, args, global);
+    }
     if let Some(path) = &args.profile_html {
         files::check_writable(path)?;
     }
@@ -174,6 +182,35 @@ pub fn run(args: &Args, global: &Global) -> Result<()> {
         return files::print_json(&output);
     }
     show(&output, args);
+    Ok(())
+}
+
+/// Measures on another device.
+fn there(pass: &Path, args: &Args, global: &Global) -> Result<()> {
+    if !args.shapes.is_empty() {
+        let hint = "edgecut convert --shape writes a model that needs none";
+        return Err(Failure::input("--shape does not go with --agent").hint(hint));
+    }
+    let kind = args.model.extension().and_then(|e| e.to_str()).unwrap_or_default().to_lowercase();
+    let (threads, batch) = (global.threads.unwrap_or(0), args.batch);
+    let ask = Ask { kind, threads, batch, warmup: args.warmup, runs: args.runs };
+    let ran = Agent::open(pass)?.bench(&args.model, &ask)?;
+    if global.json {
+        return files::print_json(&ran);
+    }
+    let t = &ran.latency;
+    let mut row = vec![file_name(&args.model)];
+    row.extend([t.min_ms, t.median_ms, t.p90_ms, t.p99_ms, ran.load_ms].map(term::milliseconds));
+    let bytes = [ran.arena_bytes, ran.scratch_bytes, ran.weight_bytes, ran.file_bytes];
+    row.extend(bytes.map(term::bytes));
+    let header =
+        ["model", "min", "median", "p90", "p99", "load", "arena", "scratch", "weights", "file"];
+    files::print(&term::table(&header, &[1, 2, 3, 4, 5, 6, 7, 8, 9], &[row]));
+    let machine = &ran.machine;
+    files::print(&format!(
+        "batch {}, {} runs; {}, {} threads, {}",
+        ran.batch, t.runs, machine.cpu, machine.threads, machine.isa
+    ));
     Ok(())
 }
 

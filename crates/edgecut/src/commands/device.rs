@@ -6,22 +6,24 @@ use std::time::Duration;
 
 use clap::Subcommand;
 use edgecut_device::energy::Rapl;
-use edgecut_device::{DeviceProfile, Prediction, Subject, subjects};
+use edgecut_device::{DeviceProfile, Prediction, chosen, subjects};
 use edgecut_runtime::CompileOptions;
 use serde::Serialize;
 
+use crate::agent::{Agent, AskProfile};
 use crate::cli::Global;
 use crate::errors::{Failure, Result};
 use crate::progress::Counter;
 use crate::work::loaded::Loaded;
 use crate::work::shapes::Shapes;
-use crate::{files, interrupt, profile, term, work};
+use crate::{files, interrupt, profile, progress, term, work};
 
 /// Options of `device`.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
   edgecut device measure --threads 1 --out pi4.json
+  edgecut device measure --agent pass.json --out pi4.json
   edgecut device show pi4.json
   edgecut device predict pi4.json model.onnx")]
 pub struct Args {
@@ -45,6 +47,9 @@ enum Action {
         /// Only networks whose name has this in it; repeat for more
         #[arg(long, value_name = "PART")]
         net: Vec<String>,
+        /// Not this machine, but the one of this agent's pass (see edgecut agent)
+        #[arg(long, value_name = "PASS")]
+        agent: Option<PathBuf>,
     },
     /// Show a profile
     #[command(after_help = "Examples:\n  edgecut device show pi4.json --json")]
@@ -83,7 +88,10 @@ fn seconds(text: &str) -> std::result::Result<f64, String> {
 /// Runs the action.
 pub fn run(args: &Args, global: &Global) -> Result<()> {
     match &args.action {
-        Action::Measure { out, each, net } => measure(out, *each, net, global),
+        Action::Measure { out, each, net, agent: None } => measure(out, *each, net, global),
+        Action::Measure { out, each, net, agent: Some(pass) } => {
+            measure_there(pass, out, *each, net, global)
+        }
         Action::Show { profile } => show(&DeviceProfile::read(profile)?, global),
         Action::Predict { profile, model, shapes, measure } => {
             predict(&DeviceProfile::read(profile)?, model, shapes, *measure, global)
@@ -106,10 +114,7 @@ impl edgecut_device::Progress for Told {
 
 fn measure(out: &Path, each: f64, parts: &[String], global: &Global) -> Result<()> {
     files::check_writable(out)?;
-    let chosen = |subject: &Subject| {
-        parts.is_empty() || parts.iter().any(|part| subject.name.contains(part.as_str()))
-    };
-    let nets: Vec<Subject> = subjects().into_iter().filter(chosen).collect();
+    let nets = chosen(&parts.iter().map(String::as_str).collect::<Vec<_>>());
     if nets.is_empty() {
         let names: Vec<String> = subjects().into_iter().map(|s| s.name).collect();
         let problem = format!("--net {}: no network has this in its name", parts.join(", "));
@@ -118,6 +123,23 @@ fn measure(out: &Path, each: f64, parts: &[String], global: &Global) -> Result<(
     let mut told = Told(Counter::new(global, "measure", nets.len() as u64));
     let each = Duration::from_secs_f64(each);
     let profile = edgecut_device::measure(&nets, &global.pool(), each, &mut told)?;
+    files::write_json(out, &profile)?;
+    show(&profile, global)
+}
+
+fn measure_there(
+    pass: &Path,
+    out: &Path,
+    each: f64,
+    parts: &[String],
+    global: &Global,
+) -> Result<()> {
+    files::check_writable(out)?;
+    let agent = Agent::open(pass)?;
+    let about = agent.about()?;
+    progress::say(global, &format!("measuring {} over the network", about.machine.cpu));
+    let threads = global.threads.unwrap_or(0);
+    let profile = agent.profile(&AskProfile { threads, each, nets: parts.join(",") })?;
     files::write_json(out, &profile)?;
     show(&profile, global)
 }

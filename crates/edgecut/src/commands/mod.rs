@@ -1,5 +1,6 @@
 //! One file per verb: its options, what it does, how it says it.
 
+pub mod agent;
 pub mod bench;
 pub mod convert;
 pub mod data;
