@@ -68,6 +68,9 @@ pub enum CompressError {
         /// What it may be.
         expected: &'static str,
     },
+    /// No layer has weights that could become zero.
+    #[error("no dense layer with constant float weights is left to prune; prune before quantising")]
+    NothingToPrune,
 }
 
 /// Result of the compress crate.

@@ -50,6 +50,7 @@ mod report;
 mod scheme;
 mod score;
 mod size;
+pub mod sparse;
 mod twin;
 mod weights;
 
