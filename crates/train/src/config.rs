@@ -55,6 +55,9 @@ pub struct TrainConfig {
     /// Whether zero points of activations learn, too, where a graph is quantised (see
     /// [`qat`](crate::qat)).
     pub zero_points: bool,
+    /// Whether weights that are zero stay zero, so that a pruned network is trained as pruned. Only
+    /// those of layers: biases begin at zero.
+    pub keep_zeros: bool,
     /// Which layers learn, and how fast.
     pub fine_tune: FineTune,
     /// What products compute in.
@@ -116,6 +119,7 @@ impl Default for TrainConfig {
             skip: 0,
             patience: None,
             zero_points: false,
+            keep_zeros: false,
             fine_tune: FineTune::default(),
             precision: Precision::F32,
         }

@@ -19,7 +19,7 @@ use crate::error::{Result, TrainError};
 use crate::evaluate::{Evaluation, evaluate};
 use crate::fingerprint;
 use crate::metrics::argmax;
-use crate::optim::{Group, OptimizerState};
+use crate::optim::{Group, OptimizerState, without_zeros};
 use crate::plan::{Budget, Memory, TrainPlan};
 use crate::progress::{Control, EpochStats, Event, Progress};
 use crate::qat::Unfolded;
@@ -110,6 +110,8 @@ struct Trainer<'a> {
     ema: Option<Ema>,
     /// What a quantised model achieves before it is trained: it must not become worse.
     before: Option<Evaluation>,
+    /// Gradients but for weights that stay zero, where [`TrainConfig::keep_zeros`] wants it.
+    masked: Vec<f32>,
     /// The best epoch's parameters and statistics where [`TrainConfig::patience`] wants them.
     best: Option<(Vec<f32>, Vec<f32>)>,
     targets: Targets,
@@ -193,6 +195,7 @@ impl<'a> Trainer<'a> {
             ema: config.ema_decay.map(|decay| Ema::new(params, decay)),
             engine: Engine::new(plan, pool, options.isa),
             memory,
+            masked: Vec::new(),
             schedule: Schedule {
                 decay: config.decay,
                 peak: config.lr,
@@ -367,7 +370,10 @@ impl<'a> Trainer<'a> {
         }
         let step = self.state.step;
         let (params, last, pool) = self.engine.update();
-        let gradients = if self.sum.is_empty() { last } else { &self.sum };
+        let mut gradients = if self.sum.is_empty() { last } else { &self.sum };
+        if self.config.keep_zeros {
+            gradients = without_zeros(params, gradients, &mut self.masked);
+        }
         let decay = self.config.weight_decay;
         self.optimizer.step(pool, &mut params.values, gradients, decay, lr, step);
         if let Some(ema) = &mut self.ema {

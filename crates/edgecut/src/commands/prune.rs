@@ -12,7 +12,7 @@ use crate::work::calibrate::Sample;
 use crate::work::data;
 use crate::work::model::{self, Format, Model};
 use crate::work::preprocessing::Preprocessing;
-use crate::work::prune::{Goal, LayerChange, Measure, Measures, changes, prune};
+use crate::work::prune::{Goal, LayerChange, Measure, Measures, SparseArgs, changes, prune};
 use crate::work::shapes::Shapes;
 use crate::{files, term};
 
@@ -25,11 +25,13 @@ Examples:
   edgecut prune model.onnx --ratio 0.3 --rank layer --importance l1 --out pruned.onnx
   edgecut prune model.onnx --params 1.5M --importance activation --data ./flowers --out pruned.onnx
   edgecut distill pruned.onnx model.onnx --data ./flowers --out better.onnx
+  edgecut prune model.onnx --sparsity 0.8 --out sparse.onnx
+  edgecut distill sparse.onnx model.onnx --data ./flowers --keep-zeros --out better.onnx
 
 Whole channels go, with the rows and columns of all weights that make and read them, however the model
 reshapes, splits, shuffles or joins them, in float and in int8. Inputs and outputs stay. A pruned model
 has forgotten something: train it on (the last example) before it is used. -v and --json say which channels cannot go, and why.")]
-#[command(group(clap::ArgGroup::new("target").required(true).args(["ratio", "macs", "params", "size", "memory", "latency"])))]
+#[command(group(clap::ArgGroup::new("target").required(true).args(["sparsity", "ratio", "macs", "params", "size", "memory", "latency"])))]
 pub struct Args {
     /// The model, ONNX or TFLite
     #[arg(value_name = "MODEL")]
@@ -55,6 +57,8 @@ pub struct Args {
     /// 0.5x, or a time such as 3ms
     #[arg(long, value_name = "AMOUNT", value_parser = Amount::time)]
     latency: Option<Amount>,
+    #[command(flatten)]
+    sparse: SparseArgs,
     #[command(flatten)]
     prune: PruneSettings,
     /// Pictures for importance activation: a name or a path, as for train
@@ -102,6 +106,9 @@ pub fn run(args: &Args, global: &Global) -> Result<()> {
             .hint("pack it with: edgecut convert pruned.onnx --out pruned.ecut"));
     }
     let model = Model::load_with(&args.model, &args.shapes)?;
+    if let Some(sparsity) = args.sparse.sparsity {
+        return args.sparse.run(sparsity, &model.graph, (&args.model, &args.out), global);
+    }
     let sample = sample(args, &model)?;
     let channels = Channels::of(&model.graph).map_err(|e| Failure::from(e).at(&args.model))?;
     if channels.groups.is_empty() {

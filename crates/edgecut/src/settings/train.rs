@@ -155,6 +155,10 @@ pub struct TrainSettings {
     #[arg(long)]
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub zero_points: bool,
+    /// Weights that are zero stay zero: for models that were pruned weight by weight
+    #[arg(long)]
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub keep_zeros: bool,
     /// Skip up to this many training pictures that cannot be read, naming each
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub skip_errors: usize,
@@ -197,6 +201,7 @@ impl Default for TrainSettings {
             cutmix: 0.0,
             patience: None,
             zero_points: false,
+            keep_zeros: false,
             skip_errors: 0,
             seed: 1,
             minutes: None,

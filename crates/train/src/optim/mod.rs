@@ -10,6 +10,7 @@
 
 mod adam;
 mod sgd;
+mod zeros;
 
 use std::ops::Range;
 
@@ -19,6 +20,8 @@ use serde::{Deserialize, Serialize};
 use crate::params::{Kind, Params};
 use adam::Adam;
 use sgd::Sgd;
+
+pub(crate) use zeros::without_zeros;
 
 /// Which optimiser, with the numbers that belong to it alone.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]

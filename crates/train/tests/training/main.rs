@@ -14,5 +14,6 @@ mod qat;
 mod random_nets;
 mod recipes;
 mod resume;
+mod sparse;
 mod toy;
 mod zoo;

@@ -1,6 +1,7 @@
 //! Importances that weights alone give.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
 use edgecut_graph::{Graph, Op, Tensor, ValueId, interpret};
 
@@ -19,9 +20,8 @@ impl<'a> Weights<'a> {
         let mut weights = Weights { channels, tensors: BTreeMap::new() };
         let producers = channels.graph.producers();
         for member in channels.groups.iter().flat_map(|group| &group.members) {
-            if !weights.tensors.contains_key(&member.value) {
-                let tensor = stored(&channels.graph, &producers, member.value)?;
-                weights.tensors.insert(member.value, tensor);
+            if let Entry::Vacant(place) = weights.tensors.entry(member.value) {
+                place.insert(stored(&channels.graph, &producers, member.value)?);
             }
         }
         Ok(weights)

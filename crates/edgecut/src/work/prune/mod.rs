@@ -2,6 +2,7 @@
 
 mod goal;
 mod layers;
+mod sparse;
 
 use std::cell::RefCell;
 use std::sync::Arc;
@@ -20,6 +21,7 @@ use crate::settings::PruneSettings;
 
 pub use goal::{Goal, Measure, Measures};
 pub use layers::{LayerChange, changes};
+pub use sparse::SparseArgs;
 
 /// Steps that a bisection over channels takes about: for the bar only.
 const STEPS: u64 = 14;

@@ -213,6 +213,7 @@ fn config(job: &Job, start: &Start) -> TrainConfig {
         skip: s.skip_errors,
         patience: s.patience,
         zero_points: s.zero_points,
+        keep_zeros: s.keep_zeros,
         fine_tune: start::fine_tune(job.model, &start.head),
         precision: match s.precision {
             settings::Precision::F32 => Precision::F32,

@@ -1,0 +1,46 @@
+//! A network that was pruned weight by weight is trained as pruned.
+
+use edgecut_graph::{Graph, Tensor};
+use edgecut_train::{Control, Optimizer, RunOptions, TrainConfig, fit};
+
+use crate::toy;
+
+fn weights<'a>(graph: &'a Graph, layer: &str) -> &'a [f32] {
+    let node = graph.nodes.iter().find(|node| node.name == layer).unwrap();
+    graph.constant(node.inputs[1].unwrap()).unwrap().f32s().unwrap()
+}
+
+/// The toy network without every second weight of a layer.
+fn pruned() -> Graph {
+    let mut graph = toy::network(3);
+    let node = graph.nodes.iter().find(|node| node.name == "expand").unwrap();
+    let id = node.inputs[1].unwrap();
+    let shape = graph.value(id).shape.with_symbols(1);
+    let mut values = weights(&graph, "expand").to_vec();
+    values.iter_mut().step_by(2).for_each(|w| *w = 0.0);
+    graph.set_constant(id, Tensor::new(shape, values).unwrap());
+    graph
+}
+
+#[test]
+fn zeros_stay_zeros_and_everything_else_learns() {
+    for optimizer in [Optimizer::SGD, Optimizer::ADAMW, Optimizer::LAMB] {
+        for keep_zeros in [true, false] {
+            let ema_decay = Some(0.9);
+            let config = TrainConfig { optimizer, keep_zeros, ema_decay, ..toy::config(2) };
+            let options = RunOptions::default();
+            let (data, preprocess) = (toy::bars(120, 1), toy::preprocess());
+            let mut go = |_: &_| Control::Continue;
+            let trained =
+                fit(&pruned(), data, None, &preprocess, &config, &options, &mut go).unwrap();
+            let (before, graph) = (pruned(), trained.graph);
+            let pairs = || weights(&before, "expand").iter().zip(weights(&graph, "expand"));
+            let zeros = pairs().filter(|(old, new)| **old == 0.0 && **new == 0.0).count();
+            let expected = if keep_zeros { pairs().count() / 2 } else { 0 };
+            assert_eq!(zeros, expected, "{optimizer:?}");
+            assert!(pairs().all(|(old, new)| *old == 0.0 || old != new), "{optimizer:?}");
+            let depthwise = |graph| weights(graph, "depthwise").to_vec();
+            assert_ne!(depthwise(&before), depthwise(&graph), "{optimizer:?}");
+        }
+    }
+}
