@@ -176,3 +176,24 @@ fn a_device_is_measured_once_and_predicts_models() {
     assert!(refused.contains("never measured on this device"), "{refused}");
     assert!(refuse(&["device", "show", text(&net)]).contains("is no device profile"));
 }
+
+#[test]
+fn single_weights_become_zero_and_stay_zero() {
+    let folder = scratch();
+    let (sparse, trained) = (folder.join("sparse.onnx"), folder.join("sparse-trained.onnx"));
+    let o = json(&["prune", text(model()), "--sparsity", "0.75", "--out", text(&sparse)]);
+    let (zeros, weights) = (o["zeros"].as_u64().unwrap(), o["weights"].as_u64().unwrap());
+    assert!(weights > 1000 && (zeros as f64 / weights as f64 - 0.75).abs() < 0.001, "{o}");
+    let train = ["train", text(&sparse), "--data", text(toy()), "--epochs", "1", "--lr", "0.01"];
+    succeed(&[&train[..], &["--keep-zeros", "--out", text(&trained)]].concat());
+    // What is trained has as many zeros: pruning to that share again finds nothing else to take.
+    let again = folder.join("sparse-again.onnx");
+    let o = json(&["prune", text(&trained), "--sparsity", "0.75", "--out", text(&again)]);
+    assert_eq!(o["zeros"].as_u64().unwrap(), zeros);
+    let read = |path| std::fs::read(path).unwrap();
+    assert!(read(&trained) == read(&again), "nothing was left to be zeroed");
+    let patterned = json(&["prune", text(model()), "--sparsity", "2:4", "--out", text(&sparse)]);
+    assert_eq!(patterned["settings"]["pattern"], "2:4");
+    let refused = refuse(&["prune", text(model()), "--sparsity", "2:4", "--block", "8"]);
+    assert!(refused.contains("--block goes with a share"), "{refused}");
+}

@@ -1,13 +1,17 @@
 //! A network that was pruned weight by weight is trained as pruned.
 
 use edgecut_graph::{Graph, Tensor};
-use edgecut_train::{Control, Optimizer, RunOptions, TrainConfig, fit};
+use edgecut_train::{Control, Optimizer, Progress, RunOptions, TrainConfig, fit};
 
 use crate::toy;
 
 fn weights<'a>(graph: &'a Graph, layer: &str) -> &'a [f32] {
     let node = graph.nodes.iter().find(|node| node.name == layer).unwrap();
     graph.constant(node.inputs[1].unwrap()).unwrap().f32s().unwrap()
+}
+
+fn go(_: &Progress) -> Control {
+    Control::Continue
 }
 
 /// The toy network without every second weight of a layer.
@@ -30,7 +34,6 @@ fn zeros_stay_zeros_and_everything_else_learns() {
             let config = TrainConfig { optimizer, keep_zeros, ema_decay, ..toy::config(2) };
             let options = RunOptions::default();
             let (data, preprocess) = (toy::bars(120, 1), toy::preprocess());
-            let mut go = |_: &_| Control::Continue;
             let trained =
                 fit(&pruned(), data, None, &preprocess, &config, &options, &mut go).unwrap();
             let (before, graph) = (pruned(), trained.graph);
