@@ -4,9 +4,9 @@ mod common;
 
 use common::{edgecut, refuse, succeed};
 
-const VERBS: [&str; 13] = [
-    "new", "inspect", "convert", "zoo", "data", "train", "prune", "quantize", "verify", "eval",
-    "run", "bench", "deploy",
+const VERBS: [&str; 16] = [
+    "new", "inspect", "convert", "zoo", "data", "train", "distill", "prune", "quantize", "verify",
+    "eval", "run", "bench", "device", "agent", "deploy",
 ];
 
 #[test]
