@@ -109,8 +109,8 @@ pub fn sparsify(
         units.push(config.pattern.units(layer, index, &worth));
         weights.push(values);
     }
-    let keep = config.pattern.share().unwrap_or(config.share);
-    for (layer, element) in pattern::least(units, keep, config.per_layer, config.pattern) {
+    let share = config.pattern.share_of_units(config.share);
+    for (layer, element) in pattern::least(units, share, config.per_layer) {
         weights[layer][element] = 0.0;
     }
     let mut sparse = graph.clone();

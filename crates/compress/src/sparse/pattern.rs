@@ -52,11 +52,12 @@ impl Pattern {
         if fine { Ok(()) } else { Err(wrong) }
     }
 
-    /// The share of zeros that the pattern itself demands.
-    pub(super) fn share(self) -> Option<f64> {
+    /// The share of [`Pattern::units`] that goes where `share` of the weights shall: those of N:M
+    /// patterns all do.
+    pub(super) fn share_of_units(self, share: f64) -> f64 {
         match self {
-            Pattern::Neighbours { keep, of } => Some(1.0 - keep as f64 / of as f64),
-            _ => None,
+            Pattern::Neighbours { .. } => 1.0,
+            Pattern::Single | Pattern::Block { .. } => share,
         }
     }
 
@@ -99,15 +100,10 @@ fn pairs(outer: usize, inner: usize) -> impl Iterator<Item = (usize, usize)> {
     (0..outer).flat_map(move |a| (0..inner).map(move |b| (a, b)))
 }
 
-/// Layer and element of the weights that go: the units of least worth, up to `share` of all weights,
-/// of each layer or of all together. Units that are equally worth go in the order of layers and
+/// Layer and element of the weights that go: the units of least worth, up to `share` of the weights in
+/// them, of each layer or of all together. Units that are equally worth go in the order of layers and
 /// elements.
-pub(super) fn least(
-    layers: Vec<Vec<Unit>>,
-    share: f64,
-    per_layer: bool,
-    pattern: Pattern,
-) -> Vec<(usize, usize)> {
+pub(super) fn least(layers: Vec<Vec<Unit>>, share: f64, per_layer: bool) -> Vec<(usize, usize)> {
     let together: Vec<Vec<Unit>> = match per_layer {
         true => layers,
         false => vec![layers.into_iter().flatten().collect()],
@@ -115,11 +111,7 @@ pub(super) fn least(
     let mut gone = Vec::new();
     for mut units in together {
         let total: usize = units.iter().map(|unit| unit.elements.len()).sum();
-        let mut left = match pattern {
-            // What is left in these groups is what must go.
-            Pattern::Neighbours { .. } => total,
-            _ => (share * total as f64).round() as usize,
-        };
+        let mut left = (share * total as f64).round() as usize;
         units.sort_by(|a, b| a.worth.total_cmp(&b.worth));
         for unit in units {
             if unit.elements.len() > left {

@@ -14,7 +14,7 @@ use axum::routing::{get, post};
 use axum::{Json, Router};
 use axum_server::Handle;
 use axum_server::tls_rustls::RustlsConfig;
-use edgecut_device::{DeviceProfile, Subject as Net, subjects};
+use edgecut_device::DeviceProfile;
 use edgecut_kernels::Pool;
 use edgecut_runtime::{CompileOptions, Session};
 use tokio::sync::Mutex;
@@ -24,6 +24,7 @@ use crate::cli::Global;
 use crate::errors::{Failure, Result};
 use crate::host::Machine;
 use crate::work::loaded::Loaded;
+use crate::work::nets;
 use crate::work::shapes::Shapes;
 use crate::work::time::{Subject, in_turn};
 use crate::{files, host, interrupt, progress};
@@ -189,12 +190,7 @@ fn measure(ask: &AskProfile) -> Result<DeviceProfile> {
         return Err(Failure::input(format!("each: allowed is 0 to {MAX_SECONDS} seconds")));
     }
     let parts: Vec<&str> = ask.nets.split(',').filter(|part| !part.is_empty()).collect();
-    let nets: Vec<Net> = edgecut_device::chosen(&parts);
-    if nets.is_empty() {
-        let all: Vec<String> = subjects().into_iter().map(|net| net.name).collect();
-        let problem = format!("no network has '{}' in its name", ask.nets);
-        return Err(Failure::input(problem).hint(format!("there are {}", all.join(", "))));
-    }
+    let nets = nets::named(&parts)?;
     let each = Duration::from_secs_f64(ask.each);
     Ok(edgecut_device::measure(&nets, &pool(ask.threads), each, &mut Watch)?)
 }

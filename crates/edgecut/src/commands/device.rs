@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use clap::Subcommand;
 use edgecut_device::energy::Rapl;
-use edgecut_device::{DeviceProfile, Prediction, chosen, subjects};
+use edgecut_device::{DeviceProfile, Prediction};
 use edgecut_runtime::CompileOptions;
 use serde::Serialize;
 
@@ -15,6 +15,7 @@ use crate::cli::Global;
 use crate::errors::{Failure, Result};
 use crate::progress::Counter;
 use crate::work::loaded::Loaded;
+use crate::work::nets;
 use crate::work::shapes::Shapes;
 use crate::{files, interrupt, profile, progress, term, work};
 
@@ -114,12 +115,7 @@ impl edgecut_device::Progress for Told {
 
 fn measure(out: &Path, each: f64, parts: &[String], global: &Global) -> Result<()> {
     files::check_writable(out)?;
-    let nets = chosen(&parts.iter().map(String::as_str).collect::<Vec<_>>());
-    if nets.is_empty() {
-        let names: Vec<String> = subjects().into_iter().map(|s| s.name).collect();
-        let problem = format!("--net {}: no network has this in its name", parts.join(", "));
-        return Err(Failure::input(problem).hint(format!("there are {}", names.join(", "))));
-    }
+    let nets = nets::named(&parts.iter().map(String::as_str).collect::<Vec<_>>())?;
     let mut told = Told(Counter::new(global, "measure", nets.len() as u64));
     let each = Duration::from_secs_f64(each);
     let profile = edgecut_device::measure(&nets, &global.pool(), each, &mut told)?;

@@ -9,6 +9,7 @@ pub mod feed;
 pub mod interface;
 pub mod loaded;
 pub mod model;
+pub mod nets;
 pub mod npy;
 pub mod pack;
 pub mod precision;
