@@ -3,10 +3,15 @@
 use crate::catalogue::{Architecture, Family};
 use crate::squeezenet::SqueezeNetVersion::{V1_0, V1_1};
 use crate::{
-    DsCnn, EfficientNetLite, MobileNetV1, MobileNetV2, MobileNetV3, ResNet, ResNetCifar,
+    DsCnn, EfficientNetLite, LeNet5, MobileNetV1, MobileNetV2, MobileNetV3, ResNet, ResNetCifar,
     ShuffleNetV1, ShuffleNetV2, SqueezeNet,
 };
 
+const LENET: Family = Family {
+    summary: "two convolutions and two fully connected layers, in Caffe's form",
+    paper: "LeCun et al. 1998; this form in Han et al. 2016",
+    arxiv: "1510.00149",
+};
 const V1: Family = Family {
     summary: "depthwise separable convolutions; the width is the paper's alpha",
     paper: "Howard et al. 2017",
@@ -62,7 +67,8 @@ type Task = ([usize; 3], usize);
 
 const IMAGENET: Task = imagenet(224);
 const CIFAR: Task = ([3, 32, 32], 10);
-const FASHION: Task = ([1, 28, 28], 10);
+/// MNIST and Fashion-MNIST.
+const GREY: Task = ([1, 28, 28], 10);
 /// 49 frames of 10 cepstral coefficients; ten words, silence and unknown.
 const SPEECH: Task = ([1, 49, 10], 12);
 
@@ -72,10 +78,11 @@ const fn imagenet(size: usize) -> Task {
 
 /// By family, in the order of their years.
 pub(crate) const ALL: &[Architecture] = &[
+    LENET.named("lenet-5", GREY, |s| LeNet5.build(s)),
     V1.named("mobilenet-v1", IMAGENET, |s| MobileNetV1.build(s)),
     V2.named("mobilenet-v2", IMAGENET, |s| MobileNetV2::imagenet().with(s).build()),
     V2.named("mobilenet-v2-s32", CIFAR, |s| MobileNetV2::small_image().with(s).build()),
-    V2.named("mobilenet-v2-s28", FASHION, |s| MobileNetV2::tiny_image().with(s).build()),
+    V2.named("mobilenet-v2-s28", GREY, |s| MobileNetV2::tiny_image().with(s).build()),
     V3.named("mobilenet-v3-small", IMAGENET, |s| MobileNetV3::Small.build(s)),
     V3.named("mobilenet-v3-large", IMAGENET, |s| MobileNetV3::Large.build(s)),
     V3_MINIMAL

@@ -17,6 +17,7 @@ def small_mobilenet_v2():
 
 
 NETS = {
+    "lenet-5": lambda: LeNet5(),
     "mobilenet-v1": lambda: MobileNetV1(),
     "mobilenet-v2": lambda: tv.mobilenet_v2(),
     "mobilenet-v2-s32": lambda: small_mobilenet_v2(),

@@ -284,6 +284,19 @@ class ResNetCifar(nn.Module):
         return self.linear(x.mean((2, 3)))
 
 
+class LeNet5(nn.Module):
+    """Caffe's examples/mnist/lenet.prototxt."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv1, self.conv2 = nn.Conv2d(1, 20, 5), nn.Conv2d(20, 50, 5)
+        self.ip1, self.ip2 = nn.Linear(800, 500), nn.Linear(500, 10)
+
+    def forward(self, x):
+        x = F.max_pool2d(self.conv2(F.max_pool2d(self.conv1(x), 2)), 2)
+        return self.ip2(F.relu(self.ip1(x.flatten(1))))
+
+
 class DsCnn(nn.Module):
     """The DS-CNNs of arXiv:1711.07128 as released: channels, strides, separable convolutions and
     the stride of their first."""
