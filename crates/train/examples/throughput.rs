@@ -42,6 +42,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     // Momentum, and averages of the weights.
     let copies = 2;
     if let Some(share) = share {
+        options.memory = Some(Budget { bytes: usize::MAX, copies, threads });
         let whole = TrainPlan::with(&graph, batch, &options)?.memory(threads, copies);
         let activations = (whole.activations as f64 * share) as usize;
         let bytes = whole.total() - whole.activations + activations;
@@ -53,7 +54,11 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         let parameters = plan.params().values.len();
         let again = memory.recomputed;
         let bytes = memory.total() as f64 / 1e6;
-        println!("{arch}: {parameters} parameters, {bytes:.0} MB, {again} layers computed twice");
+        let cost = memory.recomputation * 100.0;
+        println!(
+            "{arch}: {parameters} parameters, {bytes:.0} MB, {again} layers computed twice, {cost:.1} \
+             % of the forward pass"
+        );
     }
     let mut rng = Rng::new(1);
     let x: Vec<f32> = (0..batch * plan.input().len()).map(|_| rng.normal()).collect();

@@ -94,6 +94,13 @@ fn parameters_equal_the_papers() {
     }
 }
 
+/// The networks for small images are nobody else's; this is what they are meant to cost.
+#[test]
+fn networks_for_small_images_are_small() {
+    assert_eq!(counts("mobilenet-v2-s28", 1.0), (68_834, 5_245_312));
+    assert_eq!(counts("mobilenet-v3-s28", 1.0), (290_418, 3_909_544));
+}
+
 /// Recipes and trained models depend on these graphs: the weights are a function of names, shapes
 /// and seed alone.
 #[test]

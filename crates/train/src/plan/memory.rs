@@ -21,6 +21,14 @@ const COMPARED: usize = 32;
 /// Limits that are tried where what fits by its sum does not fit by its places.
 const ATTEMPTS: usize = 6;
 
+/// Share of the forward pass that may be computed again where nobody asked for less memory: a
+/// twenty-fifth of a step at most, since a backward pass costs two forward passes, and what is
+/// dropped is chosen for being cheap and large.
+const CHEAP: f64 = 0.125;
+
+/// Eighths of the memory of all activations that are tried then, one after the other.
+const EIGHTHS: [usize; 4] = [7, 6, 5, 4];
+
 /// Halvings in the search for the smallest limit that can be kept.
 const HALVINGS: usize = 10;
 
@@ -113,8 +121,9 @@ pub(super) fn too_little(
     TrainError::config("memory", problem)
 }
 
-/// Places what `timeline` needs for `batch` images, within `limit` bytes if there is one; the least
-/// that was found to suffice where it does not fit.
+/// Places what `timeline` needs for `batch` images: within `limit` bytes, or without a limit in
+/// less than it could take where that is cheap. The error is the least that was found to suffice where it does
+/// not fit.
 pub(super) fn place(
     timeline: &Timeline,
     batch: usize,
@@ -126,7 +135,8 @@ pub(super) fn place(
         Some(limit) if whole.bytes > limit => {
             search.within(limit).ok_or_else(|| search.least(whole.bytes))
         }
-        _ => Ok(whole),
+        Some(_) => Ok(whole),
+        None => Ok(search.cheaply(whole)),
     }
 }
 
@@ -155,6 +165,16 @@ impl Search<'_> {
         let lives: Vec<Life> = schedule.blocks.iter().map(life).collect();
         let (offsets, bytes) = assign(&lives);
         Placed { schedule, offsets, bytes }
+    }
+
+    /// The smallest of some schedules that compute no more than [`CHEAP`] again; `whole` drops
+    /// nothing.
+    fn cheaply(&self, whole: Placed) -> Placed {
+        let most = CHEAP * self.timeline.forward_cost();
+        let part = |eighths: usize| self.within(whole.bytes / 8 * eighths);
+        let cheap = |placed: &Placed| placed.schedule.cost <= most;
+        let smaller = EIGHTHS.into_iter().map_while(|eighths| part(eighths).filter(cheap));
+        smaller.last().unwrap_or(whole)
     }
 
     fn within(&self, limit: usize) -> Option<Placed> {

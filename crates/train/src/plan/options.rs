@@ -29,7 +29,8 @@ pub struct PlanOptions {
     /// caller.
     pub extras: Vec<Extra>,
     /// What a step may use. Where everything takes more, activations are dropped after the forward
-    /// pass and computed again in the backward pass; no bit of any result changes.
+    /// pass and computed again in the backward pass; no bit of any result changes. Without a budget
+    /// those are dropped that cost next to nothing.
     pub memory: Option<Budget>,
     /// What products compute in while training.
     pub precision: Precision,

@@ -9,7 +9,7 @@ use edgecut_train::plan::TrainPlan;
 use edgecut_zoo::Options;
 
 const BATCH: usize = 8;
-const STEPS: u64 = 12;
+const STEPS: u64 = 18;
 
 #[test]
 fn every_network_takes_steps_and_its_loss_falls() {

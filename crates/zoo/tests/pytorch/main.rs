@@ -12,9 +12,9 @@ use edgecut_zoo::{Architecture, Options, list, state_dict};
 
 const SCRIPT: &str = concat!(include_str!("references.py"), "\n", include_str!("export.py"));
 
-/// All but a variant of MobileNetV2 that no one else has.
+/// All but two variants for 28x28 images that no one else has.
 fn has_reference(architecture: &&Architecture) -> bool {
-    architecture.name != "mobilenet-v2-s28"
+    !["mobilenet-v2-s28", "mobilenet-v3-s28"].contains(&architecture.name)
 }
 
 fn infer(graph: &Graph, input: &Tensor) -> Tensor {
