@@ -85,7 +85,7 @@ pub(crate) const ALL: &[Architecture] = &[
     V2.named("mobilenet-v2-s28", GREY, |s| MobileNetV2::tiny_image().with(s).build()),
     V3.named("mobilenet-v3-small", IMAGENET, |s| MobileNetV3::Small.build(s)),
     V3.named("mobilenet-v3-large", IMAGENET, |s| MobileNetV3::Large.build(s)),
-    V3.named("mobilenet-v3-s28", FASHION, |s| MobileNetV3::Tiny.build(s)),
+    V3.named("mobilenet-v3-s28", GREY, |s| MobileNetV3::Tiny.build(s)),
     V3_MINIMAL
         .named("mobilenet-v3-small-minimal", IMAGENET, |s| MobileNetV3::Small.build_minimal(s)),
     V3_MINIMAL
