@@ -16,6 +16,22 @@ pub enum CompressError {
     /// There was no image to calibrate on.
     #[error("calibration needs at least one image; give more data or a smaller batch")]
     NoImages,
+    /// Gradients of a loss need the class of each image.
+    #[error(
+        "gradients need pictures of the model's size with classes that it knows; l2 needs none"
+    )]
+    NoLabels,
+    /// The loss has no gradient by a weight.
+    #[error(
+        "there is no gradient by '{value}', which is quantised or no weight to training: prune the float model, or take what needs no gradients, such as l2"
+    )]
+    NoGradient {
+        /// Name of the tensor.
+        value: String,
+    },
+    /// The graph cannot be differentiated.
+    #[error(transparent)]
+    Train(#[from] edgecut_train::TrainError),
     /// The graph does not take one image tensor.
     #[error("the graph has {found} inputs; calibration feeds exactly one image input")]
     Inputs {

@@ -22,6 +22,12 @@ pub trait Images: Sync {
     /// # Errors
     /// Where it cannot be read.
     fn read(&self, index: usize) -> Result<Tensor>;
+
+    /// Class of image `index`, where it is known.
+    fn label(&self, index: usize) -> Option<u32> {
+        let _ = index;
+        None
+    }
 }
 
 impl Images for Vec<Tensor> {
@@ -60,6 +66,10 @@ impl Images for Part<'_> {
     fn read(&self, index: usize) -> Result<Tensor> {
         self.images.read(self.indices[index])
     }
+
+    fn label(&self, index: usize) -> Option<u32> {
+        self.images.label(self.indices[index])
+    }
 }
 
 /// Bytes of images that are kept between passes.
@@ -93,6 +103,10 @@ impl Images for Cached<'_> {
             kept.0[index] = Some(tensor.clone());
         }
         Ok(tensor)
+    }
+
+    fn label(&self, index: usize) -> Option<u32> {
+        self.images.label(index)
     }
 }
 

@@ -31,6 +31,7 @@ mod channels;
 mod emit;
 mod equalise;
 mod error;
+mod gradients;
 mod histogram;
 mod images;
 mod layers;

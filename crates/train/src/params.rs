@@ -7,6 +7,7 @@
 //! A constant that several nodes read becomes one parameter for each of them. Exporters merge
 //! equal initialisers, so sharing says nothing about whether weights were meant to be tied.
 
+use std::collections::BTreeMap;
 use std::ops::Range;
 
 use edgecut_graph::{DType, Graph, Tensor, ValueId};
@@ -290,6 +291,30 @@ impl Params {
         let mut onnx = vec![0.0; entry.layout.len()];
         entry.layout.to_onnx(&array[entry.range.clone()], &mut onnx);
         Some(onnx)
+    }
+
+    /// `array`, laid out as [`Params::values`], in ONNX's order by the constants of `graph`, which
+    /// these parameters came from: gradients by weight. Of a constant with several readers it is
+    /// the sum over them.
+    ///
+    /// # Errors
+    /// Where `graph` is another one.
+    pub fn by_constant(&self, graph: &Graph, array: &[f32]) -> Result<BTreeMap<ValueId, Vec<f32>>> {
+        let mut all: BTreeMap<ValueId, Vec<f32>> = BTreeMap::new();
+        for entry in self.entries.iter().filter(|entry| entry.kind != Kind::Statistic) {
+            let value = match entry.origin {
+                Origin::Graph { node, input } => graph.nodes[node].input(input)?,
+                Origin::Shared(value) => value,
+                Origin::Extra(_) | Origin::ZeroPoint { .. } => continue,
+            };
+            let mut onnx = vec![0.0; entry.layout.len()];
+            entry.layout.to_onnx(&array[entry.range.clone()], &mut onnx);
+            match all.get_mut(&value) {
+                Some(sum) => sum.iter_mut().zip(onnx).for_each(|(sum, own)| *sum += own),
+                None => drop(all.insert(value, onnx)),
+            }
+        }
+        Ok(all)
     }
 
     /// A copy of `graph`, which these parameters came from, with `values` and `stats` written

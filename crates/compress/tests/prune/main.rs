@@ -3,4 +3,5 @@
 mod common;
 mod flow;
 mod identity;
+mod losses;
 mod plans;

@@ -1,6 +1,7 @@
 //! What a channel is worth.
 
 mod activations;
+mod losses;
 mod weights;
 
 use std::sync::Arc;
@@ -31,6 +32,13 @@ pub enum Importance {
     /// Distance from the other channels' weights: those near the geometric median are replaceable
     /// (He et al., arXiv:1811.00250).
     Fpgm,
+    /// Change of the loss without it to first order: magnitude of the sum of weights times
+    /// gradients, image by image (Molchanov et al., arXiv:1906.10771).
+    Taylor,
+    /// Change of the loss without it to second order at a minimum: squares of weights times those of
+    /// gradients, Fisher's estimate of the Hessian's diagonal (optimal brain damage, LeCun et al.
+    /// 1989).
+    Hessian,
     /// Mean magnitude of what it holds.
     Activation,
     /// Nothing: a seeded draw, to compare with.
@@ -40,7 +48,12 @@ pub enum Importance {
 impl Importance {
     /// Whether images are needed.
     pub fn needs_images(self) -> bool {
-        self == Importance::Activation
+        self == Importance::Activation || self.needs_labels()
+    }
+
+    /// Whether the images need classes.
+    pub fn needs_labels(self) -> bool {
+        matches!(self, Importance::Taylor | Importance::Hessian)
     }
 }
 
@@ -63,11 +76,12 @@ impl Evidence<'_> {
 }
 
 impl Channels {
-    /// The worth of each channel, by group. Comparable between groups: in units of BatchNorm's factor for
+    /// The worth of each channel, by group. Comparable between groups: in units of the loss for
+    /// [`Importance::Taylor`] and [`Importance::Hessian`], of BatchNorm's factor for
     /// [`Importance::BnScale`], else relative to the mean of the group.
     ///
     /// # Errors
-    /// Where data is needed and missing, or the graph has no BatchNorm.
+    /// Where data is needed and missing, the graph does not train, or has no BatchNorm.
     pub fn scores(&self, importance: Importance, evidence: &Evidence) -> Result<Vec<Vec<f64>>> {
         match importance {
             Importance::L1 => Weights::of(self)?.norms(1),
@@ -75,6 +89,8 @@ impl Channels {
             Importance::BnScale => Weights::of(self)?.batch_norm_scales(),
             Importance::Lamp => Weights::of(self)?.lamp(),
             Importance::Fpgm => Weights::of(self)?.distances(),
+            Importance::Taylor => losses::taylor(self, evidence),
+            Importance::Hessian => losses::hessian(self, evidence),
             Importance::Activation => activations::magnitudes(self, evidence),
             Importance::Random => {
                 let mut rng = Rng::keyed(&[evidence.seed, 0x7072_756e]);

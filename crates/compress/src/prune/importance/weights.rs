@@ -27,9 +27,14 @@ impl<'a> Weights<'a> {
         Ok(weights)
     }
 
+    /// The elements of a member's tensor.
+    pub fn tensor(&self, member: &Member) -> &Tensor {
+        &self.tensors[&member.value]
+    }
+
     /// Sum of `f` of the elements at each index of a member's dimension.
     pub fn sums(&self, member: &Member, f: impl Fn(usize, f32) -> f64) -> Vec<f64> {
-        let tensor = &self.tensors[&member.value];
+        let tensor = self.tensor(member);
         sums(&tensor.to_f32(), tensor.shape(), member.dim, f)
     }
 
@@ -108,7 +113,7 @@ impl<'a> Weights<'a> {
             let mut totals = vec![0.0; group.channels.len()];
             for (at, member) in group.members.iter().enumerate() {
                 if member.role == Role::Makes {
-                    let tensor = &self.tensors[&member.value];
+                    let tensor = self.tensor(member);
                     let sums = distances(&tensor.to_f32(), tensor.shape(), member.dim);
                     add(&mut totals, &group.channels, at, &sums);
                 }
