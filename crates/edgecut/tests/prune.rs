@@ -4,7 +4,7 @@ mod common;
 
 use std::path::PathBuf;
 
-use common::{edgecut, json, refuse, scratch, succeed, text, toy};
+use common::{edgecut, json, model, refuse, scratch, succeed, text, toy};
 
 fn net(name: &str) -> PathBuf {
     let path = scratch().join(name);
@@ -45,6 +45,74 @@ fn activations_are_looked_at_on_pictures() {
     assert!(refuse(&[&["prune", text(&net)], &options[..]].concat()).contains("give --data"));
 }
 
+/// Options that leave something of a net with few channels.
+const NARROW: [&str; 4] = ["--round", "1", "--min-channels", "2"];
+
+#[test]
+fn pruning_in_steps_keeps_what_training_brings_back() {
+    let out = scratch().join("steps.onnx");
+    let target = ["prune", text(model()), "--macs", "0.5x", "--data", text(toy())];
+    let steps = ["--steps", "3", "--epochs", "3", "--final-epochs", "5", "--batch", "16"];
+    let more = ["--flip", "false", "--out", text(&out)];
+    let args = [&target[..], &steps[..], &more[..], &NARROW[..]].concat();
+    let report = json(&args);
+    let all = report["steps"].as_array().unwrap();
+    assert_eq!((all.len(), &report["met"]), (3, &true.into()));
+    let mut last = report["before"]["macs"].as_f64().unwrap();
+    for (at, step) in all.iter().enumerate() {
+        let reached = step["reached"].as_f64().unwrap();
+        assert!(reached < last && reached <= step["wanted"].as_f64().unwrap(), "{step}");
+        assert_eq!(step["trained"]["epochs"], [3, 3, 5][at]);
+        last = reached;
+    }
+    assert_eq!(report["after"]["macs"].as_f64().unwrap(), last);
+    let share = |value: &serde_json::Value| value["percent"].as_f64().unwrap();
+    let (before, after) =
+        (share(&report["accuracy_before"]), share(&all[2]["trained"]["accuracy"]));
+    assert!(after > 80.0 && after >= before - 10.0, "{before} before, {after} after");
+    // What is done is not done again, and other work is not mixed up with it.
+    let again = json(&args);
+    assert_eq!(again["sha256"], report["sha256"]);
+    let other = [&args[..], &["--lr", "0.05"]].concat();
+    assert!(refuse(&other).contains("--restart"));
+    json(&[&other[..], &["--restart"]].concat());
+}
+
+#[test]
+fn sensitivity_is_measured_group_by_group() {
+    let base = ["prune", text(model()), "--data", text(toy()), "--images", "64"];
+    let report = json(&[&base[..], &["--sensitivity"]].concat());
+    assert_eq!(report["pictures"], 64);
+    assert!(report["before"]["accuracy"].as_f64().unwrap() > 80.0);
+    let groups = report["groups"].as_array().unwrap();
+    assert!(groups.len() > 5);
+    let mut worst = 0.0f64;
+    for group in groups {
+        let points = group["points"].as_array().unwrap();
+        let removed: Vec<u64> = points.iter().map(|p| p["removed"].as_u64().unwrap()).collect();
+        assert!(removed.len() == 5 && removed.is_sorted(), "{group}");
+        worst = worst.max(points[4]["loss"].as_f64().unwrap());
+    }
+    assert!(worst > report["before"]["loss"].as_f64().unwrap() + 0.1, "{worst}");
+    let out = scratch().join("by-sensitivity.onnx");
+    let options = ["--rank", "sensitivity", "--macs", "0.7x", "--out", text(&out)];
+    let report = json(&[&base[..], &options[..], &NARROW[..]].concat());
+    assert_eq!(report["met"], true);
+    assert!(report["steps"][0]["pruned_accuracy"]["percent"].is_f64());
+}
+
+#[test]
+fn gradients_need_pictures_with_classes() {
+    let out = scratch().join("by-gradients.onnx");
+    for importance in ["taylor", "hessian"] {
+        let target = ["--macs", "0.7x", "--importance", importance, "--out", text(&out)];
+        let all = [&["prune", text(model())], &target[..], &NARROW[..]].concat();
+        assert!(refuse(&all).contains("give --data"));
+        let report = json(&[&all[..], &["--data", text(toy())]].concat());
+        assert_eq!(report["met"], true);
+    }
+}
+
 #[test]
 fn what_cannot_be_is_said() {
     let (net, out) = (net("refused.onnx"), scratch().join("refused-out.onnx"));
@@ -59,6 +127,11 @@ fn what_cannot_be_is_said() {
     assert!(refused(&[]).contains("--macs"));
     assert!(refused(&["--macs", "2x"]).contains("a part such as 0.5x"));
     assert!(refused(&["--ratio", "1.5"]).contains("between 0 and 1"));
+    assert!(refused(&["--ratio", "0.3", "--epochs", "2"]).contains("give --data"));
+    assert!(refused(&["--sensitivity"]).contains("give --data"));
+    assert!(refused(&["--ratio", "0.3", "--steps", "0"]).contains("--steps is 0"));
+    let classes = refused(&["--ratio", "0.3", "--data", "quickstart", "--preprocess", "pixels"]);
+    assert!(classes.contains("classes"), "{classes}");
     assert!(refused(&["--ratio", "0.3", "--round", "0"]).contains("--round is 0"));
     let message = refused(&["--ratio", "0.3", "--importance", "bnscale", "--rank", "fastest"]);
     assert!(message.contains("fastest"));

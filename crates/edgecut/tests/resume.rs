@@ -88,6 +88,18 @@ fn killed_training_in_integers_ends_with_the_same_bytes() {
 }
 
 #[test]
+fn killed_pruning_in_steps_ends_with_the_same_bytes() {
+    let whole = text(model());
+    survives_kills("prune", |out| {
+        let fixed = ["prune", whole, "--macs", "0.6x", "--data", text(toy()), "--out", out];
+        let steps = ["--steps", "2", "--epochs", "3", "--round", "1", "--min-channels", "2"];
+        let more = ["--batch", "16", "--flip", "false", "--checkpoint-every", "0.05"];
+        let all = [&fixed[..], &steps[..], &more[..], &["--importance", "taylor"]].concat();
+        all.into_iter().map(String::from).collect()
+    });
+}
+
+#[test]
 fn one_thread_or_two_the_result_is_the_same_bytes() {
     let (one, two) = (file("threads1.onnx"), file("threads2.onnx"));
     succeed(&args(text(&one), "1", "3"));

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::data::{Augment, Mix, Sampling};
 use crate::error::{Result, TrainError};
 use crate::fine_tune::FineTune;
-use crate::optim::Optimizer;
+use crate::optim::{GroupLasso, Optimizer};
 use crate::schedule::Decay;
 
 /// What determines the result of a training, next to model and data.
@@ -58,6 +58,8 @@ pub struct TrainConfig {
     /// Whether weights that are zero stay zero, so that a pruned network is trained as pruned. Only
     /// those of layers: biases begin at zero.
     pub keep_zeros: bool,
+    /// Channels that shrink together, so that they can be removed afterwards.
+    pub group_lasso: Option<GroupLasso>,
     /// Which layers learn, and how fast.
     pub fine_tune: FineTune,
     /// What products compute in.
@@ -120,6 +122,7 @@ impl Default for TrainConfig {
             patience: None,
             zero_points: false,
             keep_zeros: false,
+            group_lasso: None,
             fine_tune: FineTune::default(),
             precision: Precision::F32,
         }
@@ -177,6 +180,7 @@ impl TrainConfig {
                 return fail("class_weights", "must be numbers from 0, one above it".into());
             }
         }
+        self.group_lasso.as_ref().map_or(Ok(()), GroupLasso::validate)?;
         self.mix.validate()?;
         match self.optimizer {
             Optimizer::Sgd { momentum, .. } if !unit.contains(&momentum) => {

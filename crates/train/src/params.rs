@@ -277,6 +277,19 @@ impl Params {
         parameters.map(|e| (e.kind, e.range.clone(), e.rate))
     }
 
+    /// Positions in `values` of the elements of the constant `name`, in ONNX's order, once for each
+    /// layer that has it as a parameter of its own; none where it is not trained.
+    pub(crate) fn positions(&self, name: &str) -> Vec<Vec<u32>> {
+        let trained = self.entries.iter().filter(|e| e.name == name && e.trains());
+        let of = |entry: &Entry| {
+            let mut positions = vec![0; entry.layout.len()];
+            let start = entry.range.start;
+            entry.layout.for_each(|o, i| positions[o] = (start + i) as u32);
+            positions
+        };
+        trained.map(of).collect()
+    }
+
     /// Positions in `values` of parameters that several layers read.
     pub(crate) fn shared(&self) -> impl Iterator<Item = Range<usize>> {
         let several = |e: &&Entry| matches!(e.origin, Origin::Shared(_) | Origin::ZeroPoint { .. });

@@ -19,7 +19,7 @@ use crate::error::{Result, TrainError};
 use crate::evaluate::{Evaluation, evaluate};
 use crate::fingerprint;
 use crate::metrics::argmax;
-use crate::optim::{Group, OptimizerState, without_zeros};
+use crate::optim::{Group, OptimizerState, Shrinkage, without_zeros};
 use crate::plan::{Budget, Memory, TrainPlan};
 use crate::progress::{Control, EpochStats, Event, Progress};
 use crate::qat::Unfolded;
@@ -107,6 +107,8 @@ struct Trainer<'a> {
     /// What a step works on.
     memory: Memory,
     optimizer: OptimizerState,
+    /// What shrinks channels, where [`TrainConfig::group_lasso`] wants it.
+    shrinkage: Option<Shrinkage>,
     ema: Option<Ema>,
     /// What a quantised model achieves before it is trained: it must not become worse.
     before: Option<Evaluation>,
@@ -187,6 +189,11 @@ impl<'a> Trainer<'a> {
         let now = Instant::now();
         Ok(Trainer {
             optimizer: OptimizerState::new(config.optimizer, Group::of_tensors(params)),
+            shrinkage: config
+                .group_lasso
+                .as_ref()
+                .map(|lasso| Shrinkage::new(params, lasso))
+                .transpose()?,
             before: None,
             best: config.patience.map(|_| (params.values.clone(), params.stats.clone())),
             targets: targets(config, &train, plan.classes())?,
@@ -376,6 +383,9 @@ impl<'a> Trainer<'a> {
         }
         let decay = self.config.weight_decay;
         self.optimizer.step(pool, &mut params.values, gradients, decay, lr, step);
+        if let Some(shrinkage) = &self.shrinkage {
+            shrinkage.apply(&mut params.values, lr);
+        }
         if let Some(ema) = &mut self.ema {
             ema.update(params, step);
         }

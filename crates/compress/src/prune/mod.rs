@@ -12,6 +12,7 @@ mod channels;
 mod closure;
 mod flow;
 mod importance;
+mod lasso;
 mod rank;
 mod shrink;
 mod target;

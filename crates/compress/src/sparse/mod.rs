@@ -12,6 +12,7 @@
 //! SNIP, Lee et al. 2019 (arXiv:1810.02340); N:M, Mishra et al. 2021 (arXiv:2104.08378); gradual
 //! shares, Zhu and Gupta 2017 (arXiv:1710.01878).
 
+mod losses;
 mod matrix;
 mod pattern;
 mod score;
@@ -24,6 +25,7 @@ use serde::{Deserialize, Serialize};
 use crate::{CompressError, Result, check_names};
 use matrix::Matrix;
 
+pub use losses::{Saliency, saliencies};
 pub use pattern::Pattern;
 pub use score::Criterion;
 
@@ -114,14 +116,26 @@ pub fn sparsify(
         weights[layer][element] = 0.0;
     }
     let mut sparse = graph.clone();
-    let mut report = Vec::new();
-    for ((layer, id), values) in layers.into_iter().zip(weights) {
-        let zeros = values.iter().filter(|&&w| w == 0.0).count();
-        report.push(SparseLayer { name: layer.name, weights: values.len(), zeros });
+    for ((_, id), values) in layers.into_iter().zip(weights) {
         let shape = graph.value(id).shape.with_symbols(1);
         sparse.set_constant(id, Tensor::new(shape, values)?);
     }
+    let report = count_zeros(&sparse, &config.exclude)?;
     Ok((sparse, report))
+}
+
+/// The zeros in each layer that [`sparsify`] would look at.
+///
+/// # Errors
+/// Where a name is of no node.
+pub fn count_zeros(graph: &Graph, exclude: &[String]) -> Result<Vec<SparseLayer>> {
+    check_names(graph, exclude.iter())?;
+    let count = |(layer, id): (Matrix, ValueId)| {
+        let values = values(graph, id)?;
+        let zeros = values.iter().filter(|&&w| w == 0.0).count();
+        Ok(SparseLayer { name: layer.name, weights: values.len(), zeros })
+    };
+    Matrix::of_layers(graph, exclude).into_iter().map(count).collect()
 }
 
 fn values(graph: &Graph, id: ValueId) -> Result<&[f32]> {

@@ -90,9 +90,7 @@ impl ResultFiles {
             name.push(".work");
             name.into()
         });
-        let seconds = self.checkpoint_every;
-        let every = Duration::try_from_secs_f64(seconds)
-            .map_err(|e| Failure::input(format!("--checkpoint-every {seconds}: {e}")))?;
+        let every = checkpoint_every(self.checkpoint_every)?;
         let restart = self.restart;
         Ok(Job { data, model, preprocessing: None, settings, checkpoint, every, restart })
     }
@@ -146,6 +144,12 @@ pub fn run(args: &Args, global: &Global) -> Result<()> {
     let mut guide = float.map(|float| own_teacher(global, &job, &start, float)).transpose()?;
     let outcome = train(global, &job, &start, guide.as_mut())?;
     deliver(global, &job, outcome, &args.files.out, "test accuracy")
+}
+
+/// The time between two checkpoints.
+pub fn checkpoint_every(seconds: f64) -> Result<Duration> {
+    Duration::try_from_secs_f64(seconds)
+        .map_err(|e| Failure::input(format!("--checkpoint-every {seconds}: {e}")))
 }
 
 /// A setting that is out of range, as an option.

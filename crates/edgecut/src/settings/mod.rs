@@ -8,6 +8,7 @@ use std::path::PathBuf;
 mod distill;
 mod prune;
 mod quantize;
+mod recover;
 mod size;
 mod train;
 mod tune;
@@ -16,8 +17,9 @@ use clap::Args;
 use serde::{Deserialize, Serialize};
 
 pub use distill::{DistillMethod, DistillSettings};
-pub use prune::{Amount, PruneSettings, Worth};
+pub use prune::{Amount, PruneSettings, Rank};
 pub use quantize::{Correction, Method, QuantizeSettings, Round, Target};
+pub use recover::RecoverSettings;
 pub use size::Size;
 pub use train::{Optimizer, Precision, Sampling, Schedule, TrainSettings, Weighting};
 pub use tune::{Head, Rate};
@@ -237,6 +239,11 @@ mod tests {
         );
         let prune = defaults(PruneSettings::augment_args(clap::Command::new("t")));
         assert_eq!(PruneSettings::from_arg_matches(&prune).unwrap(), PruneSettings::default());
+        let recover = defaults(RecoverSettings::augment_args(clap::Command::new("t")));
+        assert_eq!(
+            RecoverSettings::from_arg_matches(&recover).unwrap(),
+            RecoverSettings::default()
+        );
     }
 
     #[test]

@@ -20,6 +20,10 @@ pub enum Worth {
     Lamp,
     /// Distance from the weights of the other channels
     Fpgm,
+    /// Change of the loss without it to first order, on pictures with classes
+    Taylor,
+    /// Change of the loss without it to second order (optimal brain damage), on pictures with classes
+    Hessian,
     /// Mean magnitude of what it holds on pictures
     Activation,
     /// A seeded draw, to compare with
@@ -35,6 +39,8 @@ impl Worth {
             Worth::Bnscale => Importance::BnScale,
             Worth::Lamp => Importance::Lamp,
             Worth::Fpgm => Importance::Fpgm,
+            Worth::Taylor => Importance::Taylor,
+            Worth::Hessian => Importance::Hessian,
             Worth::Activation => Importance::Activation,
             Worth::Random => Importance::Random,
         }
@@ -51,6 +57,8 @@ pub enum Rank {
     Layer,
     /// Those of layers with the same structure around them; each structure loses the same share
     Isomorphic,
+    /// All channels, by how much the loss on training pictures rises without parts of their layers
+    Sensitivity,
 }
 
 impl Rank {
@@ -60,6 +68,8 @@ impl Rank {
             Rank::Global => Ranking::Global,
             Rank::Layer => Ranking::Layer,
             Rank::Isomorphic => Ranking::Isomorphic,
+            // Rises of the loss compare everywhere.
+            Rank::Sensitivity => Ranking::Global,
         }
     }
 }
@@ -118,6 +128,11 @@ impl PruneSettings {
             format!("is {share}, must be between 0 and 1")
         })?;
         check((1..=100_000).contains(&n), "images", || format!("is {n}, must be 1 to 100000"))
+    }
+
+    /// Whether training pictures are looked at.
+    pub fn needs_images(&self) -> bool {
+        self.importance.importance().needs_images() || self.rank == Rank::Sensitivity
     }
 
     /// What must stay.

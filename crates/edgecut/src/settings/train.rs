@@ -159,6 +159,11 @@ pub struct TrainSettings {
     #[arg(long)]
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub keep_zeros: bool,
+    /// Shrink whole channels, by a group lasso of this strength on all weights that go with each,
+    /// so that `prune` finds those that the network does without: the root mean square that a channel
+    /// loses per unit of learning rate and step, such as 0.0005; 0 is off
+    #[arg(long, value_name = "X", default_value_t = 0.0)]
+    pub group_lasso: f32,
     /// Skip up to this many training pictures that cannot be read, naming each
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub skip_errors: usize,
@@ -202,6 +207,7 @@ impl Default for TrainSettings {
             patience: None,
             zero_points: false,
             keep_zeros: false,
+            group_lasso: 0.0,
             skip_errors: 0,
             seed: 1,
             minutes: None,
@@ -251,6 +257,7 @@ impl TrainSettings {
             "1 to half of the batch",
         )?;
         let share = |x: f32| (0.0..=1.0).contains(&x);
+        range(share(self.group_lasso), "group_lasso", self.group_lasso.into(), "0 to 1")?;
         range(share(self.resized_crop), "resized_crop", self.resized_crop.into(), "0 to 1")?;
         range(share(self.erase), "erase", self.erase.into(), "0 to 1")?;
         range(share(self.jitter), "jitter", self.jitter.into(), "0 to 1")?;

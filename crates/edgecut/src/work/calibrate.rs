@@ -189,4 +189,8 @@ impl Images for Sample {
         transform.apply_nchw(image, &mut values).map_err(failed)?;
         Ok(Tensor::new(vec![1, c, h, w], values)?)
     }
+
+    fn label(&self, index: usize) -> Option<u32> {
+        Some(self.set.label(index))
+    }
 }

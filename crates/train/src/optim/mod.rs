@@ -3,12 +3,14 @@
 //! | module | rule |
 //! | --- | --- |
 //! | `sgd` | momentum as PyTorch defines it: `b = mu b + g`, a step of `lr b` (Nesterov: `lr (g + mu b)`), decay added to the gradient |
+//! | `lasso` | a proximal step behind the optimiser's, by which whole channels become zero |
 //! | `adam` | AdamW (Loshchilov and Hutter 2019), which decays weights directly, and LAMB (You et al. 2020) |
 //!
 //! Plain `+ - * /` and square root only, each element on its own, norms in one fixed order: the same
 //! bits on every machine and any number of threads.
 
 mod adam;
+mod lasso;
 mod sgd;
 mod zeros;
 
@@ -21,6 +23,8 @@ use crate::params::{Kind, Params};
 use adam::Adam;
 use sgd::Sgd;
 
+pub(crate) use lasso::Shrinkage;
+pub use lasso::{GroupLasso, Part};
 pub(crate) use zeros::without_zeros;
 
 /// Which optimiser, with the numbers that belong to it alone.

@@ -6,10 +6,11 @@ use edgecut_graph::cost::cost;
 use edgecut_graph::{Graph, onnx};
 use edgecut_kernels::Pool;
 use edgecut_runtime::{CompileOptions, compile};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::cli::Global;
 use crate::errors::Result;
+use crate::term;
 use crate::work::time::{Subject, in_turn};
 
 /// Milliseconds of measuring for one candidate, and the least and most runs.
@@ -17,7 +18,7 @@ const BUDGET_MS: f64 = 400.0;
 const RUNS: (usize, usize) = (7, 60);
 
 /// What is to become small.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Measure {
     /// Share of the channels that go.
@@ -32,10 +33,12 @@ pub enum Measure {
     Memory,
     /// Milliseconds for a picture on this machine.
     Latency,
+    /// Share of the weights that are zero.
+    Zeros,
 }
 
 /// A measure and its bound.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Goal {
     /// What is bounded.
     pub measure: Measure,
@@ -45,6 +48,19 @@ pub struct Goal {
 
 /// Measures a graph.
 type Meter<'a> = Box<dyn FnMut(&Graph) -> Result<f64> + 'a>;
+
+impl Measure {
+    /// `value` in words.
+    pub fn say(self, value: f64) -> String {
+        match self {
+            Measure::Ratio => format!("{value:.3}"),
+            Measure::Zeros => term::percent(100.0 * value),
+            Measure::Macs | Measure::Params => term::short_count(value as u64),
+            Measure::Size | Measure::Memory => term::bytes(value as u64),
+            Measure::Latency => format!("{value:.3} ms"),
+        }
+    }
+}
 
 impl Goal {
     /// Measures graphs by it, times beside `before`, so that a disturbance hits both alike.
@@ -75,7 +91,7 @@ fn of(graph: &Graph, measure: Measure) -> Result<f64> {
         Measure::Params => cost(graph, 1)?.parameters as f64,
         Measure::Size => onnx::to_bytes(graph)?.len() as f64,
         Measure::Memory => compile(graph, &CompileOptions::default())?.arena_bytes() as f64,
-        Measure::Ratio | Measure::Latency => 0.0,
+        Measure::Ratio | Measure::Latency | Measure::Zeros => 0.0,
     })
 }
 
@@ -126,7 +142,7 @@ impl Measures {
     /// By the measure of a goal.
     pub fn by(&self, measure: Measure) -> f64 {
         match measure {
-            Measure::Ratio => 1.0,
+            Measure::Ratio | Measure::Zeros => 1.0,
             Measure::Macs => self.macs as f64,
             Measure::Params => self.params as f64,
             Measure::Size => self.size as f64,

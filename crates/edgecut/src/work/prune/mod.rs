@@ -1,26 +1,34 @@
 //! From a model and a target to a smaller model.
 
 mod goal;
+mod journal;
 mod layers;
+mod progressive;
+mod recover;
+mod sensitivity;
 mod sparse;
 
 use std::cell::RefCell;
 use std::sync::Arc;
 
-use edgecut_compress::Control;
 use edgecut_compress::prune::{Channels, Cut, Evidence, Order};
+use edgecut_compress::{Control, Images};
 use edgecut_graph::Graph;
 use edgecut_kernels::Pool;
 
 use super::calibrate::Sample;
 use crate::cli::Global;
-use crate::errors::Result;
+use crate::errors::{Failure, Result};
 use crate::interrupt;
 use crate::progress::Counter;
-use crate::settings::PruneSettings;
+use crate::settings::{PruneSettings, Rank};
 
 pub use goal::{Goal, Measure, Measures};
+pub use journal::{Journal, StepRecord, show_steps};
 pub use layers::{LayerChange, changes};
+pub use progressive::{Progressed, Progressive, What};
+pub use recover::Pictures;
+pub use sensitivity::{Achieved, GroupSensitivity, SHARES, Sensitivity};
 pub use sparse::SparseArgs;
 
 /// Steps that a bisection over channels takes about: for the bar only.
@@ -34,17 +42,11 @@ pub fn prune(
     sample: Option<&Sample>,
     pool: &Arc<Pool>,
 ) -> Result<Cut> {
-    interrupt::listen();
-    let steps = RefCell::new((0, Counter::new(global, "prune", STEPS)));
-    let say = |what: &str| {
-        let (done, bar) = &mut *steps.borrow_mut();
-        *done += 1;
-        bar.set((*done).min(STEPS), || what.to_string());
-    };
-    let control = Control { stop: &interrupt::asked, deadline: None, say: &say };
-    let images = sample.map(|sample| sample as &dyn edgecut_compress::Images);
-    let evidence = Evidence { images, seed: settings.seed, pool, control: &control };
-    let scores = channels.scores(settings.importance.importance(), &evidence)?;
+    let mut scores = scores(global, channels, settings, sample, pool)?;
+    if settings.rank == Rank::Sensitivity {
+        let sample = sample.ok_or_else(no_pictures)?;
+        scores = Sensitivity::measure(global, channels, &scores, sample, pool)?.scores(&scores);
+    }
     let order = Order::new(channels, &scores, settings.rank.ranking());
     let bounds = settings.bounds();
     if goal.measure == Measure::Ratio {
@@ -54,5 +56,44 @@ pub fn prune(
         return Ok(Cut { plan, graph, value: goal.at_most, met: true });
     }
     let mut measure = goal.meter(global, channels.graph(), pool)?;
-    channels.cut_to(&order, &bounds, goal.at_most, &control, &mut |graph: &Graph| measure(graph))
+    watched(global, "prune", STEPS, |control| {
+        channels.cut_to(&order, &bounds, goal.at_most, control, &mut |graph: &Graph| measure(graph))
+    })
+}
+
+/// What each channel is worth, by group.
+pub fn scores(
+    global: &Global,
+    channels: &Channels,
+    settings: &PruneSettings,
+    sample: Option<&Sample>,
+    pool: &Arc<Pool>,
+) -> Result<Vec<Vec<f64>>> {
+    let images = sample.map(|sample| sample as &dyn Images);
+    let total = images.map_or(1, Images::len) as u64;
+    watched(global, "importance", total, |control| {
+        let evidence = Evidence { images, seed: settings.seed, pool, control };
+        Ok(channels.scores(settings.importance.importance(), &evidence)?)
+    })
+}
+
+/// Does `work`, which Ctrl-C stops, under a bar of about `total` steps.
+fn watched<T>(
+    global: &Global,
+    name: &str,
+    total: u64,
+    work: impl FnOnce(&Control) -> Result<T>,
+) -> Result<T> {
+    interrupt::listen();
+    let steps = RefCell::new((0, Counter::new(global, name, total)));
+    let say = |what: &str| {
+        let (done, bar) = &mut *steps.borrow_mut();
+        *done += 1;
+        bar.set((*done).min(total), || what.to_string());
+    };
+    work(&Control { stop: &interrupt::asked, deadline: None, say: &say })
+}
+
+fn no_pictures() -> Failure {
+    Failure::input("this --importance, --rank or --by looks at pictures; give --data")
 }

@@ -10,6 +10,8 @@ mod view;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use edgecut_compress::prune::Channels;
+use edgecut_graph::Graph;
 use edgecut_train::data::{Augment, Data, Mix, RandAugment, Sampling};
 use edgecut_train::distill::Guide;
 use edgecut_train::schedule::Decay;
@@ -120,7 +122,11 @@ pub fn train(
     let mut records = Records::new(&job.checkpoint);
     let mut unrecorded = None;
     let (train, test) = (job.data.train.clone(), job.data.test.clone());
-    let (graph, preprocess, config) = (&start.graph, &start.preprocess, config(job, start));
+    let (preprocess, mut config) = (&start.preprocess, config(job, start));
+    let followed = follow_channels(job, &start.graph)?;
+    let graph = followed.as_ref().map_or(&start.graph, Channels::graph);
+    config.group_lasso =
+        followed.as_ref().map(|channels| channels.group_lasso(job.settings.group_lasso));
     let mut observer = |p: &Progress| {
         view.show(p);
         // A full disk must not end hours of training at once: the checkpoint comes first.
@@ -147,6 +153,18 @@ pub fn train(
         .hint(format!("the same command goes on from {}", job.checkpoint.display())));
     }
     Ok(outcome)
+}
+
+/// The channels that shall shrink, where they shall.
+fn follow_channels(job: &Job, graph: &Graph) -> Result<Option<Channels>> {
+    if job.settings.group_lasso == 0.0 {
+        return Ok(None);
+    }
+    if integers::is_quantised(graph) {
+        let problem = "--group-lasso shrinks the channels of float models";
+        return Err(Failure::input(problem).hint("prune the float model, and quantise it then"));
+    }
+    Ok(Some(Channels::of(graph)?))
 }
 
 /// Looks for a learning rate, from small ones to large ones. Ctrl-C ends it with what there is.
@@ -214,6 +232,7 @@ fn config(job: &Job, start: &Start) -> TrainConfig {
         patience: s.patience,
         zero_points: s.zero_points,
         keep_zeros: s.keep_zeros,
+        group_lasso: None,
         fine_tune: start::fine_tune(job.model, &start.head),
         precision: match s.precision {
             settings::Precision::F32 => Precision::F32,
