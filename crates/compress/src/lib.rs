@@ -1,4 +1,4 @@
-//! Pruning ([`prune`]), and post-training quantisation: a float graph and some images become an int8 graph.
+//! Pruning ([`prune`], [`sparse`], [`low_rank`]), weight sharing ([`palette`]), and post-training quantisation: a float graph and some images become an int8 graph.
 //!
 //! ```text
 //! graph ── prepare ──> canonical float graph
@@ -36,7 +36,9 @@ mod histogram;
 mod images;
 mod layers;
 mod learn;
+pub mod low_rank;
 mod mixed;
+pub mod palette;
 mod params;
 mod placement;
 mod portfolio;

@@ -114,6 +114,24 @@ fn gradients_need_pictures_with_classes() {
 }
 
 #[test]
+fn wide_layers_become_two_thin_ones() {
+    let (net, out) = (net("wide.onnx"), scratch().join("thin.onnx"));
+    let report = json(&["prune", text(&net), "--low-rank", "0.9x", "--out", text(&out)]);
+    let macs = |which: &str| report[which]["macs"].as_f64().unwrap();
+    let left = macs("after") / macs("before");
+    assert!(report["met"] == true && left <= 0.9 && left > 0.85, "{left}");
+    let layers = report["layers"].as_array().unwrap();
+    assert!(layers.iter().any(|layer| layer["rank"].as_u64().is_some()));
+    let said = succeed(&["prune", text(&net), "--low-rank", "0.9", "--out", text(&out)]);
+    assert!(said.contains("energy") && said.contains("train it on"), "{said}");
+    succeed(&["bench", text(&out), "--runs", "1"]);
+    let refused = refuse(&["prune", text(&net), "--low-rank", "1x", "--out", text(&out)]);
+    assert!(refused.contains("share of energy"), "{refused}");
+    let both = ["--low-rank", "0.9", "--macs", "0.5x"];
+    assert!(refuse(&[&["prune", text(&net)], &both[..]].concat()).contains("cannot be used with"));
+}
+
+#[test]
 fn what_cannot_be_is_said() {
     let (net, out) = (net("refused.onnx"), scratch().join("refused-out.onnx"));
     let prune = |rest: &[&str]| -> Vec<String> {

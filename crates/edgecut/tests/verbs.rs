@@ -177,6 +177,43 @@ fn a_device_is_measured_once_and_predicts_models() {
     assert!(refuse(&["device", "show", text(&net)]).contains("is no device profile"));
 }
 
+/// Deep Compression: pruned, clustered, trained as clustered, packed; the file answers as the model.
+#[test]
+fn few_different_weights_stay_few() {
+    let folder = scratch();
+    let file = |name: &str| folder.join(name);
+    let (sparse, shared, trained) =
+        (file("dc-sparse.onnx"), file("dc-shared.onnx"), file("dc-trained.onnx"));
+    succeed(&["prune", text(model()), "--sparsity", "0.8", "--out", text(&sparse)]);
+    let data = ["--data", text(toy())];
+    let share = |from, to| {
+        let o = json(
+            &[&["quantize", text(from), "--palette", "3", "--out", text(to)], &data[..]].concat(),
+        );
+        let layers = o["layers"].as_array().unwrap().clone();
+        assert!(layers.iter().all(|layer| layer["values"].as_u64().unwrap() <= 8), "{o}");
+        let zeros = layers.iter().map(|layer| layer["zeros"].as_u64().unwrap()).sum::<u64>();
+        (o["sizes"]["coded"].as_u64().unwrap(), zeros)
+    };
+    let (coded, zeros) = share(&sparse, &shared);
+    let train = ["train", text(&shared), "--epochs", "1", "--lr", "0.01", "--keep-palette"];
+    succeed(&[&train[..], &data, &["--out", text(&trained)]].concat());
+    let again = file("dc-again.onnx");
+    let (coded_again, zeros_again) = share(&trained, &again);
+    assert_eq!(zeros, zeros_again);
+    assert!(coded_again < coded + coded / 8, "{coded_again} after training, {coded} before");
+    let packed = file("dc.ecut");
+    succeed(&["convert", text(&again), text(&packed), "--coded"]);
+    let size = |path: &std::path::Path| std::fs::metadata(path).unwrap().len();
+    assert!(size(&packed) * 4 < size(model()), "{} of {}", size(&packed), size(model()));
+    let o = json(&[&["eval", text(&packed), "--against", text(&again)], &data[..]].concat());
+    assert_eq!(o["agreement"]["percent"], 100.0);
+    let refused = refuse(&[&["quantize", text(model()), "--palette", "9"], &data[..]].concat());
+    assert!(refused.contains("must be 1 to 8"), "{refused}");
+    let refused = refuse(&[&["train", text(model()), "--keep-palette"], &data[..]].concat());
+    assert!(refused.contains("share few values"), "{refused}");
+}
+
 #[test]
 fn single_weights_become_zero_and_stay_zero() {
     let folder = scratch();

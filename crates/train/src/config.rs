@@ -60,6 +60,9 @@ pub struct TrainConfig {
     pub keep_zeros: bool,
     /// Channels that shrink together, so that they can be removed afterwards.
     pub group_lasso: Option<GroupLasso>,
+    /// Whether weights of a layer that are equal stay equal, so that a network whose weights were
+    /// clustered learns the values of its palettes. Zeros stay zeros.
+    pub keep_palette: bool,
     /// Which layers learn, and how fast.
     pub fine_tune: FineTune,
     /// What products compute in.
@@ -123,6 +126,7 @@ impl Default for TrainConfig {
             zero_points: false,
             keep_zeros: false,
             group_lasso: None,
+            keep_palette: false,
             fine_tune: FineTune::default(),
             precision: Precision::F32,
         }

@@ -19,7 +19,7 @@ use crate::error::{Result, TrainError};
 use crate::evaluate::{Evaluation, evaluate};
 use crate::fingerprint;
 use crate::metrics::argmax;
-use crate::optim::{Group, OptimizerState, Shrinkage, without_zeros};
+use crate::optim::{Group, Kept, OptimizerState, Shrinkage};
 use crate::plan::{Budget, Memory, TrainPlan};
 use crate::progress::{Control, EpochStats, Event, Progress};
 use crate::qat::Unfolded;
@@ -112,8 +112,8 @@ struct Trainer<'a> {
     ema: Option<Ema>,
     /// What a quantised model achieves before it is trained: it must not become worse.
     before: Option<Evaluation>,
-    /// Gradients but for weights that stay zero, where [`TrainConfig::keep_zeros`] wants it.
-    masked: Vec<f32>,
+    /// What stays of the weights as they are.
+    kept: Kept,
     /// The best epoch's parameters and statistics where [`TrainConfig::patience`] wants them.
     best: Option<(Vec<f32>, Vec<f32>)>,
     targets: Targets,
@@ -186,6 +186,7 @@ impl<'a> Trainer<'a> {
         let total = steps_per_epoch * config.epochs as u64;
         let warmup = (f64::from(config.warmup_epochs) * steps_per_epoch as f64).round() as u64;
         let params = plan.params();
+        let kept = Kept::of(config, params)?;
         let now = Instant::now();
         Ok(Trainer {
             optimizer: OptimizerState::new(config.optimizer, Group::of_tensors(params)),
@@ -202,7 +203,7 @@ impl<'a> Trainer<'a> {
             ema: config.ema_decay.map(|decay| Ema::new(params, decay)),
             engine: Engine::new(plan, pool, options.isa),
             memory,
-            masked: Vec::new(),
+            kept,
             schedule: Schedule {
                 decay: config.decay,
                 peak: config.lr,
@@ -377,10 +378,8 @@ impl<'a> Trainer<'a> {
         }
         let step = self.state.step;
         let (params, last, pool) = self.engine.update();
-        let mut gradients = if self.sum.is_empty() { last } else { &self.sum };
-        if self.config.keep_zeros {
-            gradients = without_zeros(params, gradients, &mut self.masked);
-        }
+        let gradients = if self.sum.is_empty() { last } else { &self.sum };
+        let gradients = self.kept.gradients(params, gradients);
         let decay = self.config.weight_decay;
         self.optimizer.step(pool, &mut params.values, gradients, decay, lr, step);
         if let Some(shrinkage) = &self.shrinkage {

@@ -4,4 +4,5 @@ mod common;
 mod flow;
 mod identity;
 mod losses;
+mod low_rank;
 mod plans;

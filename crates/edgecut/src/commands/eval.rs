@@ -190,17 +190,9 @@ pub fn run(args: &Args, global: &Global) -> Result<()> {
     Ok(())
 }
 
-/// Position of the data's first class in the output: as asked for, else 1 where a background class
-/// stands in front. TensorFlow's ImageNet models have one, which makes 1001 outputs.
+/// Position of the data's first class in the output: as asked for, or as the model says.
 fn label_offset(args: &Args, card: &Card) -> Result<usize> {
-    if let Some(offset) = args.label_offset {
-        return Ok(offset);
-    }
-    let first = card.classes()?.into_iter().next();
-    Ok(match first {
-        Some(name) => name.eq_ignore_ascii_case("background").into(),
-        None => (card.class_count()? == 1001).into(),
-    })
+    args.label_offset.map_or_else(|| card.label_offset(), Ok)
 }
 
 /// What `--dump` collects, for comparison with another runtime on the same tensors.

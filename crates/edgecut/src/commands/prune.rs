@@ -19,9 +19,9 @@ use crate::work::data;
 use crate::work::model::{self, Format, Model};
 use crate::work::preprocessing::Preprocessing;
 use crate::work::prune::{
-    Achieved, Goal, GroupSensitivity, Journal, LayerChange, Measure, Measures, Pictures,
-    Progressed, Progressive, SHARES, Sensitivity, SparseArgs, StepRecord, What, changes, scores,
-    show_steps,
+    Achieved, Goal, GroupSensitivity, Journal, LayerChange, LowRankArgs, Measure, Measures,
+    Pictures, Progressed, Progressive, SHARES, Sensitivity, SparseArgs, StepRecord, What, changes,
+    scores, show_steps,
 };
 use crate::work::shapes::Shapes;
 use crate::work::train::CHECKPOINT_EVERY;
@@ -39,6 +39,7 @@ Examples:
   edgecut distill pruned.onnx model.onnx --data ./flowers --out better.onnx
   edgecut prune model.onnx --sparsity 0.8 --out sparse.onnx
   edgecut distill sparse.onnx model.onnx --data ./flowers --keep-zeros --out better.onnx
+  edgecut prune model.onnx --low-rank 0.6x --out thin.onnx
 
 Whole channels go, with the rows and columns of all weights that make and read them, however the model
 reshapes, splits, shuffles or joins them, in float and in int8. Inputs and outputs stay. A pruned model
@@ -46,7 +47,7 @@ has forgotten something: train it on before it is used, with --epochs, in one st
 pruning), taught by the model as it was; or with distill. Steps, accuracies and checkpoints are kept in
 the folder PRUNED.work; the same command after an interruption (also kill -9) goes on where it was.
 -v and --json say which channels cannot go, and why.")]
-#[command(group(clap::ArgGroup::new("target").required(true).args(["sparsity", "sensitivity", "ratio", "macs", "params", "size", "memory", "latency"])))]
+#[command(group(clap::ArgGroup::new("target").required(true).args(["sparsity", "low_rank", "sensitivity", "ratio", "macs", "params", "size", "memory", "latency"])))]
 pub struct Args {
     /// The model, ONNX or TFLite
     #[arg(value_name = "MODEL")]
@@ -78,6 +79,8 @@ pub struct Args {
     sensitivity: bool,
     #[command(flatten)]
     sparse: SparseArgs,
+    #[command(flatten)]
+    low_rank: LowRankArgs,
     #[command(flatten)]
     prune: PruneSettings,
     #[command(flatten)]
@@ -152,6 +155,12 @@ pub fn run(args: &Args, global: &Global) -> Result<()> {
         let settings = args.sparse.settings(sparsity, args.prune.images)?;
         let progressive = Progressive { what: What::Weights(&settings), ..progressive };
         return settings.run(&progressive, &model.graph, (&args.model, &args.out));
+    }
+    if let Some(keep) = args.low_rank.low_rank {
+        if args.recover.trains() {
+            return Err(Failure::input("--low-rank does not train; distill what it writes"));
+        }
+        return args.low_rank.run(keep, &model.graph, (&args.model, &args.out), global);
     }
     let channels = Channels::of(&model.graph).map_err(|e| Failure::from(e).at(&args.model))?;
     if channels.groups.is_empty() {

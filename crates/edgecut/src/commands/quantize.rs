@@ -15,6 +15,7 @@ use crate::work::calibrate::{Pictures, remarks, to_int8};
 use crate::work::data;
 use crate::work::model::{self, Form, Format, Model, Spelling};
 use crate::work::pack::pack_graph;
+use crate::work::palette;
 use crate::work::preprocessing::Preprocessing;
 use crate::work::shapes::Shapes;
 use crate::work::sizes::Sizes;
@@ -31,7 +32,8 @@ Examples:
   edgecut quantize model.onnx --data ./flowers --max-drop 1 --report int8.html --out int8.onnx
   edgecut quantize model.onnx --data ./flowers --max-latency 3ms --threads 1 --out mixed.onnx
   edgecut quantize model.onnx --data ./flowers --format qoperator --out operators.onnx
-  edgecut quantize model.onnx --data ./flowers --bits 4 --out int4.ecut --coded")]
+  edgecut quantize model.onnx --data ./flowers --bits 4 --out int4.ecut --coded
+  edgecut quantize sparse.onnx --data ./flowers --palette 5 --out shared.ecut --coded")]
 pub struct Args {
     /// The float model
     #[arg(value_name = "MODEL")]
@@ -42,6 +44,11 @@ pub struct Args {
     data: DataSettings,
     #[command(flatten)]
     quantize: QuantizeSettings,
+    /// The model stays float, but each layer has at most 2^BITS different weights, 1 to 8, found by
+    /// k-means; zeros stay zeros. Any runtime computes it; a packed model with --coded stores few
+    /// bits for each weight
+    #[arg(long, value_name = "BITS", conflicts_with_all = ["max_drop", "max_size", "max_latency", "report", "int4", "bits", "method", "weights_only"])]
+    palette: Option<u8>,
     #[command(flatten)]
     preprocessing: Preprocessing,
     /// Leave layers float, as few as it takes, until at most this share of answers differs from
@@ -116,6 +123,9 @@ pub fn run(args: &Args, global: &Global) -> Result<()> {
     if model::format(&args.out)? == Format::Tflite {
         settings.runtime = Target::Tflite;
     }
+    if let Some(bits) = args.palette {
+        return share_weights(args, bits, global);
+    }
     let limits = limits(args)?;
     if let Some(path) = &args.report {
         files::check_writable(path)?;
@@ -174,6 +184,26 @@ pub fn run(args: &Args, global: &Global) -> Result<()> {
         args.model.display()
     ));
     verdict(&limits, &found)
+}
+
+/// Clusters the weights of a float model.
+fn share_weights(args: &Args, bits: u8, global: &Global) -> Result<()> {
+    let settings = palette::settings(bits, &args.quantize.exclude)?;
+    let model = Model::load_with(&args.model, &args.shapes)?;
+    let preprocess = args.preprocessing.choose(&model.card())?;
+    let data = data::open(&args.data, None)?;
+    let shared = palette::share(global, &model, &settings, (&data, &preprocess));
+    let (mut graph, found) = shared.map_err(|e| e.at(&args.model))?;
+    model::describe(&mut graph, &preprocess)?;
+    let sizes = write(args, &graph)?;
+    let (sha256, bytes) = files::digest(&args.out)?;
+    let (model, float_bytes) = (&args.out, model.file_bytes);
+    let output = palette::Output { model, sha256, float_bytes, bytes, sizes, settings, found };
+    if global.json {
+        return files::print_json(&output);
+    }
+    output.show(&args.model, &args.data.source);
+    Ok(())
 }
 
 /// Writes the quantised graph in the format that the name of `--out` says.

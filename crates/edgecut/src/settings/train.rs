@@ -164,6 +164,11 @@ pub struct TrainSettings {
     /// loses per unit of learning rate and step, such as 0.0005; 0 is off
     #[arg(long, value_name = "X", default_value_t = 0.0)]
     pub group_lasso: f32,
+    /// Weights of a layer that are equal stay equal, and zeros zero: for models whose weights were
+    /// clustered (edgecut quantize --palette), which learn the values of their palettes
+    #[arg(long)]
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub keep_palette: bool,
     /// Skip up to this many training pictures that cannot be read, naming each
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub skip_errors: usize,
@@ -208,6 +213,7 @@ impl Default for TrainSettings {
             zero_points: false,
             keep_zeros: false,
             group_lasso: 0.0,
+            keep_palette: false,
             skip_errors: 0,
             seed: 1,
             minutes: None,

@@ -49,6 +49,16 @@ impl Card {
         }
     }
 
+    /// Position of the data's first class in the output: 1 where a background class stands in front.
+    /// TensorFlow's ImageNet models have one, which makes 1001 outputs.
+    pub fn label_offset(&self) -> Result<usize> {
+        let first = self.classes()?.into_iter().next();
+        Ok(match first {
+            Some(name) => name.eq_ignore_ascii_case("background").into(),
+            None => (self.class_count()? == 1001).into(),
+        })
+    }
+
     /// The card of a plan of a packed model.
     pub fn of_packed(path: &Path, packed: &Packed, plan: &Plan) -> Card {
         let facts: &Facts = packed.facts();

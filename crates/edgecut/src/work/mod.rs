@@ -12,6 +12,7 @@ pub mod model;
 pub mod nets;
 pub mod npy;
 pub mod pack;
+pub mod palette;
 pub mod precision;
 pub mod preprocessing;
 pub mod prune;

@@ -48,7 +48,7 @@ pub const MAX_PACKED_PLANS: usize = 64;
 
 /// How many times larger than in the file coded weights may be in memory.
 #[cfg(feature = "coded")]
-const MAX_EXPANSION: usize = 64;
+const MAX_EXPANSION: usize = 256;
 
 /// What a packed model says of itself beside its plans.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]

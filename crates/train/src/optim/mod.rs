@@ -10,8 +10,10 @@
 //! bits on every machine and any number of threads.
 
 mod adam;
+mod kept;
 mod lasso;
 mod sgd;
+mod shared;
 mod zeros;
 
 use std::ops::Range;
@@ -22,10 +24,12 @@ use serde::{Deserialize, Serialize};
 use crate::params::{Kind, Params};
 use adam::Adam;
 use sgd::Sgd;
+use shared::Shared;
+use zeros::without_zeros;
 
+pub(crate) use kept::Kept;
 pub(crate) use lasso::Shrinkage;
 pub use lasso::{GroupLasso, Part};
-pub(crate) use zeros::without_zeros;
 
 /// Which optimiser, with the numbers that belong to it alone.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]

@@ -3,6 +3,7 @@
 mod goal;
 mod journal;
 mod layers;
+mod low_rank;
 mod progressive;
 mod recover;
 mod sensitivity;
@@ -26,6 +27,7 @@ use crate::settings::{PruneSettings, Rank};
 pub use goal::{Goal, Measure, Measures};
 pub use journal::{Journal, StepRecord, show_steps};
 pub use layers::{LayerChange, changes};
+pub use low_rank::LowRankArgs;
 pub use progressive::{Progressed, Progressive, What};
 pub use recover::Pictures;
 pub use sensitivity::{Achieved, GroupSensitivity, SHARES, Sensitivity};

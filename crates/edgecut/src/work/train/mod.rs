@@ -233,6 +233,7 @@ fn config(job: &Job, start: &Start) -> TrainConfig {
         zero_points: s.zero_points,
         keep_zeros: s.keep_zeros,
         group_lasso: None,
+        keep_palette: s.keep_palette,
         fine_tune: start::fine_tune(job.model, &start.head),
         precision: match s.precision {
             settings::Precision::F32 => Precision::F32,

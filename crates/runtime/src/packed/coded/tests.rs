@@ -14,6 +14,13 @@ fn arrays(seed: u64) -> Written {
     let mut rng = Rng::new(seed);
     let floats: Vec<f32> = (0..5000).map(|_| rng.normal()).collect();
     all.push((floats.iter().flat_map(|x| x.to_le_bytes()).collect(), 4));
+    // Clustered and pruned weights; as many different ones as there may be, and one more.
+    let shared = |i: usize| if i.is_multiple_of(7) { (i % 31) as f32 * 0.3 - 4.0 } else { 0.0 };
+    all.push(((0..9001).flat_map(|i| shared(i).to_le_bytes()).collect(), 4));
+    for values in [256, 257] {
+        all.push(((0..3000).flat_map(|i| ((i * i % values) as u16).to_le_bytes()).collect(), 2));
+        all.push(((0..3000).flat_map(|i| ((i % values) as u64 * 999).to_le_bytes()).collect(), 8));
+    }
     all.push((vec![], 1));
     all.push((vec![7; 40_000], 2));
     all.push(((0..3000).map(|_| rng.below(256) as u8).collect(), 1));
@@ -55,6 +62,30 @@ fn sizes_are_near_the_entropy() {
     }
 }
 
+/// Pruned and clustered weights take the entropy of their codes, a fraction of a bit each, and the
+/// palette; many short arrays of them hardly more.
+#[test]
+fn sparse_palettes_are_near_the_entropy() {
+    let mut rng = Rng::new(3);
+    for (len, arrays) in [(400_000, 1), (2000, 200)] {
+        let mut counts = [0.0; 31];
+        let mut weight = || {
+            let code = if rng.below(20) == 0 { (rng.normal() * 5.0) as i32 } else { 0 };
+            let code = code.clamp(-15, 15);
+            counts[(code + 15) as usize] += 1.0;
+            (code as f32 * 0.03f32).to_le_bytes()
+        };
+        let content: Vec<Vec<u8>> =
+            (0..arrays).map(|_| (0..len).flat_map(|_| weight()).collect()).collect();
+        let bits = |n: &f64| if *n > 0.0 { n * (400_000.0 / n).log2() } else { 0.0 };
+        let least = counts.iter().map(bits).sum::<f64>() / 8.0;
+        assert!(least < 0.5 * 400_000.0 / 8.0, "less than half a bit a weight");
+        let size = coded_bytes(content.iter().map(|bytes| (&bytes[..], 4))) as f64;
+        let most = least * 1.01 + 130.0 * f64::from(arrays);
+        assert!((0.9 * least..most).contains(&size), "{size}, not {least} to {most}");
+    }
+}
+
 #[test]
 fn small_arrays_share_a_table_and_noise_stays() {
     let mut rng = Rng::new(2);
@@ -93,7 +124,7 @@ fn what_costs_more_than_the_file_is_refused() {
     assert!(decode(&[0; 64], usize::MAX).unwrap_err().contains("in 64 coded ones"));
     let whole = || Frequencies::of(&std::array::from_fn(|symbol| u64::from(symbol == 3)));
     let tables = (0..=MAX_TABLES).map(|_| whole()).collect();
-    let directory = postcard::to_stdvec(&Directory { tables, arrays: vec![] }).unwrap();
+    let directory = postcard::to_stdvec(&Directory { tables, ..Directory::default() }).unwrap();
     let many = [&(directory.len() as u32).to_le_bytes()[..], &directory].concat();
     assert!(decode(&many, 0).unwrap_err().contains("tables"));
     // Nearly nothing is left of zeros: no reader would believe the size.
