@@ -29,6 +29,7 @@ pub mod reduce;
 pub mod resample;
 pub mod roofline;
 pub mod softmax;
+pub mod sparse;
 
 mod cpu;
 mod ctx;

@@ -11,6 +11,7 @@ use crate::gemm::{Ahead, Run};
 
 #[cfg(target_arch = "aarch64")]
 mod neon;
+mod transpose;
 #[cfg(target_arch = "x86_64")]
 mod x86;
 
@@ -99,6 +100,17 @@ pub(crate) trait Simd: Copy {
     fn halves(self, v: Self::V) -> [Self::V; 2];
     /// Selects the first 2n lanes of two vectors, where `m` selects the first n of one.
     fn doubled(self, m: Self::Mask) -> [Self::Mask; 2];
+
+    /// Writes column i of 16 rows of 16 floats, `stride` apart, as row i at `to`.
+    ///
+    /// # Safety
+    /// `from` must be valid for reads of these rows, `to` for writes of as many `to_stride` apart,
+    /// and they must not overlap.
+    #[inline(always)]
+    unsafe fn transpose(self, from: *const f32, stride: usize, to: *mut f32, to_stride: usize) {
+        // SAFETY: by contract.
+        unsafe { transpose::plain(from, stride, to, to_stride) }
+    }
 
     /// Adds products to the sums of a register tile, in the order of the runs: row r reads each run
     /// `r * lda + offset` floats further on, and every element meets the next row of `b`, whose rows

@@ -7,11 +7,11 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Weak};
 
-use edgecut_kernels::bf16;
 use edgecut_kernels::conv::ConvWeights;
 use edgecut_kernels::depthwise::DepthwiseWeights;
 use edgecut_kernels::gemm::PackedB;
 use edgecut_kernels::quant::{self, PackedWeights};
+use edgecut_kernels::{bf16, sparse};
 
 use crate::plan::Constant;
 
@@ -23,6 +23,7 @@ pub(crate) struct SharedWeights {
     pub depthwise: Known<DepthwiseWeights>,
     pub matrices: Known<PackedB>,
     pub bf16: Known<bf16::Weights>,
+    pub sparse: Known<sparse::Weights>,
     pub quant_convolutions: Known<quant::ConvWeights>,
     pub quant_depthwise: Known<quant::DepthwiseWeights>,
     pub quant_matrices: Known<PackedWeights>,
@@ -67,6 +68,7 @@ mod tests {
             Step::Layers(step) => match &step.chain.layers()[0].op {
                 Op::Conv(weights) | Op::PlanarConv(weights) => Some(Arc::as_ptr(weights) as usize),
                 Op::ConvBf16(weights) => Some(Arc::as_ptr(weights) as usize),
+                Op::SparseConv(weights) => Some(Arc::as_ptr(weights) as usize),
                 Op::Depthwise(weights) => Some(Arc::as_ptr(weights) as usize),
                 Op::MaxPool | Op::AveragePool(_) => None,
             },

@@ -23,7 +23,7 @@ pub use section::{Array, Written, read_with, write_with};
 
 /// Version of how weights are laid out, and of every type of this crate that is written to a file:
 /// raise it with any change to those, so that a packed model is refused and not misread.
-pub const LAYOUT: u32 = 4;
+pub const LAYOUT: u32 = 5;
 
 /// An array of plain numbers, aligned to [`ALIGN`](crate::arena::ALIGN).
 pub struct Blob<T: Plain> {

@@ -7,7 +7,7 @@ use crate::conv::{ConvWeights, conv, conv_row, conv_scratch_len, planar_conv_row
 use crate::depthwise::{DepthwiseWeights, depthwise, depthwise_rows};
 use crate::gemm::{gemm, gemm_rows};
 use crate::pool2d::{Divisor, average_pool_row, max_pool_row};
-use crate::{Activation, Blob, Ctx, Epilogue, Isa};
+use crate::{Activation, Blob, Ctx, Epilogue, Isa, sparse};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
@@ -24,6 +24,8 @@ pub enum Op {
     PlanarConv(Arc<ConvWeights>),
     /// Convolution in bfloat16, with any window.
     ConvBf16(Arc<bf16::Weights>),
+    /// Pointwise convolution with weights that are mostly zero.
+    SparseConv(Arc<sparse::Weights>),
     /// One filter per channel.
     Depthwise(Arc<DepthwiseWeights>),
     /// Maximum over windows; nothing happens to it afterwards.
@@ -54,6 +56,9 @@ impl Family for Float {
                 s.groups == 1 && weights.fit(s) && matches!(layer.x.place, Place::Outer(_))
             }
             Op::ConvBf16(weights) => bf16::fits(s) && weights.fit(s),
+            Op::SparseConv(weights) => {
+                s.is_pointwise() && s.groups == 1 && [weights.k(), weights.n()] == [s.cin, s.cout]
+            }
             Op::Depthwise(weights) => s.is_depthwise() && weights.fit(s),
             Op::MaxPool | Op::AveragePool(_) => {
                 let others = layer.residual.is_some() || layer.interleave.is_some();
@@ -73,6 +78,7 @@ impl Family for Float {
         let weights = match &layer.op {
             Op::Conv(weights) | Op::PlanarConv(weights) => weights.bytes(),
             Op::ConvBf16(weights) => weights.bytes(),
+            Op::SparseConv(weights) => weights.bytes(),
             Op::Depthwise(weights) => weights.bytes(),
             Op::MaxPool | Op::AveragePool(_) => 0,
         };
@@ -85,6 +91,9 @@ impl Family for Float {
                 bf16::scratch_len(&layer.as_row(layer.shape.oh))
             }
             Op::ConvBf16(_) => bf16::scratch_len(&layer.shape),
+            Op::SparseConv(weights) => {
+                sparse::scratch_len(layer.as_row(layer.shape.oh).ow, weights)
+            }
             _ => 0,
         }
     }
@@ -94,6 +103,9 @@ impl Family for Float {
         match &layer.op {
             Op::ConvBf16(weights) if s.is_pointwise() => {
                 bf16::product_scratch_len(s.out_pixels(), weights, threads)
+            }
+            Op::SparseConv(weights) => {
+                sparse::product_scratch_len(s.out_pixels(), weights, threads)
             }
             Op::Conv(_) => conv_scratch_len(s, threads),
             _ => 0,
@@ -120,6 +132,11 @@ impl Family for Float {
                 bf16::product(ctx, m, x, x_stride, weights, out, out_stride, &epilogue, scratch);
                 true
             }
+            Op::SparseConv(weights) => {
+                let m = rows * s.ow;
+                sparse::product(ctx, m, x, x_stride, weights, out, out_stride, &epilogue, scratch);
+                true
+            }
             Op::Conv(weights) if dense => {
                 conv(ctx, s, x, weights, out, scratch, &epilogue);
                 true
@@ -137,6 +154,7 @@ impl Family for Float {
             Op::Conv(_) | Op::ConvBf16(_) if layer.shape.is_pointwise() => {
                 pointwise(isa, memory, layer, y, end)
             }
+            Op::SparseConv(_) => pointwise(isa, memory, layer, y, end),
             Op::Conv(_) | Op::ConvBf16(_) | Op::PlanarConv(_) => window(isa, memory, layer, y),
             Op::Depthwise(weights) => filters(isa, memory, layer, weights, y, end),
             Op::MaxPool => pool(isa, memory, layer, None, y),
@@ -181,6 +199,10 @@ fn pointwise(isa: Isa, memory: &Memory<Float>, layer: &Layer, y: usize, end: usi
         Op::ConvBf16(weights) => {
             let (unit, scratch, x) = (Unit::of(isa), memory.scratch(), &[x]);
             bf16::conv_row(unit, &row, x, x_stride, weights, out, out_stride, &epilogue, scratch);
+        }
+        Op::SparseConv(weights) => {
+            let scratch = memory.scratch();
+            sparse::rows(isa, row.ow, x, x_stride, weights, out, out_stride, &epilogue, scratch);
         }
         _ => unreachable!("is no pointwise convolution"),
     }

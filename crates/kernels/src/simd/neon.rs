@@ -1,6 +1,6 @@
 //! [`Simd`] on AArch64: four 128-bit registers.
 
-use super::{LANES, Part, Simd};
+use super::{LANES, Part, Simd, transpose};
 use crate::exp::ROUND;
 use crate::gemm::{Ahead, Run, neon};
 use crate::{Isa, Level};
@@ -169,6 +169,11 @@ impl Simd for Neon {
             bits.map(|v| pure!(vreinterpretq_f32_u32(vshlq_n_u32::<16>(v)))),
             bits.map(|v| pure!(vreinterpretq_f32_u32(vandq_u32(v, upper)))),
         ]
+    }
+    #[inline(always)]
+    unsafe fn transpose(self, from: *const f32, stride: usize, to: *mut f32, to_stride: usize) {
+        // SAFETY: this token proves that the CPU has Advanced SIMD; the rest is the caller's promise.
+        unsafe { transpose::neon(from, stride, to, to_stride) }
     }
     #[inline(always)]
     fn doubled(self, m: usize) -> [usize; 2] {

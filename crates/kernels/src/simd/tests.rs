@@ -25,13 +25,17 @@ simd_fn! {
             for (out, v) in out.chunks_exact_mut(LANES).zip(results) {
                 s.store(out.as_mut_ptr(), v);
             }
+            let mut square: Vec<f32> = (0..LANES * LANES).map(|i| i as f32).collect();
+            square[..LANES].copy_from_slice(&a[..LANES]);
+            let mut turned = vec![7.0; LANES * (LANES + 3)];
+            s.transpose(square.as_ptr(), LANES, turned.as_mut_ptr(), LANES + 3);
             let mut some = vec![7.0; n];
             s.store_first(some.as_mut_ptr(), x, mask);
             let mut more = vec![7.0; 2 * n];
             let [low, high] = s.doubled(mask);
             s.store_first(more.as_mut_ptr(), x, low);
             s.store_first(more.as_mut_ptr().wrapping_add(LANES), y, high);
-            [out, some, more].concat()
+            [out, some, more, turned].concat()
         }
     }
 }

@@ -1,6 +1,6 @@
 //! [`Simd`] on x86-64: AVX2 as pairs of 256-bit registers, AVX-512 as single ones.
 
-use super::{Part, Simd};
+use super::{Part, Simd, transpose};
 use crate::exp::ROUND;
 use crate::gemm::{Ahead, Run, avx512};
 use crate::{Isa, Level};
@@ -195,6 +195,11 @@ impl Simd for Avx2 {
         }
     }
     #[inline(always)]
+    unsafe fn transpose(self, from: *const f32, stride: usize, to: *mut f32, to_stride: usize) {
+        // SAFETY: this token proves that the CPU has AVX2; the rest is the caller's promise.
+        unsafe { transpose::avx2(from, stride, to, to_stride) }
+    }
+    #[inline(always)]
     fn doubled(self, m: Self::Mask) -> [Self::Mask; 2] {
         let count =
             m.map(|m| pure!(_mm256_movemask_ps(_mm256_castsi256_ps(m))).count_ones() as usize);
@@ -330,6 +335,11 @@ impl Simd for Avx512 {
                 _mm512_castsi512_ps(_mm512_and_si512(bits, upper)),
             ]
         }
+    }
+    #[inline(always)]
+    unsafe fn transpose(self, from: *const f32, stride: usize, to: *mut f32, to_stride: usize) {
+        // SAFETY: this token proves that the CPU has AVX-512; the rest is the caller's promise.
+        unsafe { transpose::avx512(from, stride, to, to_stride) }
     }
     #[inline(always)]
     fn doubled(self, m: Self::Mask) -> [Self::Mask; 2] {

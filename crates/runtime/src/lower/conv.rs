@@ -5,7 +5,7 @@ use edgecut_kernels::bf16;
 use edgecut_kernels::conv::ConvWeights;
 use edgecut_kernels::depthwise::DepthwiseWeights;
 use edgecut_kernels::fused::{self, Op};
-use edgecut_kernels::{Activation, Blob, ConvShape};
+use edgecut_kernels::{Activation, Blob, ConvShape, sparse};
 
 use super::channels::{Channels, Shuffled};
 use super::layer::{Layer, fits_chain, fits_planar_chain};
@@ -124,7 +124,15 @@ impl Lowering<'_> {
             Source::Pixels if self.precision == Precision::Bf16 && fits_bf16(&shape) => {
                 Op::ConvBf16(bf16::Weights::pack(&shape, &filters.matrix).into())
             }
+            Source::Pixels if filters.are_sparse() => {
+                let Filters { shape, matrix, .. } = &filters;
+                Op::SparseConv(sparse::Weights::pack(shape.cin, shape.cout, matrix).into())
+            }
             _ => Op::Conv(filters.pack(source).into()),
+        };
+        let macs = match &op {
+            Op::SparseConv(weights) => shape.out_pixels() * weights.macs(),
+            _ => shape.macs(),
         };
         let mut layer = self.layer_with(shape, op, x, filters.bias, &ahead)?;
         if let Some(halves) = self.interleaving_behind(ahead.out) {
@@ -133,7 +141,7 @@ impl Lowering<'_> {
             self.take(&halves.taken);
         }
         let y = self.destination(ahead.out, &layer.reads());
-        self.layer(node, layer.kind(), shape.macs(), layer, y);
+        self.layer(node, layer.kind(), macs, layer, y);
         Ok(())
     }
 
@@ -199,6 +207,14 @@ fn fits_bf16(shape: &ConvShape) -> bool {
 }
 
 impl Filters {
+    /// Whether a pointwise convolution is faster without the weights that are zero.
+    fn are_sparse(&self) -> bool {
+        let s = &self.shape;
+        s.is_pointwise()
+            && s.groups == 1
+            && sparse::pays(s.out_pixels(), s.cin, s.cout, &self.matrix)
+    }
+
     /// For an input that is there like this.
     fn pack(&self, source: Source) -> ConvWeights {
         let (shape, matrix) = (&self.shape, &self.matrix);

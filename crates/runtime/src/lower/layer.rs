@@ -33,6 +33,7 @@ impl Layer {
             Op::Conv(_) | Op::PlanarConv(_) => "conv",
             Op::ConvBf16(_) if self.shape.is_pointwise() => "pointwise.bf16",
             Op::ConvBf16(_) => "conv.bf16",
+            Op::SparseConv(_) => "pointwise.sparse",
             Op::Depthwise(_) => "depthwise",
             Op::MaxPool => "max_pool",
             Op::AveragePool(_) => "average_pool",

@@ -161,6 +161,7 @@ impl Steps for Float {
         match op {
             Op::Conv(weights) | Op::PlanarConv(weights) => known.convolutions.share(bytes, weights),
             Op::ConvBf16(weights) => known.bf16.share(bytes, weights),
+            Op::SparseConv(weights) => known.sparse.share(bytes, weights),
             Op::Depthwise(weights) => known.depthwise.share(bytes, weights),
             Op::MaxPool | Op::AveragePool(_) => {}
         }

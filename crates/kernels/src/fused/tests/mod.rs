@@ -5,7 +5,7 @@ use crate::conv::{self, ConvWeights};
 use crate::depthwise::{self, DepthwiseWeights};
 use crate::pool2d::{self, Divisor};
 use crate::testing::{cases, everywhere, random};
-use crate::{Activation, Epilogue, bf16};
+use crate::{Activation, Epilogue, bf16, sparse};
 use proptest::prelude::*;
 
 /// A layer from the shape of its input; the weights depend on the seed.
@@ -17,7 +17,7 @@ fn layer(
     seed: u64,
 ) -> Option<(Layer, Vec<f32>)> {
     let (kernel, pads, cout, groups) = match op {
-        0 => ([1, 1], [0; 4], cout, 1),
+        0 | 8 => ([1, 1], [0; 4], cout, 1),
         1 => ([1, 1], [0; 4], cin, 1 + cin % 2),
         2 => ([3, 3], [1; 4], cin, cin),
         3 => ([5, 5], [2; 4], cin, cin),
@@ -26,7 +26,7 @@ fn layer(
         _ => ([3, 3], [1; 4], cout, 1),
     };
     let groups = if cin % groups == 0 { groups } else { 1 };
-    let stride = if op < 2 { 1 } else { stride };
+    let stride = if [0, 1, 8].contains(&op) { 1 } else { stride };
     let size = [n, h, w, cin];
     let shape = ConvShape::dilated(size, cout, kernel, [stride; 2], [1, 1], pads, groups)?;
     let weights = random(shape.weight_len(), seed);
@@ -34,6 +34,10 @@ fn layer(
         0 | 1 | 5 => Op::Conv(ConvWeights::pack(&shape, &weights).into()),
         6 => Op::MaxPool,
         7 => Op::AveragePool(Divisor::Data),
+        8 => {
+            let some: Vec<f32> = weights.iter().map(|w| w.max(0.5) - 0.5).collect();
+            Op::SparseConv(sparse::Weights::pack(cin, cout, &some).into())
+        }
         _ => Op::Depthwise(DepthwiseWeights::pack(&shape, &weights).into()),
     };
     let pools = matches!(op, Op::MaxPool | Op::AveragePool(_));
@@ -78,6 +82,12 @@ fn whole(
         }
         Op::MaxPool => pool2d::max_pool(ctx, shape, x, &mut out, None),
         Op::AveragePool(divisor) => pool2d::average_pool(ctx, shape, *divisor, x, &mut out),
+        Op::SparseConv(weights) => {
+            let (m, k, n) = (shape.out_pixels(), shape.cin, shape.cout);
+            let threads = ctx.pool.threads();
+            let mut scratch = vec![0.0; sparse::product_scratch_len(m, weights, threads)];
+            sparse::product(ctx, m, x, k, weights, &mut out, n, &epilogue, &mut scratch);
+        }
         Op::ConvBf16(_) => unreachable!("has a test of its own"),
     }
     out
@@ -90,7 +100,7 @@ proptest! {
     #[test]
     fn a_chain_is_its_layers(
         size in (1usize..3, 1usize..20, 1usize..24, 1usize..24),
-        ops in prop::collection::vec((0usize..8, 1usize..40, 1usize..3), 1..6),
+        ops in prop::collection::vec((0usize..9, 1usize..40, 1usize..3), 1..6),
         step in 1usize..5,
         residual: bool,
         seed: u64,
