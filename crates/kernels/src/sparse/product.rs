@@ -261,6 +261,11 @@ simd_fn! {
     }
 }
 
+/// Offsets of a panel. Their vectors are read one by one soon after they are stored, which a store that
+/// crosses cache lines would delay.
+#[repr(align(64))]
+struct Offsets([MaybeUninit<u32>; BLOCK * LANES]);
+
 /// As [`add`], with `NV` vectors of pixels and groups of `G` outputs.
 #[inline(always)]
 fn add_groups<S: Simd, const NV: usize, const G: usize>(
@@ -271,14 +276,14 @@ fn add_groups<S: Simd, const NV: usize, const G: usize>(
     sums: *mut f32,
 ) {
     let weights = block.job.weights;
-    let mut offsets = [const { MaybeUninit::<u32>::uninit() }; BLOCK * LANES];
+    let mut offsets = Offsets([const { MaybeUninit::uninit() }; BLOCK * LANES]);
     let pitch = (NV * LANES * size_of::<f32>()) as u32;
     for (i, panel) in panels.enumerate() {
         let (places, values) = weights.panel(channels, panel);
-        for (offset, &place) in offsets.iter_mut().zip(places) {
+        for (offset, &place) in offsets.0.iter_mut().zip(places) {
             offset.write(u32::from(place) % BLOCK as u32 * pitch);
         }
-        let mut at = (offsets.as_ptr().cast(), values.as_ptr());
+        let mut at = (offsets.0.as_ptr().cast(), values.as_ptr());
         let sums = sums.wrapping_add(i * LANES * NV * LANES);
         for (g, &count) in weights.counts(channels, panel).iter().enumerate() {
             let (count, sums) = (usize::from(count), sums.wrapping_add(g * G * NV * LANES));

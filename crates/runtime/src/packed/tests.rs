@@ -57,6 +57,20 @@ fn int8() -> Graph {
     b.finish(&[y]).unwrap()
 }
 
+/// A pointwise convolution with weights that are mostly zero.
+fn sparse() -> Graph {
+    let mut b = Builder::new("sparse", 1);
+    let x = b.input("x", [1.into(), 64.into(), 8.into(), 8.into()]);
+    let x = b.conv(x, "pointwise", 64, Window::same(1, 1), 1, true).unwrap();
+    let mut graph = b.finish(&[x]).unwrap();
+    let id = graph.nodes[0].input(1).unwrap();
+    let weights = graph.constant(id).unwrap().f32s().unwrap();
+    let some = weights.iter().enumerate().map(|(i, &w)| if i % 11 == 0 { w } else { 0.0 });
+    let some = Tensor::new([64, 64, 1, 1], some.collect::<Vec<f32>>()).unwrap();
+    graph.set_constant(id, some);
+    graph
+}
+
 fn plan(graph: &Graph) -> Arc<Plan> {
     Arc::new(compile(graph, &CompileOptions::default()).unwrap())
 }
@@ -89,8 +103,8 @@ fn run(plan: &Arc<Plan>) -> Vec<Tensor> {
 
 #[test]
 fn a_packed_plan_gives_the_same_bits() {
-    let all = [(float(), Plain), (int8(), Plain), (float(), Coded), (int8(), Coded)];
-    for (graph, storage) in all {
+    let graphs = [float(), int8(), sparse()].into_iter();
+    for (graph, storage) in graphs.flat_map(|graph| [(graph.clone(), Plain), (graph, Coded)]) {
         let packed = open(&packed(&graph, storage)).unwrap();
         packed.verify().unwrap();
         assert_eq!(packed.coded_bytes().is_some(), storage == Coded);
@@ -163,7 +177,8 @@ fn other_layouts_and_missing_instructions_are_named() {
 #[test]
 fn changed_metadata_is_an_error_or_another_plan() {
     let (mut refused, mut ran) = (0, 0);
-    for (graph, storage) in [(float(), Plain), (int8(), Plain), (int8(), Coded)] {
+    let graphs = [(float(), Plain), (int8(), Plain), (int8(), Coded), (sparse(), Plain)];
+    for (graph, storage) in graphs {
         let good = packed(&graph, storage);
         let mut rng = Rng::new(3);
         for round in 0..1000 {
