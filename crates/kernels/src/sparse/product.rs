@@ -7,7 +7,6 @@ use crate::gemm::{heights, part};
 use crate::pool::SharedMut;
 use crate::simd::{LANES, Simd, simd_fn};
 use crate::{Ctx, Epilogue, Isa};
-use std::mem::MaybeUninit;
 use std::ops::Range;
 
 /// Most vectors of pixels in a block, on the instruction set with most registers.
@@ -261,11 +260,6 @@ simd_fn! {
     }
 }
 
-/// Offsets of a panel. Their vectors are read one by one soon after they are stored, which a store that
-/// crosses cache lines would delay.
-#[repr(align(64))]
-struct Offsets([MaybeUninit<u32>; BLOCK * LANES]);
-
 /// As [`add`], with `NV` vectors of pixels and groups of `G` outputs.
 #[inline(always)]
 fn add_groups<S: Simd, const NV: usize, const G: usize>(
@@ -276,14 +270,9 @@ fn add_groups<S: Simd, const NV: usize, const G: usize>(
     sums: *mut f32,
 ) {
     let weights = block.job.weights;
-    let mut offsets = Offsets([const { MaybeUninit::uninit() }; BLOCK * LANES]);
-    let pitch = (NV * LANES * size_of::<f32>()) as u32;
     for (i, panel) in panels.enumerate() {
         let (places, values) = weights.panel(channels, panel);
-        for (offset, &place) in offsets.0.iter_mut().zip(places) {
-            offset.write(u32::from(place) % BLOCK as u32 * pitch);
-        }
-        let mut at = (offsets.0.as_ptr().cast(), values.as_ptr());
+        let mut at = (places.as_ptr(), values.as_ptr());
         let sums = sums.wrapping_add(i * LANES * NV * LANES);
         for (g, &count) in weights.counts(channels, panel).iter().enumerate() {
             let (count, sums) = (usize::from(count), sums.wrapping_add(g * G * NV * LANES));
@@ -365,46 +354,33 @@ simd_fn! {
     }
 }
 
-/// Adds the products of rows of the tile, `count` of them, and the weights of a group, from `at` on.
+/// Adds the products of rows of the tile, by `count` places, and the weights of a group, from `at` on.
 ///
 /// # Safety
-/// There must be as many weights and offsets in bytes of rows of the tile.
+/// There must be as many places and weights, and a whole tile.
 #[inline(always)]
 unsafe fn accumulate<S: Simd, const NV: usize, const G: usize>(
     s: S,
     tile: *const f32,
-    at: (*const u32, *const f32),
+    at: (*const u8, *const f32),
     count: usize,
     mut acc: [[S::V; NV]; G],
 ) -> [[S::V; NV]; G] {
-    macro_rules! step {
-        ($i:expr) => {
-            // SAFETY: by contract.
-            unsafe {
-                let row = tile.byte_add(*at.0.add($i) as usize);
-                let mut weights = [s.splat(0.0); G];
+    for i in 0..count {
+        // SAFETY: by contract; whatever a place is, the remainder is inside of the tile.
+        unsafe {
+            let row = tile.add(usize::from(*at.0.add(i)) % BLOCK * NV * LANES);
+            let mut weights = [s.splat(0.0); G];
+            for g in 0..G {
+                weights[g] = s.splat(*at.1.add(i * G + g));
+            }
+            for v in 0..NV {
+                let x = s.load(row.add(v * LANES));
                 for g in 0..G {
-                    weights[g] = s.splat(*at.1.add($i * G + g));
-                }
-                for v in 0..NV {
-                    let x = s.load(row.add(v * LANES));
-                    for g in 0..G {
-                        acc[g][v] = s.fma(weights[g], x, acc[g][v]);
-                    }
+                    acc[g][v] = s.fma(weights[g], x, acc[g][v]);
                 }
             }
-        };
-    }
-    // Whatever counts takes ports from the multiply-adds.
-    let fours = count & !3;
-    for i in (0..fours).step_by(4) {
-        step!(i);
-        step!(i + 1);
-        step!(i + 2);
-        step!(i + 3);
-    }
-    for i in fours..count {
-        step!(i);
+        }
     }
     acc
 }
