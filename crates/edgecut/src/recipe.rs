@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::errors::{Failure, Result};
 use crate::settings::{
-    DataSettings, ModelSettings, OutSettings, QuantizeSettings, TargetSettings, TrainSettings,
-    Wrong,
+    BudgetSettings, DataSettings, ModelSettings, OutSettings, PruneSettings, QuantizeSettings,
+    TargetSettings, TrainSettings, Wrong,
 };
 
 /// Longest recipe that is read.
@@ -32,6 +32,12 @@ pub struct Recipe {
     /// How to turn float into int8.
     #[serde(default)]
     pub quantize: QuantizeSettings,
+    /// Which channels go, where a budget asks for fewer.
+    #[serde(default)]
+    pub prune: PruneSettings,
+    /// What the result may cost; without it the network is quantised and nothing else.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub budget: Option<BudgetSettings>,
     /// What the result must be.
     #[serde(default)]
     pub target: TargetSettings,
@@ -78,13 +84,17 @@ impl Recipe {
         self.model.validate().map_err(|w| ("model", w))?;
         self.train.validate().map_err(|w| ("train", w))?;
         self.quantize.validate().map_err(|w| ("quantize", w))?;
+        self.prune.validate().map_err(|w| ("prune", w))?;
+        let budget = self.budget.as_ref().map_or(Ok(()), BudgetSettings::validate);
+        budget.map_err(|w| ("budget", w))?;
         self.target.validate().map_err(|w| ("target", w))
     }
 
     /// Makes paths that are relative to the recipe's `folder` relative to the working directory.
     fn resolve(&mut self, folder: &Path) {
         let join = |path: &mut PathBuf| *path = folder.join(&*path);
-        self.model.start.iter_mut().chain(&mut self.out.folder).for_each(join);
+        let device = self.budget.iter_mut().filter_map(|budget| budget.device.as_mut());
+        self.model.start.iter_mut().chain(&mut self.out.folder).chain(device).for_each(join);
     }
 }
 

@@ -74,3 +74,61 @@ fn a_missed_target_ends_with_1_and_everything_is_written() {
         assert!(out.join(name).exists(), "{name}");
     }
 }
+
+/// A budget that integers alone do not meet: channels go, and what is left is within it.
+#[test]
+fn a_budget_is_met_and_an_interrupted_way_leads_to_the_same_place() {
+    let path = recipe("budget.toml", "");
+    let content = std::fs::read_to_string(&path).unwrap().replace("width = 0.25", "width = 0.5");
+    let budget = "[budget]\nsize = '0.45x'\nmemory = '0.5x'\nmax_drop = 60\nepochs = 1\n";
+    let content =
+        content.replace("[target]\n", &format!("{budget}[prune]\nround = 1\nmin_channels = 1\n"));
+    std::fs::write(&path, content).unwrap();
+    let out = scratch().join("budget");
+    let stdout = succeed(&["deploy", text(&path), "--out", text(&out), "--json", "-q"]);
+    let report: Value = serde_json::from_str(&stdout).unwrap();
+    let way = &report["way"];
+    let tried = way["tried"].as_array().unwrap();
+    assert!(tried.len() >= 2, "{way}");
+    assert_eq!((report["data"]["test"].as_u64(), way["pictures"].as_u64()), (Some(30), Some(30)));
+    let checks = report["checks"].as_array().unwrap();
+    assert!(checks.len() == 3 && checks.iter().all(|check| check["met"] == true), "{checks:?}");
+    let size = |name: &str| std::fs::metadata(out.join(name)).unwrap().len() as f64;
+    assert!(size("int8.onnx") <= 0.45 * size("float.onnx"));
+    let page = std::fs::read_to_string(out.join("report.html")).unwrap();
+    assert!(page.contains("Accuracy over file") && page.contains("edgecut prune"));
+
+    // The last line of the journal is lost, and half of another one is there: the step is taken again
+    // and gives the same.
+    let journal = out.join("work/way/journal.jsonl");
+    let known = std::fs::read_to_string(&journal).unwrap();
+    let lines: Vec<&str> = known.lines().collect();
+    let torn = format!("{}\n{{\"id\"", lines[..lines.len() - 1].join("\n"));
+    std::fs::write(&journal, torn).unwrap();
+    let again = succeed(&["deploy", text(&path), "--out", text(&out), "--json", "-q"]);
+    let again: Value = serde_json::from_str(&again).unwrap();
+    let same = |report: &Value| {
+        let tried = report["way"]["tried"].as_array().unwrap().iter();
+        let of = |c: &Value| (c["sha256"].clone(), c["accuracy"].clone(), c["macs"].clone());
+        (report["way"]["front"].clone(), tried.map(of).collect::<Vec<_>>())
+    };
+    assert_eq!(same(&again), same(&report));
+}
+
+#[test]
+fn a_budget_says_what_is_wrong_with_it() {
+    for (budget, problem) in [
+        ("latency = '2 hours'", "[budget] latency must be a part"),
+        ("max_drop = 1", "[budget] latency is missing"),
+        ("size = '0.5x'\ndevice = 'missing.json'", "missing.json"),
+    ] {
+        let path = recipe("wrong.toml", "");
+        let content = std::fs::read_to_string(&path).unwrap();
+        std::fs::write(&path, content.replace("[target]", &format!("[budget]\n{budget}"))).unwrap();
+        let out = scratch().join("wrong");
+        let output = edgecut(&["deploy", text(&path), "--out", text(&out), "-q"]);
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{errors}");
+        assert!(errors.contains(problem), "{errors}");
+    }
+}

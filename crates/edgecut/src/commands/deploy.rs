@@ -1,38 +1,45 @@
 //! `edgecut deploy`: a recipe in, checked models and a report out.
 //!
-//! Each stage writes whole files only. Training goes on from its checkpoint; the later stages are
-//! short and done again.
+//! Each stage writes whole files only. Training goes on from its checkpoint, the way to a budget from
+//! its journal; the other stages are short and done again.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
 use edgecut_compress::Limits;
+use edgecut_graph::Graph;
 use edgecut_graph::cost::cost;
 use edgecut_kernels::Pool;
-use edgecut_train::data::{Data, Preprocess};
+use edgecut_train::data::open::SPLIT_SEED;
+use edgecut_train::data::{Data, Dataset, Part, Preprocess, split};
 use edgecut_train::{Ending, TrainOutcome};
 
 use crate::cli::Global;
 use crate::errors::{Failure, Result};
-use crate::files::{self, make_folder};
+use crate::files::{self, make_folder, quote};
 use crate::host::{self, Machine};
 use crate::interrupt;
 use crate::progress::{detail, say};
 use crate::recipe::Recipe;
 use crate::report::collect::{self, Measured};
-use crate::report::{self, DataFacts, Epoch, ModelFacts, Report, Stage, TrainingFacts};
-use crate::stats::Times;
+use crate::report::{
+    self, Check, DataFacts, Epoch, ModelFacts, Report, Stage, TrainingFacts, Variant,
+};
+use crate::stats::{Share, Times};
 use crate::work::calibrate::{Pictures, remarks, to_int8};
 use crate::work::classify::classify;
 use crate::work::data;
 use crate::work::model::{self, Model};
 use crate::work::time::{Subject, in_turn};
 use crate::work::train::{CHECKPOINT_EVERY, Job, prepare, train};
+use crate::work::way::{Task, Way};
 
 /// Names of the results in the folder.
 const FLOAT: &str = "float.onnx";
 const INT8: &str = "int8.onnx";
+/// The float network that the quantised one of a way was made from.
+const SMALL: &str = "small.onnx";
 /// Milliseconds that timing both models should take, and bounds of its runs.
 const TIMING_MS: f64 = 4000.0;
 const RUNS: (usize, usize) = (50, 1000);
@@ -45,6 +52,9 @@ Examples:
   edgecut deploy recipes/quickstart.toml --out out/quickstart
   edgecut deploy recipe.toml --threads 1 --json
 
+With a [budget] in the recipe (latency, memory, size or energy, and the points of accuracy that may be
+lost for it) the network is pruned, taught by itself and quantised in measured steps until it is
+within the budget, and the report shows every step and the front of all networks tried.
 The same command after an interruption (also kill -9) goes on where it was.
 Exit code 1 means that a target of the recipe was missed; everything is written all the same.")]
 pub struct Args {
@@ -100,16 +110,23 @@ impl Deployment<'_> {
             self.global,
             &format!("data: {}, {train} training and {test} test pictures", data.name),
         );
+        let (deciding, data) = self.parts(data)?;
 
-        let (outcome, preprocess) = self.train(&data)?;
-        stage(&mut stages, "train", outcome.seconds);
+        let First { graph, preprocess, training, seconds } = self.first(&deciding)?;
+        stage(&mut stages, "train", seconds);
         let float = self.out.join(FLOAT);
-        model::save(&outcome.graph, &float)?;
+        model::save(&graph, &float)?;
 
         let began = Instant::now();
         let int8 = self.out.join(INT8);
-        self.quantize(&outcome.graph, &data, &preprocess, &int8)?;
-        stage(&mut stages, "quantise", began.elapsed().as_secs_f64());
+        let way = self.way(&deciding, &preprocess, &float)?;
+        match way {
+            Some(_) => stage(&mut stages, "prune, learn, quantise", began.elapsed().as_secs_f64()),
+            None => {
+                self.quantize(&graph, &data, &preprocess, &int8)?;
+                stage(&mut stages, "quantise", began.elapsed().as_secs_f64());
+            }
+        }
 
         // From here on the files are measured, not what was in memory when they were written.
         let models = [Model::load(&float)?, Model::load(&int8)?];
@@ -134,10 +151,11 @@ impl Deployment<'_> {
             name: self.name(),
             created: host::utc_now(),
             data: data_facts(&data),
-            model: self.model_facts(&outcome, &preprocess)?,
-            training: training_facts(&outcome, self.recipe.train.batch),
+            model: self.model_facts(&graph, &preprocess)?,
+            training,
             stages,
-            checks: collect::checks(&self.recipe.target, &float_variant, &int8_variant, agreement),
+            checks: self.checks(way.as_ref(), [&float_variant, &int8_variant], agreement),
+            way,
             float: float_variant,
             int8: int8_variant,
             agreement,
@@ -151,8 +169,70 @@ impl Deployment<'_> {
         Ok(report)
     }
 
-    fn train(&self, data: &Data) -> Result<(TrainOutcome, Preprocess)> {
-        let job = Job {
+    /// The data that decides, and the data of the final figures. On a way much is chosen by its test
+    /// pictures, so one half of them decides, and the other is looked at only in the end.
+    fn parts(&self, data: Data) -> Result<(Data, Data)> {
+        if self.recipe.budget.is_none() {
+            return Ok((data.clone(), data));
+        }
+        let (deciding, last) = split(data.test.clone(), SPLIT_SEED, Part::Fraction(0.5))?;
+        let with = |test: Arc<dyn Dataset>| Data { test, ..data.clone() };
+        Ok((with(Arc::new(deciding)), with(Arc::new(last))))
+    }
+
+    /// The float network: trained, or on a way the model to begin with as it is.
+    fn first(&self, data: &Data) -> Result<First> {
+        let model = &self.recipe.model;
+        if self.recipe.budget.is_none() || model.start.is_none() || model.head.is_some() {
+            let (outcome, preprocess) = self.train(data)?;
+            let training = training_facts(&outcome, self.recipe.train.batch);
+            let seconds = outcome.seconds;
+            return Ok(First { graph: outcome.graph, preprocess, training, seconds });
+        }
+        let start = prepare(&self.job(data))?;
+        say(self.global, &format!("model: {}, as it is", self.architecture()));
+        let training =
+            TrainingFacts { history: vec![], images_per_second: 0.0, stopped_early: false };
+        Ok(First { graph: start.graph, preprocess: start.preprocess, training, seconds: 0.0 })
+    }
+
+    /// Goes the way to the budget, if there is one, and puts the best network in place.
+    fn way(&self, data: &Data, preprocess: &Preprocess, first: &Path) -> Result<Option<Way>> {
+        let Some(budget) = &self.recipe.budget else { return Ok(None) };
+        let data_name = quote(&self.data_source());
+        let task = Task {
+            global: self.global,
+            recipe: &self.recipe,
+            budget,
+            data,
+            data_name: &data_name,
+            preprocess,
+            pool: &self.pool,
+            first,
+            folder: self.out.join("work").join("way"),
+            restart: self.args.restart,
+        };
+        let (way, best) = task.go()?;
+        for (from, to) in best.iter().zip([SMALL, INT8]) {
+            let bytes = std::fs::read(from).map_err(|e| Failure::io(from, &e))?;
+            files::write(&self.out.join(to), &bytes)?;
+        }
+        Ok(Some(way))
+    }
+
+    fn checks(
+        &self,
+        way: Option<&Way>,
+        [float, int8]: [&Variant; 2],
+        agreement: Share,
+    ) -> Vec<Check> {
+        let mut checks = way.map_or(vec![], |way| report::way::checks(way, float, int8));
+        checks.extend(collect::checks(&self.recipe.target, float, int8, agreement));
+        checks
+    }
+
+    fn job<'a>(&'a self, data: &'a Data) -> Job<'a> {
+        Job {
             data,
             model: &self.recipe.model,
             preprocessing: None,
@@ -160,7 +240,11 @@ impl Deployment<'_> {
             checkpoint: self.out.join("work"),
             every: CHECKPOINT_EVERY,
             restart: self.args.restart,
-        };
+        }
+    }
+
+    fn train(&self, data: &Data) -> Result<(TrainOutcome, Preprocess)> {
+        let job = self.job(data);
         let start = prepare(&job)?;
         let size = cost(&start.graph, 1)?;
         let (params, macs) =
@@ -175,7 +259,7 @@ impl Deployment<'_> {
 
     fn quantize(
         &self,
-        graph: &edgecut_graph::Graph,
+        graph: &Graph,
         data: &Data,
         preprocess: &Preprocess,
         path: &Path,
@@ -227,8 +311,8 @@ impl Deployment<'_> {
         }
     }
 
-    fn model_facts(&self, outcome: &TrainOutcome, preprocess: &Preprocess) -> Result<ModelFacts> {
-        let size = cost(&outcome.graph, 1)?;
+    fn model_facts(&self, graph: &Graph, preprocess: &Preprocess) -> Result<ModelFacts> {
+        let size = cost(graph, 1)?;
         let [h, w, c] = preprocess.shape();
         Ok(ModelFacts {
             name: self.architecture(),
@@ -258,14 +342,26 @@ impl Deployment<'_> {
     }
 
     fn show(&self, report: &Report) {
+        if let Some(way) = &report.way {
+            files::print(&report::way::summary(way));
+        }
         files::print(&collect::summary(report));
         if let Some(note) = &report.data.note {
             files::print(note);
         }
-        for name in [FLOAT, INT8, "report.html", "report.json"] {
+        let small = report.way.as_ref().map(|_| SMALL);
+        for name in [FLOAT].into_iter().chain(small).chain([INT8, "report.html", "report.json"]) {
             files::print(&self.out.join(name).display().to_string());
         }
     }
+}
+
+/// The float network, and how it came about.
+struct First {
+    graph: Graph,
+    preprocess: Preprocess,
+    training: TrainingFacts,
+    seconds: f64,
 }
 
 fn stage(stages: &mut Vec<Stage>, name: &str, seconds: f64) {
@@ -297,16 +393,5 @@ fn training_facts(outcome: &TrainOutcome, batch: usize) -> TrainingFacts {
         history: outcome.history.iter().map(epoch).collect(),
         images_per_second: if pace > 0.0 { pace } else { overall },
         stopped_early: outcome.ending == Ending::OutOfTime,
-    }
-}
-
-/// A path as a shell takes it.
-fn quote(path: &Path) -> String {
-    let text = path.display().to_string();
-    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+:=".contains(c);
-    if !text.is_empty() && text.chars().all(plain) {
-        text
-    } else {
-        format!("'{}'", text.replace('\'', "'\\''"))
     }
 }

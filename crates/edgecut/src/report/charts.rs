@@ -87,6 +87,92 @@ fn tick_label(tick: f64, ticks: &[f64]) -> String {
     format!("{tick:.digits$}")
 }
 
+/// The coordinates of a chart of points, and what is drawn in them.
+pub struct Frame {
+    x: Vec<f64>,
+    y: Vec<f64>,
+}
+
+/// The box of every chart.
+pub fn view_box() -> String {
+    format!("0 0 {WIDTH} {HEIGHT}")
+}
+
+impl Frame {
+    /// Around all `points`; the horizontal axis begins at `from` or before it.
+    pub fn around(points: impl Iterator<Item = (f64, f64)>, from: f64) -> Frame {
+        let start = ((from, from), (f64::MAX, f64::MIN));
+        let wider = |(x, y): ((f64, f64), (f64, f64)), (a, b): (f64, f64)| {
+            ((x.0.min(a), x.1.max(a)), (y.0.min(b), y.1.max(b)))
+        };
+        let (x, y) = points.fold(start, wider);
+        Frame { x: ticks(x.0, x.1), y: ticks(y.0, y.1) }
+    }
+
+    fn place(&self, (x, y): (f64, f64)) -> (f64, f64) {
+        let share = |v: f64, ticks: &[f64]| {
+            let (low, high) = (ticks[0], ticks[ticks.len() - 1]);
+            (v - low) / (high - low).max(1e-12)
+        };
+        let right = LEFT + (WIDTH - LEFT - RIGHT) * share(x, &self.x);
+        (right, TOP + (HEIGHT - TOP - BOTTOM) * (1.0 - share(y, &self.y)))
+    }
+
+    /// Both axes with units behind their numbers.
+    pub fn axes(&self, x_unit: &str, y_unit: &str) -> Markup {
+        let bottom = HEIGHT - 10.0;
+        html! {
+            @for t in &self.y {
+                @let y = self.place((self.x[0], *t)).1;
+                line.grid x1=(LEFT) x2=(WIDTH - RIGHT) y1=(px(y)) y2=(px(y)) {}
+                text.axis x=(LEFT - 6.0) y=(px(y + 4.0)) text-anchor="end" { (tick_label(*t, &self.y)) (y_unit) }
+            }
+            @for t in &self.x {
+                text.axis x=(px(self.place((*t, self.y[0])).0)) y=(bottom) text-anchor="middle" { (tick_label(*t, &self.x)) (x_unit) }
+            }
+        }
+    }
+
+    /// A bound of what is on the horizontal axis.
+    pub fn vertical(&self, x: f64, name: &str) -> Markup {
+        let (x, _) = self.place((x, self.y[0]));
+        html! {
+            line.bound x1=(px(x)) x2=(px(x)) y1=(TOP) y2=(HEIGHT - BOTTOM) {}
+            text.axis x=(px(x + 4.0)) y=(TOP + 9.0) { (name) }
+        }
+    }
+
+    /// A bound of what is on the vertical axis.
+    pub fn horizontal(&self, y: f64, name: &str) -> Markup {
+        let (_, y) = self.place((self.x[0], y));
+        html! {
+            line.bound x1=(LEFT) x2=(WIDTH - RIGHT) y1=(px(y)) y2=(px(y)) {}
+            text.axis x=(LEFT + 4.0) y=(px(y - 4.0)) { (name) }
+        }
+    }
+
+    /// A named point.
+    pub fn dot(&self, class: &str, point: (f64, f64), name: &str) -> Markup {
+        let (x, y) = self.place(point);
+        html! {
+            circle.dot.(class) cx=(px(x)) cy=(px(y)) r="4" {}
+            text.axis x=(px(x + 6.0)) y=(px(y - 5.0)) { (name) }
+        }
+    }
+
+    /// A ring around a point.
+    pub fn ring(&self, point: (f64, f64)) -> Markup {
+        let (x, y) = self.place(point);
+        html! { circle.ring cx=(px(x)) cy=(px(y)) r="8" {} }
+    }
+
+    /// Points of a line.
+    pub fn points(&self, line: &[(f64, f64)]) -> String {
+        let places = line.iter().map(|&point| self.place(point));
+        places.map(|(x, y)| format!("{},{}", px(x), px(y))).collect::<Vec<_>>().join(" ")
+    }
+}
+
 /// Rows are true classes, columns are predictions; the strength of a cell is its share of the row.
 pub fn confusion(matrix: &[Vec<u32>], classes: &[String]) -> Markup {
     let n = matrix.len();

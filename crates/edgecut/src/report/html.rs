@@ -5,6 +5,7 @@ use maud::{DOCTYPE, Markup, PreEscaped, html};
 use super::Report;
 use super::charts::pair_bars;
 use super::sections::{classes, operators, pictures, reproduce, training};
+use super::way::way;
 use crate::term;
 
 /// Colours and layout, shared by every page that edgecut writes.
@@ -35,6 +36,7 @@ pub fn page(report: &Report) -> String {
                     (notes(report))
                     (cards(report))
                     (checks(report))
+                    @if let Some(found) = &report.way { (way(found)) }
                     (training(report))
                     (classes(report))
                     (operators(report))

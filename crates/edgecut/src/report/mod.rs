@@ -10,12 +10,14 @@ mod html;
 pub mod quantised;
 mod sections;
 pub mod trained;
+pub mod way;
 
 use serde::{Deserialize, Serialize};
 
 use crate::host::Machine;
 use crate::recipe::Recipe;
 use crate::stats::{Share, Times};
+use crate::work::way::Way;
 
 pub use html::{head, page};
 
@@ -41,6 +43,9 @@ pub struct Report {
     pub training: TrainingFacts,
     /// Seconds that each stage took, over all runs of the command.
     pub stages: Vec<Stage>,
+    /// From the float model to the quantised one, where a budget was given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub way: Option<Way>,
     /// The float model.
     pub float: Variant,
     /// The quantised model.

@@ -55,6 +55,7 @@ pub fn sample() -> Report {
             images_per_second: 2000.0,
             stopped_early: false,
         },
+        way: None,
         stages: vec![Stage { name: "train".into(), seconds: 41.0 }],
         float: variant("float.onnx", 180, 0.40),
         int8: variant("int8.onnx", 179, 0.41),

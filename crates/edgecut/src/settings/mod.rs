@@ -5,6 +5,7 @@
 
 use std::path::PathBuf;
 
+mod budget;
 mod distill;
 mod prune;
 mod quantize;
@@ -16,6 +17,7 @@ mod tune;
 use clap::Args;
 use serde::{Deserialize, Serialize};
 
+pub use budget::{Amounts, BudgetSettings};
 pub use distill::{DistillMethod, DistillSettings};
 pub use prune::{Amount, PruneSettings, Rank};
 pub use quantize::{Correction, Method, QuantizeSettings, Round, Target};

@@ -173,6 +173,12 @@ impl Amount {
         parse(text, &units, "a part such as 0.5x, or a size such as 500KiB or 2MiB")
     }
 
+    /// Millijoules.
+    pub fn energy(text: &str) -> Result<Amount, String> {
+        let units = [("mJ", 1.0), ("uJ", 1e-3), ("µJ", 1e-3), ("J", 1e3), ("", 1.0)];
+        parse(text, &units, "a part such as 0.5x, or an energy such as 0.2mJ")
+    }
+
     /// Milliseconds.
     pub fn time(text: &str) -> Result<Amount, String> {
         let units = [("ms", 1.0), ("us", 1e-3), ("µs", 1e-3), ("s", 1e3), ("", 1.0)];

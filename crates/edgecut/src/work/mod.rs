@@ -23,3 +23,4 @@ pub mod speed;
 pub mod time;
 pub mod train;
 pub mod tune;
+pub mod way;

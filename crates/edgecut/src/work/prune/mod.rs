@@ -29,7 +29,7 @@ pub use journal::{Journal, StepRecord, show_steps};
 pub use layers::{LayerChange, changes};
 pub use low_rank::LowRankArgs;
 pub use progressive::{Progressed, Progressive, What};
-pub use recover::Pictures;
+pub use recover::{Pictures, Places, recover};
 pub use sensitivity::{Achieved, GroupSensitivity, SHARES, Sensitivity};
 pub use sparse::SparseArgs;
 
@@ -80,7 +80,7 @@ pub fn scores(
 }
 
 /// Does `work`, which Ctrl-C stops, under a bar of about `total` steps.
-fn watched<T>(
+pub fn watched<T>(
     global: &Global,
     name: &str,
     total: u64,
