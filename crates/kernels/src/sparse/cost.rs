@@ -9,14 +9,14 @@ const PER_WEIGHT: f64 = 0.6;
 /// of a weight that stands alone,
 const PER_PLACE: f64 = 0.95;
 /// of four weights that share a place,
-const PER_SHARED: f64 = 2.4;
+const PER_SHARED: f64 = 3.0;
 /// of an output in each block of input channels, whose sums come and go,
 const PER_OUTPUT: f64 = 6.0;
 /// and of a channel that is transposed.
 const PER_CHANNEL: f64 = 4.0;
 
 /// What the sparse product must save to be chosen: more than the model is wrong by.
-const MARGIN: f64 = 0.85;
+const MARGIN: f64 = 0.9;
 
 /// Whether the product of `m` pixels and the row-major `matrix[k, n]` is faster without its zeros. Only
 /// counts decide, so it is the same everywhere.

@@ -10,9 +10,9 @@
 //! broadcast; dense tiles have 16 loads to 28 multiply-adds. A core that does two of each per cycle
 //! does less of both together: with a loaded operand for each, some two thirds of the multiply-adds
 //! that registers alone would allow. With what counts, begins and ends a chain of sums, a weight costs
-//! about a cycle per vector against 0.6 of the dense tile (see `cost`), so half of
-//! the weights must go before anything is gained. Where four neighbouring outputs have their weights
-//! in the same input channels (pruning in blocks), they share the loads, and zeros pay much earlier.
+//! about a cycle per vector against 0.6 of the dense tile (see `cost`), so half of the weights must go
+//! before anything is gained. Where four neighbouring outputs have their weights in the same input
+//! channels (pruning in blocks), they share the loads, and zeros pay earlier.
 //! 2:4 patterns are no better than others of their density: choosing two of four inputs by lane takes
 //! as many shuffles as it saves multiply-adds, on the same ports.
 //!

@@ -354,10 +354,11 @@ simd_fn! {
     }
 }
 
-/// Adds the products of rows of the tile, by `count` places, and the weights of a group, from `at` on.
+/// Adds the products of `count` rows of the tile, by their distances, and the weights of a group, both
+/// from `at` on.
 ///
 /// # Safety
-/// There must be as many places and weights, and a whole tile.
+/// There must be as many distances and weights, and a whole tile.
 #[inline(always)]
 unsafe fn accumulate<S: Simd, const NV: usize, const G: usize>(
     s: S,
@@ -366,10 +367,12 @@ unsafe fn accumulate<S: Simd, const NV: usize, const G: usize>(
     count: usize,
     mut acc: [[S::V; NV]; G],
 ) -> [[S::V; NV]; G] {
+    let mut place = 0;
     for i in 0..count {
-        // SAFETY: by contract; whatever a place is, the remainder is inside of the tile.
+        // SAFETY: by contract; however far the next place is, the remainder is inside of the tile.
         unsafe {
-            let row = tile.add(usize::from(*at.0.add(i)) % BLOCK * NV * LANES);
+            place = (place + usize::from(*at.0.add(i))) % BLOCK;
+            let row = tile.add(place * NV * LANES);
             let mut weights = [s.splat(0.0); G];
             for g in 0..G {
                 weights[g] = s.splat(*at.1.add(i * G + g));

@@ -7,7 +7,7 @@ use crate::simd::LANES;
 use std::ops::Range;
 
 /// Most rows of the weight matrix in a block: as many rows of the transposed input as are in the
-/// first-level cache together. A place is below this, whatever a file says: kernels mask it.
+/// first-level cache together. Kernels keep every place below this, whatever a file says.
 pub(super) const BLOCK: usize = 64;
 
 /// Outputs that may share their places.
@@ -16,8 +16,9 @@ pub(super) const SHARED: usize = 4;
 /// The weights `[k, n]` of a pointwise convolution without their zeros.
 ///
 /// Rows are in even blocks of at most 64. Per block come all outputs in groups of 1 or 4, and per
-/// group the rows of the block that have a weight for one of them: their places in the block, a
-/// byte each, and the weights of the whole group.
+/// group the rows of the block that have a weight for one of them: how far each is from the one before,
+/// a byte, and the weights of the whole group. Distances take fewer bits than places where files are
+/// entropy-coded.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "Parts")]
 pub struct Weights {
@@ -98,11 +99,12 @@ impl Weights {
             let rows = k * block / blocks..k * (block + 1) / blocks;
             for first in (0..n).step_by(group) {
                 let outputs = first..(first + group).min(n);
-                let before = places.len();
+                let (before, mut last) = (places.len(), rows.start);
                 for row in rows.clone() {
                     let weights = &matrix[row * n..][outputs.clone()];
                     if weights.iter().any(|&w| w != 0.0) {
-                        places.push((row - rows.start) as u8);
+                        places.push((row - last) as u8);
+                        last = row;
                         values.extend_from_slice(weights);
                         values.resize(places.len() * group, 0.0);
                     }
