@@ -36,13 +36,14 @@ struct Reduced {
 }
 
 fn reduce(mut a: Vec<f64>, n: usize) -> Reduced {
-    let (mut beside, mut reflectors) = (vec![0.0; n], Vec::with_capacity(n));
+    let (mut beside, mut reflectors) = (Vec::with_capacity(n), Vec::with_capacity(n));
     for k in 0..n.saturating_sub(1) {
         // The rest of column k, mirrored onto its first axis.
         let mut v = a[k * n + k + 1..(k + 1) * n].to_vec();
         let length = dot(&v, &v).sqrt();
-        beside[k] = if v[0] > 0.0 { -length } else { length };
-        v[0] -= beside[k];
+        let mirrored = if v[0] > 0.0 { -length } else { length };
+        beside.push(mirrored);
+        v[0] -= mirrored;
         let size = dot(&v, &v).sqrt();
         let scale = if size > 0.0 { size.recip() } else { 0.0 };
         v.iter_mut().for_each(|x| *x *= scale);
@@ -57,6 +58,7 @@ fn reduce(mut a: Vec<f64>, n: usize) -> Reduced {
         }
         reflectors.push(v);
     }
+    beside.push(0.0);
     let diagonal = (0..n).map(|i| a[i * n + i]).collect();
     Reduced { diagonal, beside, reflectors }
 }

@@ -46,9 +46,9 @@ impl Factors {
         let side = |i| (0..m).map(|j| f64::from(weights[at(i, j)])).collect();
         let sides: Vec<Vec<f64>> = (0..n).map(side).collect();
         let mut gram = vec![0.0; n * n];
-        for i in 0..n {
-            for j in 0..=i {
-                let product = dot(&sides[i], &sides[j]);
+        for (i, a) in sides.iter().enumerate() {
+            for (j, b) in sides[..=i].iter().enumerate() {
+                let product = dot(a, b);
                 (gram[i * n + j], gram[j * n + i]) = (product, product);
             }
         }

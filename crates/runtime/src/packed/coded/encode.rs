@@ -79,8 +79,8 @@ impl Encoder {
         match palette(bytes, width) {
             Some((values, codes)) => {
                 let planes = self.planes(&values, width);
-                let len_of_palette = (values.len() / width) as u16;
-                let palette = Palette { len: len_of_palette, codes: self.plane(codes) };
+                let codes = self.plane(codes);
+                let palette = Palette { len: (values.len() / width) as u16, codes };
                 Array { gap, len, planes, palette: Some(palette) }
             }
             None => Array { gap, len, planes: self.planes(bytes, width), palette: None },
