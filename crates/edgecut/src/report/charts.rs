@@ -154,9 +154,11 @@ impl Frame {
     /// A named point.
     pub fn dot(&self, class: &str, point: (f64, f64), name: &str) -> Markup {
         let (x, y) = self.place(point);
+        // Names stay inside the picture.
+        let (side, anchor) = if x > WIDTH - 60.0 { (-6.0, "end") } else { (6.0, "start") };
         html! {
             circle.dot.(class) cx=(px(x)) cy=(px(y)) r="4" {}
-            text.axis x=(px(x + 6.0)) y=(px(y - 5.0)) { (name) }
+            text.axis x=(px(x + side)) y=(px((y - 5.0).max(TOP))) text-anchor=(anchor) { (name) }
         }
     }
 

@@ -102,8 +102,8 @@ fn row(way: &Way, c: &Candidate) -> Markup {
         tr {
             td.n { (c.id) }
             td.n { @if let Some(parent) = c.parent { (parent) } }
-            td { (c.action.text()) }
-            td { (c.why) }
+            td.words { (c.action.text()) }
+            td.words { (c.why) }
             td.n { (term::percent(c.float_accuracy)) }
             td.n { (term::percent(c.accuracy)) }
             td.n { (format!("{:+.2}", lost(way, c.accuracy))) }
