@@ -102,6 +102,24 @@ fn sensitivity_is_measured_group_by_group() {
 }
 
 #[test]
+fn residual_blocks_go_in_steps() {
+    let out = scratch().join("shorter.onnx");
+    let target = ["prune", text(model()), "--depth", "3", "--out", text(&out)];
+    assert!(refuse(&target).contains("give --data"));
+    let steps = ["--data", text(toy()), "--images", "32", "--steps", "2", "--epochs", "2"];
+    let report = json(&[&target[..], &steps[..], &["--batch", "16", "--flip", "false"]].concat());
+    assert_eq!((&report["met"], &report["removed"]), (&true.into(), &3.into()));
+    let layers = report["layers"].as_array().unwrap();
+    // Three blocks of two or three convolutions, of which nothing is left.
+    let gone = layers.iter().filter(|layer| layer["macs_after"] == 0).count();
+    assert!((6..=9).contains(&gone), "{layers:?}");
+    let accuracy = &report["steps"][1]["trained"]["accuracy"]["percent"];
+    assert!(accuracy.as_f64().unwrap() > 70.0, "{accuracy}");
+    let many = [&target[..3], &["99", "--out", text(&out)], &steps[..2]].concat();
+    assert_eq!(edgecut(&many).status.code(), Some(1));
+}
+
+#[test]
 fn gradients_need_pictures_with_classes() {
     let out = scratch().join("by-gradients.onnx");
     for importance in ["taylor", "hessian"] {

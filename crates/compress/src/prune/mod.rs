@@ -7,9 +7,12 @@
 //!       ── target ───> how many of them, for a size, a number of operations, a time
 //!       ── shrink ───> a smaller graph, for a Plan: numbers of channels by group
 //! ```
+//!
+//! [`depth`] removes whole layers instead: branches of residual blocks.
 
 mod channels;
 mod closure;
+pub mod depth;
 mod flow;
 mod importance;
 mod lasso;

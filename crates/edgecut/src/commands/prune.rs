@@ -47,7 +47,7 @@ has forgotten something: train it on before it is used, with --epochs, in one st
 pruning), taught by the model as it was; or with distill. Steps, accuracies and checkpoints are kept in
 the folder PRUNED.work; the same command after an interruption (also kill -9) goes on where it was.
 -v and --json say which channels cannot go, and why.")]
-#[command(group(clap::ArgGroup::new("target").required(true).args(["sparsity", "low_rank", "sensitivity", "ratio", "macs", "params", "size", "memory", "latency"])))]
+#[command(group(clap::ArgGroup::new("target").required(true).args(["sparsity", "low_rank", "depth", "sensitivity", "ratio", "macs", "params", "size", "memory", "latency"])))]
 pub struct Args {
     /// The model, ONNX or TFLite
     #[arg(value_name = "MODEL")]
@@ -73,6 +73,10 @@ pub struct Args {
     /// 0.5x, or a time such as 3ms
     #[arg(long, value_name = "AMOUNT", value_parser = Amount::time)]
     latency: Option<Amount>,
+    /// Remove so many residual blocks instead of channels, those first without which the loss on
+    /// training pictures is least
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    depth: Option<u16>,
     /// Prune nothing: say what the model loses on training pictures without a tenth to nine tenths of
     /// each group of channels, one group at a time
     #[arg(long)]
@@ -163,13 +167,17 @@ pub fn run(args: &Args, global: &Global) -> Result<()> {
         return args.low_rank.run(keep, &model.graph, (&args.model, &args.out), global);
     }
     let channels = Channels::of(&model.graph).map_err(|e| Failure::from(e).at(&args.model))?;
-    if channels.groups.is_empty() {
+    if channels.groups.is_empty() && args.depth.is_none() {
         return Err(Failure::input("has no channel that can be removed").at(&args.model));
     }
     if args.sensitivity {
         return sensitivity(args, global, &channels, pictures.as_ref(), &pool);
     }
     let (goal, stated) = goal(args, global, &channels, &pool)?;
+    let progressive = match args.depth {
+        Some(_) => Progressive { what: What::Blocks(args.prune.images), ..progressive },
+        None => progressive,
+    };
     let pruned = match args.recover.steps > 1 || args.recover.trains() {
         true => progressive.run(channels.graph(), goal, &stated),
         false => progressive.once(channels.graph(), goal),
@@ -205,6 +213,10 @@ pub fn run(args: &Args, global: &Global) -> Result<()> {
     }
     if output.met {
         return Ok(());
+    }
+    if args.depth.is_some() {
+        let found = output.removed;
+        return Err(Failure::not_met(format!("the model has no more than {found} such blocks")));
     }
     Err(Failure::not_met(format!(
         "the target cannot be met: {} is as small as it gets with --max-ratio {} and --min-channels {}",
@@ -272,6 +284,7 @@ fn check(args: &Args) -> Result<()> {
         None if args.sparse.sparsity.is_some() && args.sparse.by.saliency().is_some() => {
             missing("this --by looks at pictures")
         }
+        None if args.depth.is_some() => missing("--depth looks at pictures"),
         None if args.sensitivity => missing("--sensitivity looks at pictures"),
         _ => Ok(()),
     }
@@ -307,6 +320,10 @@ fn goal(
     channels: &Channels,
     pool: &Arc<Pool>,
 ) -> Result<(Goal, String)> {
+    if let Some(depth) = args.depth {
+        let goal = Goal { measure: Measure::Blocks, at_most: depth.into() };
+        return Ok((goal, format!("depth {depth}")));
+    }
     if let Some(ratio) = args.ratio {
         return Ok((Goal { measure: Measure::Ratio, at_most: ratio }, format!("ratio {ratio}")));
     }
@@ -341,10 +358,11 @@ fn show(args: &Args, global: &Global, output: &Output, journal: &Journal) {
     }
     show_steps(journal);
     let (before, after) = (&output.before, &output.after);
-    files::print(&format!(
-        "{} of {} channels removed, in {} groups",
-        output.removed, output.channels, output.groups
-    ));
+    let (removed, channels, groups) = (output.removed, output.channels, output.groups);
+    files::print(&match args.depth {
+        Some(_) => format!("{removed} blocks removed"),
+        None => format!("{removed} of {channels} channels removed, in {groups} groups"),
+    });
     let measures =
         [Measure::Macs, Measure::Params, Measure::Size, Measure::Memory, Measure::Latency];
     for measure in measures {

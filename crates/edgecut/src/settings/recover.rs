@@ -5,6 +5,9 @@ use serde::{Deserialize, Serialize};
 
 use super::{DistillSettings, TrainSettings, Wrong, check};
 
+/// Learning rate where none is set: a fifth of a new network's.
+const LR: f32 = 0.02;
+
 /// How to reach a target in steps, and how to train on between them.
 #[derive(Args, Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -20,9 +23,11 @@ pub struct RecoverSettings {
     #[arg(long, value_name = "N")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub final_epochs: Option<usize>,
-    /// Learning rate that each of these trainings begins with, falling along half a cosine
-    #[arg(long, value_name = "X", default_value_t = 0.02)]
-    pub lr: f32,
+    /// Learning rate that each of these trainings begins with, falling along half a cosine [default:
+    /// 0.02, or 0.0003 for a quantised model]
+    #[arg(long, value_name = "X")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lr: Option<f32>,
     /// Pictures per step of training
     #[arg(long, value_name = "N", default_value_t = 64)]
     pub batch: usize,
@@ -49,7 +54,7 @@ impl Default for RecoverSettings {
             steps: 1,
             epochs: 0,
             final_epochs: None,
-            lr: 0.02,
+            lr: None,
             batch: 64,
             weight_decay: 5e-4,
             distill: true,
@@ -69,7 +74,7 @@ impl RecoverSettings {
         check(last <= 100_000, "final_epochs", || "is above 100000".into())?;
         let distill = DistillSettings { alpha: self.alpha, ..DistillSettings::default() };
         distill.validate()?;
-        self.training(1, 0).validate()
+        self.training(1, 0, false).validate()
     }
 
     /// Epochs after step `number` of them all, from 1.
@@ -82,12 +87,13 @@ impl RecoverSettings {
         (1..=self.steps).any(|number| self.epochs_after(number) > 0)
     }
 
-    /// Settings of one training. What is trained is trained already: without a long warm-up.
-    pub fn training(&self, epochs: usize, seed: u64) -> TrainSettings {
+    /// Settings of one training, of a network that is `quantised` or not. It is trained already: without
+    /// a long warm-up.
+    pub fn training(&self, epochs: usize, seed: u64, quantised: bool) -> TrainSettings {
         TrainSettings {
             epochs,
             batch: self.batch,
-            lr: Some(self.lr),
+            lr: self.lr.or((!quantised).then_some(LR)),
             weight_decay: self.weight_decay,
             warmup_epochs: 0.2,
             label_smoothing: 0.0,

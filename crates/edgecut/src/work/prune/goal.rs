@@ -35,6 +35,8 @@ pub enum Measure {
     Latency,
     /// Share of the weights that are zero.
     Zeros,
+    /// Residual blocks that go.
+    Blocks,
 }
 
 /// A measure and its bound.
@@ -55,6 +57,7 @@ impl Measure {
         match self {
             Measure::Ratio => format!("{value:.3}"),
             Measure::Zeros => term::percent(100.0 * value),
+            Measure::Blocks => format!("{value:.0} blocks"),
             Measure::Macs | Measure::Params => term::short_count(value as u64),
             Measure::Size | Measure::Memory => term::bytes(value as u64),
             Measure::Latency => format!("{value:.3} ms"),
@@ -91,7 +94,7 @@ fn of(graph: &Graph, measure: Measure) -> Result<f64> {
         Measure::Params => cost(graph, 1)?.parameters as f64,
         Measure::Size => onnx::to_bytes(graph)?.len() as f64,
         Measure::Memory => compile(graph, &CompileOptions::default())?.arena_bytes() as f64,
-        Measure::Ratio | Measure::Latency | Measure::Zeros => 0.0,
+        Measure::Ratio | Measure::Latency | Measure::Zeros | Measure::Blocks => 0.0,
     })
 }
 
@@ -142,7 +145,7 @@ impl Measures {
     /// By the measure of a goal.
     pub fn by(&self, measure: Measure) -> f64 {
         match measure {
-            Measure::Ratio | Measure::Zeros => 1.0,
+            Measure::Ratio | Measure::Zeros | Measure::Blocks => 1.0,
             Measure::Macs => self.macs as f64,
             Measure::Params => self.params as f64,
             Measure::Size => self.size as f64,

@@ -89,7 +89,10 @@ impl Journal {
     /// Where it is damaged, or of other work than `of`.
     pub fn open(folder: &Path, of: &str) -> Result<Option<Journal>> {
         let path = folder.join(NAME);
-        let Ok(text) = std::fs::read(&path) else { return Ok(None) };
+        let text = match std::fs::read(&path) {
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            read => read.map_err(|e| Failure::io(&path, &e))?,
+        };
         let again = "--restart begins anew";
         let journal: Journal = serde_json::from_slice(&text)
             .map_err(|e| Failure::input(format!("is damaged: {e}")).at(&path).hint(again))?;

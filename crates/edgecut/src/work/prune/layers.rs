@@ -35,22 +35,23 @@ pub fn changes(before: &Graph, after: &Graph) -> Result<Vec<LayerChange>> {
     let left: HashMap<&str, &NodeCost> = new.nodes.iter().map(|n| (n.name.as_str(), n)).collect();
     let layers = before.nodes.iter().zip(&old.nodes).filter(|(_, cost)| cost.macs > 0);
     let change = |(node, old): (&edgecut_graph::Node, &NodeCost)| {
-        let new = left.get(old.name.as_str())?;
+        // Nothing is left of a layer that is gone.
+        let new = left.get(old.name.as_str());
         let channels = |cost: &NodeCost| {
             let maps = matches!(node.op, Op::Conv(_) | Op::ConvTranspose(_) | Op::ConvInteger(_));
             let extent = if maps { cost.output.get(1) } else { cost.output.last() };
             extent.copied().unwrap_or(1)
         };
-        Some(LayerChange {
+        LayerChange {
             node: old.name.clone(),
             op: old.op,
             channels_before: channels(old),
-            channels_after: channels(new),
+            channels_after: new.map_or(0, |new| channels(new)),
             macs_before: old.macs,
-            macs_after: new.macs,
+            macs_after: new.map_or(0, |new| new.macs),
             params_before: old.parameters,
-            params_after: new.parameters,
-        })
+            params_after: new.map_or(0, |new| new.parameters),
+        }
     };
-    Ok(layers.filter_map(change).collect())
+    Ok(layers.map(change).collect())
 }

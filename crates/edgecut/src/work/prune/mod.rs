@@ -1,5 +1,6 @@
 //! From a model and a target to a smaller model.
 
+mod depth;
 mod goal;
 mod journal;
 mod layers;

@@ -16,6 +16,7 @@ use edgecut_kernels::Pool;
 use edgecut_train::fingerprint;
 use serde::Serialize;
 
+use super::depth::shorten;
 use super::journal::{Journal, StepRecord, TrainedRecord};
 use super::recover::{Pictures, Places, accuracy, recover};
 use super::sparse::WeightSettings;
@@ -25,6 +26,7 @@ use crate::errors::{Failure, Result};
 use crate::settings::{PruneSettings, RecoverSettings, TrainSettings};
 use crate::stats::Share;
 use crate::work::calibrate::Sample;
+use crate::work::train::is_quantised;
 use crate::{files, progress, term};
 
 /// What goes, and how it is chosen.
@@ -35,6 +37,8 @@ pub enum What<'a> {
     Channels(&'a PruneSettings),
     /// Single weights, which become zero.
     Weights(&'a WeightSettings),
+    /// Residual blocks, chosen on so many training pictures.
+    Blocks(usize),
 }
 
 /// Everything that pruning in steps needs beside the network.
@@ -151,7 +155,7 @@ impl Progressive<'_> {
         }
         let before = match goal.measure {
             Measure::Ratio => 1.0,
-            Measure::Zeros => 0.0,
+            Measure::Zeros | Measure::Blocks => 0.0,
             _ => goal.meter(self.global, whole, self.pool)?(whole)?,
         };
         let mut journal = Journal::new(self.folder, of, goal, before);
@@ -172,6 +176,10 @@ impl Progressive<'_> {
         let at_most = match goal.measure {
             // Of what is left.
             Measure::Ratio => step_share(goal.at_most, steps),
+            Measure::Blocks => {
+                let gone: usize = journal.steps.iter().map(|step| step.removed).sum();
+                (goal.at_most * part).round() - gone as f64
+            }
             Measure::Zeros => gradual_share(goal.at_most, number, steps),
             _ => journal.before * (goal.at_most / journal.before.max(1e-9)).powf(part),
         };
@@ -192,6 +200,13 @@ impl Progressive<'_> {
                 let cut = prune(global, &channels, how, sample.as_ref(), pool)?;
                 let (reached, met, removed) = (cut.value, cut.met, cut.plan.len());
                 Ok(Smaller { graph: cut.graph, reached, met, removed })
+            }
+            What::Blocks(pictures) => {
+                let sample = self.sample(true, pictures)?.ok_or_else(super::no_pictures)?;
+                let count = goal.at_most as usize;
+                let (graph, removed) = shorten(global, graph, count, &sample, pool)?;
+                let (reached, met) = (removed as f64, removed == count);
+                Ok(Smaller { graph, reached, met, removed })
             }
             What::Weights(settings) => {
                 let sample = self.sample(settings.needs_images(), settings.images())?;
@@ -246,7 +261,10 @@ impl Progressive<'_> {
             &format!("step {number} of {}: training {epochs} epochs", self.recover.steps),
         );
         let keep_zeros = matches!(self.what, What::Weights(_));
-        let training = TrainSettings { keep_zeros, ..self.recover.training(epochs, self.seed) };
+        let training = TrainSettings {
+            keep_zeros,
+            ..self.recover.training(epochs, self.seed, is_quantised(&pruned))
+        };
         let graphs = (pruned, teacher);
         let outcome = recover(self.global, (self.recover, &training), graphs, pictures, &places)?;
         let counts = outcome.validation.map(|found| found.counts);

@@ -80,8 +80,8 @@ impl Sensitivity {
     ) -> Result<Sensitivity> {
         interrupt::listen();
         let order = Order::new(channels, scores, Ranking::Layer);
-        let pictures = Pictures::of(sample)?;
-        let before = pictures.judge(channels.graph(), pool)?;
+        let judge = Judge::of(sample)?;
+        let before = judge.judge(channels.graph(), pool)?;
         let total = channels.groups.len() * SHARES.len();
         let mut bar = Counter::new(global, "sensitivity", total as u64);
         let bounds = Bounds { max_ratio: 1.0, ..Bounds::default() };
@@ -95,7 +95,7 @@ impl Sensitivity {
                 let mut wanted = vec![0; channels.groups.len()];
                 wanted[at] = (share * group.channels.len() as f64).round() as usize;
                 let plan = order.plan_of(channels, &wanted, &bounds);
-                let achieved = pictures.judge(&channels.apply(&plan)?, pool)?;
+                let achieved = judge.judge(&channels.apply(&plan)?, pool)?;
                 points.push(Point { removed: plan.len(), achieved });
                 let done = at * SHARES.len() + points.len();
                 bar.set(done as u64, || format!("{} · loss {:.3}", group.name, achieved.loss));
@@ -103,7 +103,7 @@ impl Sensitivity {
             let (name, count) = (group.name.clone(), group.channels.len());
             groups.push(GroupSensitivity { group: name, channels: count, points });
         }
-        Ok(Sensitivity { pictures: pictures.labels.len(), before, groups })
+        Ok(Sensitivity { pictures: judge.labels.len(), before, groups })
     }
 
     /// Scores that all channels of the network can be compared by: the rise of the loss once a
@@ -149,21 +149,21 @@ fn interpolate(curve: &[(f64, f64)], x: f64) -> f64 {
 }
 
 /// Pictures as the network's input, and their classes.
-struct Pictures {
+pub struct Judge {
     images: Vec<Tensor>,
     labels: Vec<u32>,
 }
 
-impl Pictures {
-    fn of(sample: &Sample) -> Result<Pictures> {
+impl Judge {
+    pub fn of(sample: &Sample) -> Result<Judge> {
         let all = 0..sample.len();
         let images =
             all.clone().map(|i| sample.read(i)).collect::<edgecut_compress::Result<_>>()?;
-        Ok(Pictures { images, labels: all.filter_map(|i| sample.label(i)).collect() })
+        Ok(Judge { images, labels: all.filter_map(|i| sample.label(i)).collect() })
     }
 
     /// What `graph` makes of them.
-    fn judge(&self, graph: &Graph, pool: &Arc<Pool>) -> Result<Achieved> {
+    pub fn judge(&self, graph: &Graph, pool: &Arc<Pool>) -> Result<Achieved> {
         let fixed = graph.inputs.first().map(|&id| graph.value(id).shape.dims());
         let fixed = fixed.and_then(|dims| dims.first()?.fixed());
         let batch = fixed.unwrap_or(BATCH).max(1);

@@ -27,7 +27,7 @@ use crate::errors::{Failure, Result};
 use crate::interrupt;
 use crate::progress::Counter;
 use crate::settings::{self, ModelSettings, TrainSettings};
-pub use integers::{ANSWERS, Integers, own_teacher};
+pub use integers::{ANSWERS, Integers, is_quantised, own_teacher};
 use records::Records;
 pub use start::Start;
 use view::View;
@@ -160,7 +160,7 @@ fn follow_channels(job: &Job, graph: &Graph) -> Result<Option<Channels>> {
     if job.settings.group_lasso == 0.0 {
         return Ok(None);
     }
-    if integers::is_quantised(graph) {
+    if is_quantised(graph) {
         let problem = "--group-lasso shrinks the channels of float models";
         return Err(Failure::input(problem).hint("prune the float model, and quantise it then"));
     }
@@ -192,7 +192,7 @@ fn config(job: &Job, start: &Start) -> TrainConfig {
         epochs: s.epochs,
         batch: s.batch,
         accumulate: s.accumulate,
-        lr: s.lr.unwrap_or(if integers::is_quantised(&start.graph) { SLOW } else { FAST }),
+        lr: s.lr.unwrap_or(if is_quantised(&start.graph) { SLOW } else { FAST }),
         optimizer: match s.optimizer {
             settings::Optimizer::Sgd => Optimizer::Sgd { momentum: s.momentum, nesterov: true },
             settings::Optimizer::Adamw => Optimizer::ADAMW,
