@@ -70,7 +70,9 @@ fn what_cannot_be_clustered_is_named() {
 
 #[test]
 fn rounding_is_to_the_nearest_and_even() {
-    for (x, rounded) in [(1.0, 1.0), (1.001, 1.0), (1.00390625, 1.0), (1.01171875, 1.015625)] {
+    for (x, rounded) in
+        [(1.0, 1.0), (1.001, 1.0), (1.0 + 1.0 / 256.0, 1.0), (1.0 + 3.0 / 256.0, 1.015625)]
+    {
         assert_eq!(bfloat16(x), rounded, "{x}");
         assert_eq!(bfloat16(-x), -rounded, "{x}");
     }

@@ -33,7 +33,7 @@ enum Source {
     Known(Known),
     /// The file leaves height, width or others open; graphs with numbers for 8-bit ports where
     /// `float` says so.
-    Open { template: Arc<onnx::Template>, float: bool, model: Runnable },
+    Open { template: Arc<onnx::Template>, float: bool, model: Box<Runnable> },
     /// Compiled before.
     Packed(Packed),
 }
@@ -112,7 +112,7 @@ impl Runner {
         if template.inputs().iter().any(|i| is_open(&i.shape)) {
             let template = Arc::new(template);
             let model = runnable(Arc::clone(&template), float, pool).with_options(options.clone());
-            return Ok(Source::Open { template, float, model });
+            return Ok(Source::Open { template, float, model: Box::new(model) });
         }
         let model = Model::of(path, template.graph(&[]).map_err(at)?, model::check(path)?);
         let model = if float { model.with_float_ports()? } else { model };
