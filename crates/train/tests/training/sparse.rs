@@ -60,7 +60,7 @@ fn equal_weights_stay_equal_and_learn_together() {
     let palette = [0.0, -0.3, 0.2, 0.5];
     let clustered = || {
         changed(|values| {
-            (0..).zip(values).for_each(|(i, w): (usize, _)| *w = palette[(i + i / 3) % 4]);
+            (0..).zip(values).for_each(|(i, w): (usize, _)| *w = palette[(i + i / 4) % 4]);
         })
     };
     for optimizer in [Optimizer::SGD, Optimizer::ADAMW, Optimizer::LAMB] {
