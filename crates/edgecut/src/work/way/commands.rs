@@ -68,8 +68,25 @@ fn options<T: serde::Serialize>(settings: &T, usual: &T) -> String {
             serde_json::Value::Bool(true) if name != "flip" => format!(" --{name}"),
             serde_json::Value::String(word) => format!(" --{name} {word}"),
             serde_json::Value::Array(_) => continue,
+            // As float32 was typed.
+            serde_json::Value::Number(n) if n.is_f64() => {
+                format!(" --{name} {}", n.as_f64().unwrap_or_default() as f32)
+            }
             other => format!(" --{name} {other}"),
         });
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_is_unusual_is_said_and_as_it_was_typed() {
+        let usual = TrainSettings::default();
+        let own = TrainSettings { lr: Some(0.025), flip: false, keep_zeros: true, ..usual.clone() };
+        assert_eq!(options(&own, &usual), " --flip false --keep-zeros --lr 0.025");
+        assert_eq!(options(&usual, &usual), "");
+    }
 }
