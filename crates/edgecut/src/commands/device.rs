@@ -2,7 +2,6 @@
 //! that never ran there.
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use clap::Subcommand;
 use edgecut_device::energy::Rapl;
@@ -13,11 +12,10 @@ use serde::Serialize;
 use crate::agent::{Agent, AskProfile};
 use crate::cli::Global;
 use crate::errors::{Failure, Result};
-use crate::progress::Counter;
 use crate::work::loaded::Loaded;
 use crate::work::nets;
 use crate::work::shapes::Shapes;
-use crate::{files, interrupt, profile, progress, term, work};
+use crate::{files, profile, progress, term, work};
 
 /// Options of `device`.
 #[derive(clap::Args)]
@@ -100,25 +98,10 @@ pub fn run(args: &Args, global: &Global) -> Result<()> {
     }
 }
 
-/// Shows which network is measured, and stops where Ctrl-C asked for it.
-struct Told(Counter);
-
-impl edgecut_device::Progress for Told {
-    fn net(&mut self, index: usize, _: usize, name: &str) -> edgecut_device::Result<()> {
-        if interrupt::asked() {
-            return Err(edgecut_device::DeviceError::Stopped);
-        }
-        self.0.set(index as u64, || name.into());
-        Ok(())
-    }
-}
-
 fn measure(out: &Path, each: f64, parts: &[String], global: &Global) -> Result<()> {
     files::check_writable(out)?;
     let nets = nets::named(&parts.iter().map(String::as_str).collect::<Vec<_>>())?;
-    let mut told = Told(Counter::new(global, "measure", nets.len() as u64));
-    let each = Duration::from_secs_f64(each);
-    let profile = edgecut_device::measure(&nets, &global.pool(), each, &mut told)?;
+    let profile = nets::measure(&nets, each, global, &global.pool())?;
     files::write_json(out, &profile)?;
     show(&profile, global)
 }

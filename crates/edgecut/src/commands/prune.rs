@@ -8,7 +8,7 @@ use edgecut_kernels::Pool;
 use edgecut_train::data::{Data, Preprocess};
 use serde::Serialize;
 
-use super::train::{checkpoint_every, wrong};
+use super::train::{Checkpoint, wrong};
 
 use crate::cli::Global;
 use crate::errors::{Failure, Result};
@@ -24,7 +24,6 @@ use crate::work::prune::{
     scores, show_steps,
 };
 use crate::work::shapes::Shapes;
-use crate::work::train::CHECKPOINT_EVERY;
 use crate::{files, term};
 
 /// Options of `prune`.
@@ -101,15 +100,8 @@ pub struct Args {
     /// Where to write the pruned model: .onnx or .tflite
     #[arg(long, value_name = "PRUNED", default_value = "pruned.onnx")]
     out: PathBuf,
-    /// Folder of journal and checkpoints [default: the name of the pruned model with .work added]
-    #[arg(long, value_name = "DIR")]
-    checkpoint: Option<PathBuf>,
-    /// Seconds between two checkpoints
-    #[arg(long, value_name = "SECONDS", default_value_t = CHECKPOINT_EVERY.as_secs_f64())]
-    checkpoint_every: f64,
-    /// Begin anew even if there is a journal
-    #[arg(long)]
-    restart: bool,
+    #[command(flatten)]
+    checkpoint: Checkpoint,
 }
 
 /// What `--json` prints.
@@ -150,9 +142,9 @@ pub fn run(args: &Args, global: &Global) -> Result<()> {
         recover: &args.recover,
         seed: args.prune.seed,
         pictures: pictures.as_ref(),
-        folder: &folder(args),
-        every: checkpoint_every(args.checkpoint_every)?,
-        restart: args.restart,
+        folder: &args.checkpoint.folder(&args.out),
+        every: args.checkpoint.every()?,
+        restart: args.checkpoint.restart,
         pool: &pool,
     };
     if let Some(sparsity) = args.sparse.sparsity {
@@ -302,15 +294,6 @@ fn open(args: &Args, model: &Model) -> Result<Option<(Data, Preprocess)>> {
         return Err(Failure::input(problem).at(&args.model));
     }
     Ok(Some((data, preprocess)))
-}
-
-/// Folder of journal and checkpoints.
-fn folder(args: &Args) -> PathBuf {
-    args.checkpoint.clone().unwrap_or_else(|| {
-        let mut name = args.out.clone().into_os_string();
-        name.push(".work");
-        name.into()
-    })
 }
 
 /// The target that the options state, in its unit, and as it is stated.

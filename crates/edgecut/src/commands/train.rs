@@ -10,7 +10,7 @@ use serde::Serialize;
 use crate::cli::Global;
 use crate::errors::{Failure, Result};
 use crate::report::trained;
-use crate::settings::{DataSettings, ModelSettings, TrainSettings, Wrong};
+use crate::settings::{DataSettings, DistillSettings, ModelSettings, TrainSettings, Wrong};
 use crate::stats::Share;
 use crate::work::preprocessing::Preprocessing;
 use crate::work::train::{
@@ -66,6 +66,13 @@ pub struct ResultFiles {
     /// Where to write the model
     #[arg(long, value_name = "MODEL.onnx", default_value = "model.onnx")]
     pub out: PathBuf,
+    #[command(flatten)]
+    checkpoint: Checkpoint,
+}
+
+/// Where a long run keeps what survives a kill.
+#[derive(clap::Args)]
+pub struct Checkpoint {
     /// Folder of the checkpoint [default: the name of the model with .work added]
     #[arg(long, value_name = "DIR")]
     checkpoint: Option<PathBuf>,
@@ -74,7 +81,7 @@ pub struct ResultFiles {
     checkpoint_every: f64,
     /// Begin anew even if there is a checkpoint
     #[arg(long)]
-    restart: bool,
+    pub restart: bool,
 }
 
 impl ResultFiles {
@@ -85,14 +92,25 @@ impl ResultFiles {
         model: &'a ModelSettings,
         settings: &'a TrainSettings,
     ) -> Result<Job<'a>> {
-        let checkpoint = self.checkpoint.clone().unwrap_or_else(|| {
-            let mut name = self.out.clone().into_os_string();
+        let (checkpoint, every) = (self.checkpoint.folder(&self.out), self.checkpoint.every()?);
+        let restart = self.checkpoint.restart;
+        Ok(Job { data, model, preprocessing: None, settings, checkpoint, every, restart })
+    }
+}
+
+impl Checkpoint {
+    /// The folder, where the result goes to `out`.
+    pub fn folder(&self, out: &Path) -> PathBuf {
+        self.checkpoint.clone().unwrap_or_else(|| {
+            let mut name = out.as_os_str().to_owned();
             name.push(".work");
             name.into()
-        });
-        let every = checkpoint_every(self.checkpoint_every)?;
-        let restart = self.restart;
-        Ok(Job { data, model, preprocessing: None, settings, checkpoint, every, restart })
+        })
+    }
+
+    /// Time between two checkpoints.
+    pub fn every(&self) -> Result<Duration> {
+        checkpoint_every(self.checkpoint_every)
     }
 }
 
@@ -141,13 +159,17 @@ pub fn run(args: &Args, global: &Global) -> Result<()> {
     if args.find_lr {
         return show_rates(&search_rate(global, &job, &start)?, global);
     }
-    let mut guide = float.map(|float| own_teacher(global, &job, &start, float)).transpose()?;
+    let teach = |float| {
+        let alpha = DistillSettings::default().alpha;
+        own_teacher(global, (float, &start.preprocess), alpha, &job.checkpoint)
+    };
+    let mut guide = float.map(teach).transpose()?;
     let outcome = train(global, &job, &start, guide.as_mut())?;
     deliver(global, &job, outcome, &args.files.out, "test accuracy")
 }
 
 /// The time between two checkpoints.
-pub fn checkpoint_every(seconds: f64) -> Result<Duration> {
+fn checkpoint_every(seconds: f64) -> Result<Duration> {
     Duration::try_from_secs_f64(seconds)
         .map_err(|e| Failure::input(format!("--checkpoint-every {seconds}: {e}")))
 }

@@ -15,7 +15,7 @@ pub fn way(way: &Way) -> Markup {
             h2 { "The way" }
             p {
                 (way.tried.len()) " networks tried for " (way.device) "; number " (way.best)
-                " was taken. " (sentence(&way.ended)) " Accuracies here are of "
+                " was taken. It ended because " (way.ended) ". Accuracies here are of "
                 (term::count(way.pictures as u64))
                 " pictures that decided what to try; the figures above are of others, which nothing was chosen by."
             }
@@ -30,12 +30,6 @@ pub fn way(way: &Way) -> Markup {
             }
         }
     }
-}
-
-fn sentence(text: &str) -> String {
-    let mut letters = text.chars();
-    let first = letters.next().map(|c| c.to_uppercase().to_string()).unwrap_or_default();
-    format!("It ended because {}{}.", first.to_lowercase(), letters.as_str())
 }
 
 fn lost(way: &Way, accuracy: f64) -> f64 {

@@ -3,17 +3,15 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use edgecut_compress::Control;
 use edgecut_compress::low_rank::{Keep, LowRankConfig, LowRankLayer, factorise};
 use edgecut_graph::Graph;
 use serde::Serialize;
 
-use super::{Measure, Measures};
+use super::{Measure, Measures, watched};
 use crate::cli::Global;
 use crate::errors::{Failure, Result};
-use crate::progress::Counter;
 use crate::work::model;
-use crate::{files, interrupt, term};
+use crate::{files, term};
 
 /// Options for thin layers in place of fewer channels.
 #[derive(Args, Clone, Debug)]
@@ -61,18 +59,10 @@ impl LowRankArgs {
         (path, out): (&Path, &PathBuf),
         global: &Global,
     ) -> Result<()> {
-        interrupt::listen();
         let settings = LowRankConfig { keep, exclude: self.whole.clone() };
-        let bar =
-            std::cell::RefCell::new((0, Counter::new(global, "svd", graph.nodes.len() as u64)));
-        let say = |what: &str| {
-            let (done, bar) = &mut *bar.borrow_mut();
-            *done += 1;
-            bar.set(*done, || what.to_string());
-        };
-        let control = Control { stop: &interrupt::asked, deadline: None, say: &say };
-        let thin = factorise(graph, &settings, &control);
-        let thin = thin.map_err(|e| Failure::from(e).at(path))?;
+        let thin = watched(global, "svd", graph.nodes.len() as u64, |control| {
+            factorise(graph, &settings, control).map_err(|e| Failure::from(e).at(path))
+        })?;
         model::save(&thin.graph, out)?;
         let (sha256, bytes) = files::digest(out)?;
         let [before, after] = Measures::both(global, [graph, &thin.graph], &global.pool())?;
@@ -106,10 +96,7 @@ fn show(output: &Output, path: &Path) {
     for measure in [Measure::Macs, Measure::Params, Measure::Latency] {
         let [old, new] = [&output.before, &output.after].map(|measures| measures.by(measure));
         let ratio = new / old.max(1e-9);
-        let shown = [new, old].map(|value| match measure {
-            Measure::Latency => format!("{value:.3} ms"),
-            _ => term::short_count(value as u64),
-        });
+        let shown = [new, old].map(|value| measure.say(value));
         let name = format!("{measure:?}").to_lowercase();
         files::print(&format!("{name:<10} {:>10} of {:>10} ({ratio:.2}x)", shown[0], shown[1]));
     }

@@ -5,17 +5,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use edgecut_graph::Graph;
-use edgecut_kernels::{Isa, Pool};
+use edgecut_kernels::Pool;
 use edgecut_train::TrainOutcome;
 use edgecut_train::data::{Data, Preprocess};
-use edgecut_train::distill::{AnswerLoss, Distillation, Guide, TeacherModel};
 
 use crate::cli::Global;
 use crate::errors::Result;
-use crate::settings::{DistillSettings, ModelSettings, RecoverSettings, TrainSettings};
+use crate::settings::{ModelSettings, RecoverSettings, TrainSettings};
 use crate::stats::Share;
 use crate::work::classify::classify;
-use crate::work::train::{ANSWERS, Job, Start, train};
+use crate::work::train::{Job, Start, own_teacher, train};
 
 /// What a network learns from and is measured on.
 pub struct Pictures<'a> {
@@ -57,32 +56,14 @@ pub fn recover(
     };
     let preprocess = pictures.preprocess.clone();
     let mut guide = match settings.distill {
-        true => Some(guide(global, settings, teacher, &preprocess, places.shared)?),
+        true => {
+            let teacher = (teacher.clone(), &preprocess);
+            Some(own_teacher(global, teacher, settings.alpha, places.shared)?)
+        }
         false => None,
     };
     let start = Start { graph, preprocess, assumed: false, head: vec![] };
     train(global, &job, &start, guide.as_mut())
-}
-
-/// The network as it was, as a teacher.
-fn guide(
-    global: &Global,
-    settings: &RecoverSettings,
-    teacher: &Graph,
-    preprocess: &Preprocess,
-    folder: &Path,
-) -> Result<Guide> {
-    let DistillSettings { temperature, views, .. } = DistillSettings::default();
-    let distillation = Distillation {
-        labels: 1.0 - settings.alpha,
-        answers: settings.alpha,
-        loss: AnswerLoss::Soft { temperature },
-        features: vec![],
-        views,
-    };
-    let teacher = TeacherModel { graph: teacher.clone(), preprocess: Some(preprocess.clone()) };
-    let cache = Some(folder.join(ANSWERS));
-    Ok(Guide::new(distillation, vec![teacher], cache, global.threads(), Isa::detect())?)
 }
 
 /// Accuracy of `graph` on the test pictures.

@@ -1,8 +1,11 @@
 //! From a float network to a quantised one that is trained as such.
 
+use std::path::Path;
+
 use edgecut_compress::Limits;
 use edgecut_graph::{Graph, Op};
 use edgecut_kernels::Isa;
+use edgecut_train::data::Preprocess;
 use edgecut_train::distill::{AnswerLoss, Distillation, Guide, TeacherModel};
 
 use super::{Job, Start};
@@ -74,9 +77,15 @@ impl Integers {
     }
 }
 
-/// The float network that a quantised one was made of as its teacher, with the usual settings.
-pub fn own_teacher(global: &Global, job: &Job, start: &Start, float: Graph) -> Result<Guide> {
-    let DistillSettings { temperature, alpha, views, .. } = DistillSettings::default();
+/// The network as it was before as the teacher of what has become of it, `alpha` being the share of
+/// the loss that is its answers'; these are kept in `folder`.
+pub fn own_teacher(
+    global: &Global,
+    (before, preprocess): (Graph, &Preprocess),
+    alpha: f32,
+    folder: &Path,
+) -> Result<Guide> {
+    let DistillSettings { temperature, views, .. } = DistillSettings::default();
     let distillation = Distillation {
         labels: 1.0 - alpha,
         answers: alpha,
@@ -84,7 +93,7 @@ pub fn own_teacher(global: &Global, job: &Job, start: &Start, float: Graph) -> R
         features: vec![],
         views,
     };
-    let teacher = TeacherModel { graph: float, preprocess: Some(start.preprocess.clone()) };
-    let cache = Some(job.checkpoint.join(ANSWERS));
+    let teacher = TeacherModel { graph: before, preprocess: Some(preprocess.clone()) };
+    let cache = Some(folder.join(ANSWERS));
     Ok(Guide::new(distillation, vec![teacher], cache, global.threads(), Isa::detect())?)
 }

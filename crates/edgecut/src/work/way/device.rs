@@ -3,10 +3,8 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
-use edgecut_device::{DeviceProfile, Progress};
-use edgecut_graph::Graph;
+use edgecut_device::DeviceProfile;
 use edgecut_kernels::Pool;
 use edgecut_runtime::Plan;
 
@@ -14,11 +12,11 @@ use super::costs::Cost;
 use crate::agent::{Agent, Ask, AskProfile};
 use crate::cli::Global;
 use crate::errors::Result;
-use crate::progress::{Counter, say};
+use crate::files;
+use crate::progress::say;
 use crate::settings::Amounts;
 use crate::work::nets;
 use crate::work::time::{Subject, in_turn};
-use crate::{files, interrupt};
 
 /// Seconds for each network of a profile that is measured on the way.
 const EACH: f64 = 0.2;
@@ -49,18 +47,6 @@ pub struct Predicted {
     pub ms: f64,
     /// Energy.
     pub millijoules: f64,
-}
-
-struct Told(Counter);
-
-impl Progress for Told {
-    fn net(&mut self, index: usize, _: usize, name: &str) -> edgecut_device::Result<()> {
-        if interrupt::asked() {
-            return Err(edgecut_device::DeviceError::Stopped);
-        }
-        self.0.set(index as u64, || name.into());
-        Ok(())
-    }
 }
 
 impl Device {
@@ -104,12 +90,11 @@ impl Device {
     /// which takes `first_ms`, so that a disturbance hits both alike.
     pub fn latency_ms(
         &self,
-        (path, graph): (&Path, &Graph),
+        (path, own): (&Path, &mut Subject),
         first: &mut Subject,
         first_ms: Option<f64>,
-        (global, pool): (&Global, &Arc<Pool>),
+        global: &Global,
     ) -> Result<f64> {
-        let mut own = Subject::new(graph, 1, pool)?;
         match &self.place {
             Place::Profile => Ok(self.predict(own.plan()).map_or(0.0, |p| p.ms)),
             Place::There(agent) => {
@@ -121,7 +106,7 @@ impl Device {
             }
             Place::Here => {
                 let silent = Global { quiet: true, ..global.clone() };
-                let mut both = [first, &mut own];
+                let mut both = [first, own];
                 let trial = in_turn(&silent, &mut both, 2, 3)?;
                 let round = trial.iter().map(|times| times.min_ms).sum();
                 let times = in_turn(&silent, &mut both, 2, runs(round))?;
@@ -173,11 +158,7 @@ fn measured(
             let threads = global.threads.unwrap_or(0);
             agent.profile(&AskProfile { threads, each: EACH, nets: String::new() })?
         }
-        _ => {
-            let nets = nets::named(&[])?;
-            let mut told = Told(Counter::new(global, "measure", nets.len() as u64));
-            edgecut_device::measure(&nets, pool, Duration::from_secs_f64(EACH), &mut told)?
-        }
+        _ => nets::measure(&nets::named(&[])?, EACH, global, pool)?,
     };
     files::write_json(kept, &profile)?;
     Ok(profile)

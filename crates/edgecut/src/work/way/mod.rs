@@ -156,13 +156,11 @@ impl Task<'_> {
         let graph = Model::load(self.first)?.graph;
         let (sha256, size) = files::digest(self.first)?;
         let mut subject = Subject::new(&graph, 1, self.pool)?;
-        let mut itself = Subject::new(&graph, 1, self.pool)?;
-        let (costs, _) = shop.costs((self.first, &graph, size), &mut itself, None)?;
+        let (costs, _) = shop.costs((self.first, &graph, size), &mut subject, None)?;
         let beginning =
             Beginning::new(self.fingerprint()?, sha256, shop.device.name.clone(), costs);
         let path = self.folder.join("journal.jsonl");
         let journal = Journal::open(&path, beginning, self.restart)?;
-        subject.profile(1)?;
         Ok((First { graph, subject, costs: journal.beginning.float }, journal))
     }
 

@@ -146,11 +146,11 @@ impl Workshop<'_> {
         first: &mut Subject,
         first_ms: Option<f64>,
     ) -> Result<(Costs, Option<f64>)> {
-        let own = Subject::new(graph, 1, self.pool)?;
+        let mut own = Subject::new(graph, 1, self.pool)?;
         let predicted = self.device.predict(own.plan());
-        let at = (self.global, self.pool);
+        let measured = (path, &mut own);
         let costs = Costs {
-            latency_ms: self.device.latency_ms((path, graph), first, first_ms, at)?,
+            latency_ms: self.device.latency_ms(measured, first, first_ms, self.global)?,
             memory: own.arena_bytes() + own.weight_bytes(),
             size,
             millijoules: predicted.map(|p| p.millijoules),
