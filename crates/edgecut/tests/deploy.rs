@@ -132,3 +132,20 @@ fn a_budget_says_what_is_wrong_with_it() {
         assert!(errors.contains(problem), "{errors}");
     }
 }
+
+/// A step that the profile has never seen has no latency: it is not one of 0 ms, which any budget admits.
+#[test]
+fn a_profile_without_integers_cannot_say_what_they_cost() {
+    let profile = scratch().join("float-only.json");
+    let net = ["--net", "mobilenet-v2-s28 1 28 float", "--each", "0.01"];
+    succeed(&[&["device", "measure", "--out", text(&profile)], &net[..]].concat());
+    let path = recipe("profile.toml", "");
+    let content = std::fs::read_to_string(&path).unwrap();
+    let budget = format!("[budget]\nlatency = '0.9x'\ndevice = '{}'\n", text(&profile));
+    std::fs::write(&path, content.replace("[target]\n", &budget)).unwrap();
+    let out = scratch().join("profile");
+    let output = edgecut(&["deploy", text(&path), "--out", text(&out), "-q"]);
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{errors}");
+    assert!(errors.contains("never measured on this device"), "{errors}");
+}

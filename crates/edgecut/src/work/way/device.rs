@@ -36,6 +36,8 @@ enum Place {
 pub struct Device {
     place: Place,
     profile: Option<DeviceProfile>,
+    /// Whether a cost that has a bound is known from the profile alone.
+    relied_on: bool,
     /// What it calls itself.
     pub name: String,
 }
@@ -69,21 +71,32 @@ impl Device {
             Some(path) => {
                 let profile = DeviceProfile::read(path)?;
                 let name = profile.machine.cpu.clone();
-                return Ok(Device { place: Place::Profile, profile: Some(profile), name });
+                return Ok(Device {
+                    place: Place::Profile,
+                    profile: Some(profile),
+                    relied_on: true,
+                    name,
+                });
             }
         };
         let profile = match needed {
             true => Some(measured(&place, kept, global, pool)?),
             false => None,
         };
-        Ok(Device { place, profile, name })
+        Ok(Device { place, profile, relied_on: amounts.energy.is_some(), name })
     }
 
-    /// What the profile says of `plan`; nothing where there is none, or where it has never seen a
-    /// step of the kind.
-    pub fn predict(&self, plan: &Plan) -> Option<Predicted> {
-        let prediction = self.profile.as_ref()?.predict(plan).ok()?;
-        Some(Predicted { ms: prediction.ms, millijoules: prediction.millijoules })
+    /// What the profile says of `plan`; nothing where there is none.
+    ///
+    /// # Errors
+    /// Where it has never seen a step of the kind and a bound relies on it; elsewhere it then says
+    /// nothing.
+    pub fn predict(&self, plan: &Plan) -> Result<Option<Predicted>> {
+        match self.profile.as_ref().map(|profile| profile.predict(plan)) {
+            Some(Ok(p)) => Ok(Some(Predicted { ms: p.ms, millijoules: p.millijoules })),
+            Some(Err(e)) if self.relied_on => Err(e.into()),
+            _ => Ok(None),
+        }
     }
 
     /// Median latency of the network at `path`, milliseconds. Here it is measured beside `first`,
@@ -96,7 +109,7 @@ impl Device {
         global: &Global,
     ) -> Result<f64> {
         match &self.place {
-            Place::Profile => Ok(self.predict(own.plan()).map_or(0.0, |p| p.ms)),
+            Place::Profile => Ok(self.predict(own.plan())?.map_or(f64::INFINITY, |p| p.ms)),
             Place::There(agent) => {
                 let threads = global.threads.unwrap_or(0);
                 let ask =

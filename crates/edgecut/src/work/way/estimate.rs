@@ -48,7 +48,7 @@ impl<'a> Estimate<'a> {
         let calibration = calibrate(&prepared, self.pictures.clone(), self.pool)?;
         let quantised = quantize(&prepared, &calibration, &self.config)?.graph;
         let plan = compile(&quantised, &CompileOptions::default())?;
-        let predicted = self.device.predict(&plan);
+        let predicted = self.device.predict(&plan)?;
         let ratio = match (predicted, self.parent.predicted_ms) {
             (Some(predicted), Some(before)) => predicted.ms / before.max(1e-9),
             _ => cost(graph, 1)?.macs as f64 / (self.parent.macs as f64).max(1.0),

@@ -147,7 +147,7 @@ impl Workshop<'_> {
         first_ms: Option<f64>,
     ) -> Result<(Costs, Option<f64>)> {
         let mut own = Subject::new(graph, 1, self.pool)?;
-        let predicted = self.device.predict(own.plan());
+        let predicted = self.device.predict(own.plan())?;
         let measured = (path, &mut own);
         let costs = Costs {
             latency_ms: self.device.latency_ms(measured, first, first_ms, self.global)?,
