@@ -12,12 +12,13 @@ use crate::{check, count};
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(200))]
 
-    /// Folding rounds each weight once, so that results move by a few units of 2^-24.
+    /// Folding rounds each weight once, by up to 2^-24 = 6e-8 of it: a layer moves results by a few
+    /// of these units, and the layers behind it pass that on with gains above 1.
     #[test]
     fn fold_batch_norm_keeps_the_function(seed: u64) {
         let kinds = [Layer::Conv, Layer::GroupedConv, Layer::Depthwise, Layer::BatchNorm, Layer::BatchNorm, Layer::Add];
         let graph = random_graph_of(seed, &kinds);
-        let (folded, rewritten) = check(&graph, passes::fold_batch_norm, 2e-6);
+        let (folded, rewritten) = check(&graph, passes::fold_batch_norm, 1e-5);
         prop_assert_eq!(
             count(&rewritten, "BatchNormalization") + folded,
             count(&graph, "BatchNormalization")
