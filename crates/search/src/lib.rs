@@ -1,0 +1,5 @@
+//! Architecture search for one task and one device.
+
+mod error;
+
+pub use error::{Result, SearchError};
