@@ -21,6 +21,8 @@ def export(name):
     from torchvision import models
 
     torch.manual_seed(0)
+    # Attention as its own operators: the fused one has no ONNX form.
+    torch.backends.mha.set_fastpath_enabled(False)
     # These two draw their weights slowly where nobody says not to.
     extra = {"init_weights": False} if name in ("googlenet", "inception_v3") else {}
     model = models.get_model(name, weights=None, **extra).eval()
