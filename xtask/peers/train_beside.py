@@ -3,8 +3,8 @@
 Usage: train_beside.py MODEL.onnx DATA THREADS < RECIPE.json
 
 DATA has train/class/*.jpg and test/class/*.jpg of the input's size. The recipe has epochs, stop (the
-epoch to stop behind), batch, lr, momentum, weight_decay, warmup_epochs, label_smoothing, ema_decay,
-crop, flip, mean, std and seed. Prints a JSON line for each epoch: mean training loss, accuracy and
+epoch to stop behind), batch, parts (in which a batch is computed), lr, momentum, weight_decay,
+warmup_epochs, label_smoothing, ema_decay, crop, flip, mean, std and seed. Prints a JSON line for each epoch: mean training loss, accuracy and
 loss on the test pictures with the averaged weights.
 """
 
@@ -82,6 +82,17 @@ def evaluate(net, average, images, labels):
     return hits / len(labels), loss / len(labels)
 
 
+def learn(net, pixels, labels):
+    """Adds up the gradients of the mean loss over a batch, part by part, and returns that loss."""
+    mean = 0.0
+    for x, y in zip(pixels.chunk(recipe["parts"]), labels.chunk(recipe["parts"])):
+        loss = F.cross_entropy(net(normalised(x)), y, label_smoothing=recipe["label_smoothing"])
+        loss = loss * (len(y) / len(labels))
+        loss.backward()
+        mean += loss.item()
+    return mean
+
+
 def statistics(net):
     nodes = [n for n in net.graph.node if n.op_type == "BatchNormalization"]
     return {name: net.constants[name] for n in nodes for name in n.input[3:5]}
@@ -103,10 +114,8 @@ def main():
         began, losses, order = time.perf_counter(), 0.0, torch.randperm(len(labels))
         for i in range(steps):
             drawn = order[i * batch : (i + 1) * batch]
-            logits = net(normalised(varied(images[drawn])))
-            loss = F.cross_entropy(logits, labels[drawn], label_smoothing=recipe["label_smoothing"])
             optimizer.zero_grad(set_to_none=True)
-            loss.backward()
+            losses += learn(net, varied(images[drawn]), labels[drawn])
             for group in optimizer.param_groups:
                 group["lr"] = rate(step, warmup, total)
             optimizer.step()
@@ -114,7 +123,6 @@ def main():
             with torch.no_grad():
                 for name, value in {**net.parameters, **statistics(net)}.items():
                     average[name] += (1 - decay) * (value - average[name])
-            losses += loss.item()
             step += 1
         accuracy, test_loss = evaluate(net, average, test_images, test_labels)
         said = {"epoch": epoch, "train_loss": losses / steps, "test_accuracy": accuracy}

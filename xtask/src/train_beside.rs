@@ -11,7 +11,8 @@ use serde::Deserialize;
 use serde_json::json;
 
 const HELP: &str = "\
-Usage: cargo xtask train-beside DATA [--epochs N] [--stop N] [--arch NAME] [--width X] [--threads N]
+Usage: cargo xtask train-beside DATA [--epochs N] [--stop N] [--arch NAME] [--width X]
+                                    [--parts N] [--threads N]
 
 Trains a network of the zoo by `edgecut train`, then from the same weights and by the same recipe its
 first epochs in PyTorch, and prints the test accuracy of both behind each epoch. Order and variations
@@ -24,6 +25,8 @@ sets/cifar10-jpeg-{train,test} of EDGECUT_DATA.
   --stop N      epochs in PyTorch (default 5)
   --arch NAME   (default mobilenet-v2-s32)
   --width X     (default 0.42)
+  --parts N     in which both compute a batch of 128 pictures, one after the other: BatchNorm sees
+                parts (default 8)
   --threads N   (default 2)
 
 Python is EDGECUT_PYTHON, with torch, onnx and pillow.
@@ -45,6 +48,7 @@ struct Settings {
     stop: usize,
     arch: String,
     width: f32,
+    parts: usize,
     threads: usize,
 }
 
@@ -61,6 +65,7 @@ fn parse(args: &[&str]) -> Result<Settings, String> {
         stop: 5,
         arch: "mobilenet-v2-s32".into(),
         width: 0.42,
+        parts: 8,
         threads: 2,
     };
     let mut rest = args.iter();
@@ -75,6 +80,7 @@ fn parse(args: &[&str]) -> Result<Settings, String> {
         match arg {
             "--epochs" => settings.epochs = number()?,
             "--stop" => settings.stop = number()?,
+            "--parts" => settings.parts = number()?,
             "--threads" => settings.threads = number()?,
             "--width" => settings.width = text.parse().map_err(|_| wrong())?,
             "--arch" => settings.arch = text.into(),
@@ -122,6 +128,7 @@ fn edgecut(
         ("--epochs", settings.epochs.to_string()),
         ("--threads", settings.threads.to_string()),
         ("--batch", BATCH.to_string()),
+        ("--accumulate", settings.parts.to_string()),
         ("--lr", RATE.to_string()),
         ("--weight-decay", WEIGHT_DECAY.to_string()),
         ("--label-smoothing", SMOOTHING.to_string()),
@@ -140,8 +147,8 @@ fn edgecut(
 
 fn pytorch(root: &Path, settings: &Settings, start: &Path) -> Result<Vec<Epoch>, String> {
     let recipe = json!({
-        "epochs": settings.epochs, "stop": settings.stop, "batch": BATCH, "lr": RATE,
-        "momentum": 0.9, "weight_decay": WEIGHT_DECAY, "warmup_epochs": 1,
+        "epochs": settings.epochs, "stop": settings.stop, "batch": BATCH, "parts": settings.parts,
+        "lr": RATE, "momentum": 0.9, "weight_decay": WEIGHT_DECAY, "warmup_epochs": 1,
         "label_smoothing": SMOOTHING, "ema_decay": EMA, "crop": CROP, "flip": true,
         "mean": [0.4914, 0.4822, 0.4465], "std": [0.2023, 0.1994, 0.2010], "seed": 1,
     });
