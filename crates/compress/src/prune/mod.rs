@@ -25,4 +25,4 @@ pub use flow::{Member, Role};
 pub use importance::{Evidence, Importance};
 pub use rank::{Bounds, Order, Ranking};
 pub use shrink::Plan;
-pub use target::Cut;
+pub use target::{Aim, Cut};

@@ -1,6 +1,10 @@
 //! Any plan gives a valid network that can be exported and run.
 
-use edgecut_compress::prune::{Bounds, Channels, Order, Plan, Ranking};
+use std::cell::Cell;
+
+use edgecut_compress::prune::{Aim, Bounds, Channels, Order, Plan, Ranking};
+use edgecut_compress::{CompressError, Control};
+use edgecut_graph::cost::cost;
 use edgecut_graph::{Graph, onnx};
 use edgecut_testkit::{Python, assert_close, random_inputs};
 
@@ -66,6 +70,30 @@ fn rounding_and_bounds_hold() {
             }
         }
     }
+}
+
+/// A measure with an error of 1 % is aimed at with a slack of 2 %: fewer looks, near the bound.
+#[test]
+fn slack_saves_looks_and_stays_near_the_bound() {
+    let (_, graph) = zoo().find(|(name, _)| *name == "mobilenet-v2").unwrap();
+    let channels = Channels::of(&graph).unwrap();
+    let scores: Vec<Vec<f64>> =
+        channels.groups.iter().map(|g| vec![1.0; g.channels.len()]).collect();
+    let order = Order::new(&channels, &scores, Ranking::Layer);
+    let at_most = cost(&graph, 1).unwrap().macs as f64 * 0.6;
+    let cut = |slack: f64| {
+        let looks = Cell::new(0);
+        let mut measure = |graph: &Graph| -> Result<f64, CompressError> {
+            looks.set(looks.get() + 1);
+            Ok(cost(graph, 1)?.macs as f64)
+        };
+        let control = Control::unlimited();
+        let (aim, bounds) = (Aim { at_most, slack }, Bounds { round: 1, ..Bounds::default() });
+        let cut = channels.cut_to(&order, &bounds, aim, &control, &mut measure).unwrap();
+        assert!(cut.met && cut.value <= at_most && cut.value > at_most * (0.99 - slack));
+        looks.get()
+    };
+    assert!(cut(0.02) < cut(0.0));
 }
 
 #[test]

@@ -304,11 +304,12 @@ fn goal(
     pool: &Arc<Pool>,
 ) -> Result<(Goal, String)> {
     if let Some(depth) = args.depth {
-        let goal = Goal { measure: Measure::Blocks, at_most: depth.into() };
+        let goal = Goal { measure: Measure::Blocks, at_most: depth.into(), before: 0.0 };
         return Ok((goal, format!("depth {depth}")));
     }
     if let Some(ratio) = args.ratio {
-        return Ok((Goal { measure: Measure::Ratio, at_most: ratio }, format!("ratio {ratio}")));
+        let goal = Goal { measure: Measure::Ratio, at_most: ratio, before: 1.0 };
+        return Ok((goal, format!("ratio {ratio}")));
     }
     let targets = [
         (Measure::Macs, args.macs),
@@ -322,7 +323,8 @@ fn goal(
         stated.ok_or_else(|| Failure::input("give a target, such as --macs 0.5x"))?;
     let graph = channels.graph();
     let [before, _] = Measures::both(global, [graph, graph], pool)?;
-    let goal = Goal { measure, at_most: amount.of(before.by(measure)) };
+    let before = before.by(measure);
+    let goal = Goal { measure, at_most: amount.of(before), before };
     Ok((goal, format!("{measure:?} {amount:?}")))
 }
 

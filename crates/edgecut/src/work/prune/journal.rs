@@ -66,8 +66,6 @@ pub struct Journal {
     of: String,
     /// The target, in its unit, as it was measured when the first step began.
     pub goal: Goal,
-    /// What the goal's measure was before.
-    pub before: f64,
     /// Accuracy on the test pictures before.
     pub accuracy_before: Option<Share>,
     /// The steps, in order.
@@ -78,9 +76,9 @@ pub struct Journal {
 
 impl Journal {
     /// Nothing yet, in `folder`.
-    pub fn new(folder: &Path, of: String, goal: Goal, before: f64) -> Journal {
+    pub fn new(folder: &Path, of: String, goal: Goal) -> Journal {
         let folder = folder.to_path_buf();
-        Journal { of, goal, before, accuracy_before: None, steps: vec![], folder }
+        Journal { of, goal, accuracy_before: None, steps: vec![], folder }
     }
 
     /// The journal in `folder`, if there is one.

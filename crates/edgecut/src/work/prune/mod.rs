@@ -13,7 +13,7 @@ mod sparse;
 use std::cell::RefCell;
 use std::sync::Arc;
 
-use edgecut_compress::prune::{Channels, Cut, Evidence, Order};
+use edgecut_compress::prune::{Aim, Channels, Cut, Evidence, Order};
 use edgecut_compress::{Control, Images};
 use edgecut_graph::Graph;
 use edgecut_kernels::Pool;
@@ -37,11 +37,12 @@ pub use sparse::SparseArgs;
 /// Steps that a bisection over channels takes about: for the bar only.
 const STEPS: u64 = 14;
 
-/// Prunes the network of `channels` until `goal` is reached.
+/// Prunes the network of `channels` until `goal` is reached, which is about the network to begin
+/// with.
 pub fn prune(
     global: &Global,
     channels: &Channels,
-    (settings, goal): (&PruneSettings, &Goal),
+    (settings, goal, whole): (&PruneSettings, &Goal, &Graph),
     sample: Option<&Sample>,
     pool: &Arc<Pool>,
 ) -> Result<Cut> {
@@ -58,9 +59,10 @@ pub fn prune(
         let graph = channels.apply(&plan)?;
         return Ok(Cut { plan, graph, value: goal.at_most, met: true });
     }
-    let mut measure = goal.meter(global, channels.graph(), pool)?;
+    let mut measure = goal.meter(global, whole, pool)?;
+    let aim = Aim { at_most: goal.at_most, slack: goal.slack() };
     watched(global, "prune", STEPS, |control| {
-        channels.cut_to(&order, &bounds, goal.at_most, control, &mut |graph: &Graph| measure(graph))
+        channels.cut_to(&order, &bounds, aim, control, &mut |graph: &Graph| measure(graph))
     })
 }
 

@@ -99,7 +99,7 @@ impl Progressive<'_> {
         let mut graph = whole.clone();
         for number in 1..=self.recover.steps {
             if journal.steps.len() < number {
-                let record = self.shrink(&journal, number, &graph)?;
+                let record = self.shrink(&journal, number, (whole, &graph))?;
                 journal.steps.push(record);
                 journal.write()?;
             }
@@ -121,8 +121,8 @@ impl Progressive<'_> {
     /// # Errors
     /// What pruning says.
     pub fn once(&self, whole: &Graph, goal: Goal) -> Result<Progressed> {
-        let smaller = self.cut(whole, goal)?;
-        let mut journal = Journal::new(self.folder, String::new(), goal, 1.0);
+        let smaller = self.cut((whole, whole), goal)?;
+        let mut journal = Journal::new(self.folder, String::new(), goal);
         journal.accuracy_before = self.accuracy(whole)?;
         journal.steps.push(self.record(1, goal.at_most, &smaller)?);
         Ok(Progressed { graph: smaller.graph, journal })
@@ -153,12 +153,7 @@ impl Progressive<'_> {
             found.goal = goal;
             return Ok(found);
         }
-        let before = match goal.measure {
-            Measure::Ratio => 1.0,
-            Measure::Zeros | Measure::Blocks => 0.0,
-            _ => goal.meter(self.global, whole, self.pool)?(whole)?,
-        };
-        let mut journal = Journal::new(self.folder, of, goal, before);
+        let mut journal = Journal::new(self.folder, of, goal);
         journal.accuracy_before = self.accuracy(whole)?;
         journal.write()?;
         Ok(journal)
@@ -170,7 +165,12 @@ impl Progressive<'_> {
     }
 
     /// The pruning of one step.
-    fn shrink(&self, journal: &Journal, number: usize, graph: &Graph) -> Result<StepRecord> {
+    fn shrink(
+        &self,
+        journal: &Journal,
+        number: usize,
+        (whole, graph): (&Graph, &Graph),
+    ) -> Result<StepRecord> {
         let (goal, steps) = (journal.goal, self.recover.steps);
         let part = number as f64 / steps as f64;
         let at_most = match goal.measure {
@@ -181,22 +181,22 @@ impl Progressive<'_> {
                 (goal.at_most * part).round() - gone as f64
             }
             Measure::Zeros => gradual_share(goal.at_most, number, steps),
-            _ => journal.before * (goal.at_most / journal.before.max(1e-9)).powf(part),
+            _ => goal.before * (goal.at_most / goal.before.max(1e-9)).powf(part),
         };
-        let smaller = self.cut(graph, Goal { at_most, ..goal })?;
+        let smaller = self.cut((whole, graph), Goal { at_most, ..goal })?;
         let pruned = journal.keep(&smaller.graph, format!("step-{number}.pruned.onnx"))?;
         Ok(StepRecord { pruned: Some(pruned), ..self.record(number, at_most, &smaller)? })
     }
 
-    /// `graph` with as much less as `goal` says.
-    fn cut(&self, graph: &Graph, goal: Goal) -> Result<Smaller> {
+    /// `graph` with as much less as `goal` says; `whole` is the network to begin with.
+    fn cut(&self, (whole, graph): (&Graph, &Graph), goal: Goal) -> Result<Smaller> {
         let (global, pool) = (self.global, self.pool);
         match self.what {
             What::Channels(settings) => {
                 let max_ratio = step_share(settings.max_ratio, self.recover.steps);
                 let settings = PruneSettings { max_ratio, ..settings.clone() };
                 let sample = self.sample(settings.needs_images(), settings.images)?;
-                let (channels, how) = (Channels::of(graph)?, (&settings, &goal));
+                let (channels, how) = (Channels::of(graph)?, (&settings, &goal, whole));
                 let cut = prune(global, &channels, how, sample.as_ref(), pool)?;
                 let (reached, met, removed) = (cut.value, cut.met, cut.plan.len());
                 Ok(Smaller { graph: cut.graph, reached, met, removed })

@@ -188,7 +188,7 @@ impl WeightSettings {
         if pattern && recover.steps > 1 {
             return Err(Failure::input("--steps goes with a share, not with N:M"));
         }
-        let goal = Goal { measure: Measure::Zeros, at_most: self.config.share };
+        let goal = Goal { measure: Measure::Zeros, at_most: self.config.share, before: 0.0 };
         let made = match recover.steps > 1 || recover.trains() {
             true => progressive.run(graph, goal, "zeros"),
             false => progressive.once(graph, goal),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use edgecut_compress::Limits;
-use edgecut_compress::prune::{Channels, Order};
+use edgecut_compress::prune::{Aim, Channels, Order};
 use edgecut_graph::cost::cost;
 use edgecut_graph::{Graph, Node, Op, passes};
 use edgecut_kernels::Pool;
@@ -217,7 +217,7 @@ impl Workshop<'_> {
         let mut measure =
             |graph: &Graph| -> Result<f64> { Ok(bounds.excess(&estimate.costs(graph)?)) };
         let cut = watched(self.global, "prune", STEPS, |control| {
-            channels.cut_to(&order, &settings.bounds(), aim, control, &mut measure)
+            channels.cut_to(&order, &settings.bounds(), Aim::exactly(aim), control, &mut measure)
         })?;
         Ok(cut.graph)
     }
