@@ -131,9 +131,15 @@ class OnnxNet:
             return torch.split(first, given or first.shape[axis] // len(node.output), axis)
         if op == "Slice":
             starts, ends, axes = [self.constants[n].tolist() for n in node.input[1:4]]
-            for start, end, axis in zip(starts, ends, axes):
-                first = first.narrow(axis, start, min(end, first.shape[axis]) - start)
-            return [first]
+            steps = self.constants[node.input[4]].tolist() if len(node.input) > 4 else [1] * len(axes)
+            index = [slice(None)] * first.dim()
+            for start, end, axis, step in zip(starts, ends, axes, steps):
+                index[axis] = slice(start, end, step)
+            return [first[tuple(index)]]
+        if op == "Pad":
+            pads = self.constants[node.input[1]].tolist()
+            sides = zip(pads[: first.dim()], pads[first.dim() :])
+            return [F.pad(first, [n for pair in reversed(list(sides)) for n in pair])]
         if op == "Reshape":
             shape = self.constants[node.input[1]].tolist()
             return [first.reshape([first.shape[i] if s == 0 else s for i, s in enumerate(shape)])]

@@ -9,6 +9,7 @@ mod duel_quantize;
 mod edge;
 mod fuzz;
 mod models;
+mod prune_beside;
 mod prune_torchvision;
 mod same_bits;
 mod tidy;
@@ -39,6 +40,8 @@ Tasks:
                                 `cargo xtask duel-quantize --help` lists the options
   prune-torchvision [NAME...]   prune torchvision's classification models by 30 % and run them in ONNX
                                 Runtime; without names all that export
+  prune-beside MODEL DATA [OPTION...]
+                                prune a network by edgecut and by Torch-Pruning, and train them alike
   edge                          build the program that runs packed models alone, stripped, and
                                 check that it stays within 2 MiB
   aarch64 [TEST...]             run the tests of kernels and runtime (those whose name has TEST) on
@@ -73,6 +76,7 @@ fn main() -> ExitCode {
         ["bench-peers", rest @ ..] => return bench_peers::main(root, rest),
         ["bench-train", rest @ ..] => return bench_train::main(root, rest),
         ["train-beside", rest @ ..] => return train_beside::main(root, rest),
+        ["prune-beside", rest @ ..] => return prune_beside::main(root, rest),
         ["duel-quantize", rest @ ..] => return duel_quantize::main(root, rest),
         // What `bench-peers` starts.
         ["bench-worker", rest @ ..] => bench_peers::serve(rest),

@@ -31,6 +31,10 @@ pub struct RecoverSettings {
     /// Pictures per step of training
     #[arg(long, value_name = "N", default_value_t = 64)]
     pub batch: usize,
+    /// Parts in which a batch is computed, one after the other: less memory, and faster where a part
+    /// fits into the processor's cache
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub accumulate: usize,
     /// Weight decay while training
     #[arg(long, value_name = "X", default_value_t = 5e-4)]
     pub weight_decay: f32,
@@ -56,6 +60,7 @@ impl Default for RecoverSettings {
             final_epochs: None,
             lr: None,
             batch: 64,
+            accumulate: 1,
             weight_decay: 5e-4,
             distill: true,
             alpha: 0.9,
@@ -93,6 +98,7 @@ impl RecoverSettings {
         TrainSettings {
             epochs,
             batch: self.batch,
+            accumulate: self.accumulate,
             lr: self.lr.or((!quantised).then_some(LR)),
             weight_decay: self.weight_decay,
             warmup_epochs: 0.2,
