@@ -279,7 +279,7 @@ impl Params {
 
     /// Positions in `values` of the elements of the constant `name`, in ONNX's order, once for each
     /// layer that has it as a parameter of its own; none where it is not trained.
-    pub(crate) fn positions(&self, name: &str) -> Vec<Vec<u32>> {
+    pub fn positions(&self, name: &str) -> Vec<Vec<u32>> {
         let trained = self.entries.iter().filter(|e| e.name == name && e.trains());
         let of = |entry: &Entry| {
             let mut positions = vec![0; entry.layout.len()];

@@ -1,0 +1,47 @@
+//! What subnets are worth with shared weights.
+
+use edgecut_graph::Graph;
+use edgecut_kernels::Isa;
+use edgecut_train::metrics::Counts;
+
+use super::{Pictures, SharedWeights, Subnet};
+use crate::error::Result;
+
+/// Judges subnets: each collects BatchNorm's statistics on some pictures and answers others.
+pub struct Judge<'a> {
+    /// The trained weights.
+    pub weights: &'a SharedWeights,
+    /// Training pictures without variations, whose statistics it takes.
+    pub calibration: &'a Pictures,
+    /// Pictures that it is judged by: not those of the final test.
+    pub pictures: &'a Pictures,
+    /// Threads, and what they compute with; neither changes a bit.
+    pub machine: (usize, Isa),
+}
+
+impl Judge<'_> {
+    /// Hits and confusions of `graph` with its part of the weights.
+    ///
+    /// # Errors
+    /// A graph that is no part of the weights or takes other pictures.
+    pub fn judge(&self, graph: Graph) -> Result<Counts> {
+        let mut subnet = self.subnet(graph)?;
+        subnet.score(self.pictures)
+    }
+
+    /// `graph` with its part of the weights and its own statistics: where its training begins.
+    ///
+    /// # Errors
+    /// As [`Judge::judge`].
+    pub fn inherit(&self, graph: Graph) -> Result<Graph> {
+        self.subnet(graph)?.graph()
+    }
+
+    fn subnet(&self, graph: Graph) -> Result<Subnet> {
+        let sets = [self.calibration, self.pictures];
+        let most = sets.iter().flat_map(|set| set.batches()).map(|batch| batch.n).max();
+        let mut subnet = Subnet::new(graph, self.weights, most.unwrap_or(1), self.machine)?;
+        subnet.calibrate(self.calibration)?;
+        Ok(subnet)
+    }
+}

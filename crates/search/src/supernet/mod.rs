@@ -1,0 +1,55 @@
+//! One set of weights for all networks of a space.
+//!
+//! ```text
+//! Graph of a subnet ──names, shapes──> slices of SharedWeights ──> Engine ──> gradients
+//!                                             ▲                                   │
+//!                                             └──── added up over a sandwich ─────┘
+//! ```
+//!
+//! Each step trains the largest network on the labels, and the smallest and some random ones on the
+//! answers of the largest: the sandwich rule with in-place distillation of BigNAS (Yu et al. 2020,
+//! arXiv:2003.11142). BatchNorm's statistics are nobody's: every subnet that is judged first collects its
+//! own on training pictures ([`Judge`]).
+//!
+//! A subnet is any graph whose constants have the names of the largest ones and are not larger. It has
+//! the first channels of each weight and the middle of each filter (Cai et al. 2020, arXiv:1908.09791),
+//! so this knows no architecture.
+
+mod judge;
+mod pictures;
+mod sandwich;
+mod subnet;
+mod weights;
+
+pub use judge::Judge;
+pub use pictures::Pictures;
+pub use sandwich::{Sandwich, SandwichProgress, train};
+pub use subnet::Subnet;
+pub use weights::SharedWeights;
+
+use edgecut_graph::Graph;
+use edgecut_graph::rng::Rng;
+
+use crate::error::Result;
+
+/// Networks that share weights.
+pub trait Family: Sync {
+    /// Networks that together have every weight, each at its largest: one where all others are parts of
+    /// one, several where stages may have blocks of different kinds. They take turns as the largest.
+    ///
+    /// # Errors
+    /// Where one cannot be built.
+    fn largest(&self) -> Result<Vec<Graph>>;
+
+    /// The cheapest network.
+    ///
+    /// # Errors
+    /// Where it cannot be built.
+    fn smallest(&self) -> Result<Graph>;
+
+    /// A network that `rng` draws.
+    ///
+    /// # Errors
+    /// Where it cannot be built.
+    fn random(&self, rng: &mut Rng) -> Result<Graph>;
+}
