@@ -9,6 +9,7 @@ mod duel_quantize;
 mod edge;
 mod fuzz;
 mod models;
+mod nas_tables;
 mod prune_beside;
 mod prune_torchvision;
 mod same_bits;
@@ -42,6 +43,8 @@ Tasks:
                                 Runtime; without names all that export
   prune-beside MODEL DATA [OPTION...]
                                 prune a network by edgecut and by Torch-Pruning, and train them alike
+  nas-tables [OPTION...]        run the search algorithms on tabular benchmarks, over many seeds;
+                                `cargo xtask nas-tables --help` lists the options
   edge                          build the program that runs packed models alone, stripped, and
                                 check that it stays within 2 MiB
   aarch64 [TEST...]             run the tests of kernels and runtime (those whose name has TEST) on
@@ -77,6 +80,7 @@ fn main() -> ExitCode {
         ["bench-train", rest @ ..] => return bench_train::main(root, rest),
         ["train-beside", rest @ ..] => return train_beside::main(root, rest),
         ["prune-beside", rest @ ..] => return prune_beside::main(root, rest),
+        ["nas-tables", rest @ ..] => return nas_tables::main(root, rest),
         ["duel-quantize", rest @ ..] => return duel_quantize::main(root, rest),
         // What `bench-peers` starts.
         ["bench-worker", rest @ ..] => bench_peers::serve(rest),

@@ -1,5 +1,7 @@
 //! What can go wrong in a search.
 
+use std::path::{Path, PathBuf};
+
 /// An error of this crate.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -21,11 +23,47 @@ pub enum SearchError {
         /// What is in the way.
         problem: String,
     },
+    /// A space that makes no sense; names the gene.
+    #[error("gene `{gene}`: {problem}")]
+    Gene {
+        /// Its name.
+        gene: String,
+        /// What is wrong, and what to do.
+        problem: String,
+    },
+    /// A journal that cannot be gone on with.
+    #[error("{}: {problem}", path.display())]
+    Journal {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong, the record where there is one, and what to do.
+        problem: String,
+    },
+    /// A file could not be read or written.
+    #[error("{}: {source}", path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
 }
 
 impl SearchError {
     pub(crate) fn weight(name: &str, problem: impl Into<String>) -> SearchError {
         SearchError::Weight { name: name.into(), problem: problem.into() }
+    }
+
+    pub(crate) fn gene(name: &str, problem: impl Into<String>) -> SearchError {
+        SearchError::Gene { gene: name.into(), problem: problem.into() }
+    }
+
+    pub(crate) fn journal(path: &Path, problem: impl Into<String>) -> SearchError {
+        SearchError::Journal { path: path.into(), problem: problem.into() }
+    }
+
+    pub(crate) fn io(path: &Path, source: std::io::Error) -> SearchError {
+        SearchError::Io { path: path.into(), source }
     }
 }
 

@@ -1,0 +1,99 @@
+//! Algorithms: what to evaluate next, as a function of what is known.
+
+mod draft;
+mod evolution;
+mod inner;
+mod models;
+mod nsga2;
+mod predictor;
+mod random;
+mod scale;
+
+use edgecut_graph::rng::Rng;
+use serde::Serialize;
+
+pub use evolution::Evolution;
+pub use nsga2::Nsga2;
+pub use predictor::Predictor;
+pub use random::Random;
+
+use crate::error::{Result, SearchError};
+use crate::history::History;
+use crate::problem::{Problem, Proposal};
+use crate::space::Genome;
+
+/// What an algorithm decides from.
+#[derive(Clone, Copy)]
+pub struct Context<'a> {
+    /// What is searched.
+    pub problem: &'a dyn Problem,
+    /// The search's seed.
+    pub seed: u64,
+    /// Nets to begin with, the most promising first.
+    pub warm: &'a [Genome],
+    /// All trials so far, each of which has ended.
+    pub history: &'a History,
+}
+
+impl Context<'_> {
+    /// Number of the next trial.
+    pub fn next_trial(&self) -> usize {
+        self.history.trials.len()
+    }
+
+    /// The generator of trial `trial`.
+    fn rng(&self, trial: usize) -> Rng {
+        Rng::keyed(&[self.seed, trial as u64])
+    }
+}
+
+/// What is to be evaluated next, in any order.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Batch {
+    /// The evaluations; none where nothing is left.
+    pub proposals: Vec<Proposal>,
+    /// What is to be said about it.
+    pub notice: Option<String>,
+}
+
+/// A search algorithm.
+pub trait Algorithm: Sync {
+    /// Its name, as in [`algorithm`].
+    fn name(&self) -> &'static str;
+
+    /// Its settings, for the journal's header.
+    fn settings(&self) -> serde_json::Value;
+
+    /// The next batch.
+    ///
+    /// A function of the arguments alone, so that a search that was interrupted goes on as if it had not
+    /// been; the size of a batch does not depend on the number of workers, so neither does the result.
+    ///
+    /// # Errors
+    /// Where settings and problem do not fit.
+    fn propose(&self, context: &Context) -> Result<Batch>;
+}
+
+/// Names of all algorithms, the default first.
+pub const ALGORITHMS: [&str; 4] = ["predictor", "nsga2", "evolution", "random"];
+
+/// The algorithm `name` with its usual settings.
+///
+/// # Errors
+/// Where there is none; lists those that are.
+pub fn algorithm(name: &str) -> Result<Box<dyn Algorithm>> {
+    match name {
+        "predictor" => Ok(Box::new(Predictor::default())),
+        "nsga2" => Ok(Box::new(Nsga2::default())),
+        "evolution" => Ok(Box::new(Evolution::default())),
+        "random" => Ok(Box::new(Random::default())),
+        _ => {
+            let problem = format!("no algorithm `{name}`; there are {}", ALGORITHMS.join(", "));
+            Err(SearchError::Input(problem))
+        }
+    }
+}
+
+fn settings_of(algorithm: &impl Serialize) -> serde_json::Value {
+    serde_json::to_value(algorithm).expect("settings are JSON")
+}

@@ -1,0 +1,151 @@
+//! NAS-Bench-201 (Dong, Yang 2020) with latencies of HW-NAS-Bench (Li et al. 2021): 6 edges with 5
+//! choices each, accuracy against latency.
+
+use std::collections::HashMap;
+use std::io::Read;
+use std::time::Instant;
+
+use edgecut_search::pareto::{Bounds, front};
+use edgecut_search::{Algorithm, Gene, Nsga2, Objective, Predictor, Random, Space};
+
+use super::options::Options;
+use super::seeds::{mean, quantile, searches};
+use super::table::Table;
+
+/// Choices of an edge, as the benchmark names them.
+const OPERATORS: [&str; 5] =
+    ["none", "skip_connect", "nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3"];
+
+/// Numbers of trials.
+const TRIALS: [usize; 4] = [100, 200, 500, 1000];
+
+/// Prints which part of the exact front's hypervolume is found.
+pub fn report(options: &Options) -> Result<(), String> {
+    let rows = Rows::read(options)?;
+    println!(
+        "NAS-Bench-201, CIFAR-10: {} cells, each string a net of its own as in the table, though some",
+        rows.cells.len()
+    );
+    println!(
+        "are isomorphic. Searched on validation accuracy after 12 epochs and on latency, both known only"
+    );
+    println!(
+        "by evaluation. Share of the exact front's hypervolume between the table's worst and best values"
+    );
+    println!("(of the same columns), over {} seeds.\n", options.seeds);
+    for device in ["raspi4", "edgegpu"] {
+        device_report(options, &rows, device)?;
+    }
+    Ok(())
+}
+
+fn device_report(options: &Options, rows: &Rows, device: &str) -> Result<(), String> {
+    let column = format!("hw_c10_{device}_latency");
+    let table = rows.table("c10_val_12ep", &column)?;
+    let costs = table.costs();
+    let bounds = Bounds::of(&costs).ok_or("an empty table")?;
+    let exact: Vec<Vec<f64>> = front(&costs).into_iter().map(|i| costs[i].clone()).collect();
+    let whole = bounds.hypervolume(&exact);
+    println!("{device}: the exact front has {} nets, hypervolume {whole:.4}\n", exact.len());
+    println!("| algorithm | trials | mean ± s.e. | median | p10 | gap to the exact front, mean |");
+    println!("| --- | --- | --- | --- | --- | --- |");
+    let nsga = [10, 20, 50].map(|population| Nsga2 { population, ..Nsga2::default() });
+    let algorithms: [(String, &dyn Algorithm, usize); 5] = [
+        ("random".into(), &Random::default(), 1000),
+        ("nsga2, population 10".into(), &nsga[0], 1000),
+        ("nsga2, population 20".into(), &nsga[1], 1000),
+        ("nsga2, population 50".into(), &nsga[2], 1000),
+        ("predictor".into(), &Predictor::default(), 500),
+    ];
+    for (name, algorithm, most) in algorithms.iter().filter(|a| options.wants_algorithm(a.1.name()))
+    {
+        let start = Instant::now();
+        let found = searches(options, &table, *algorithm, *most)?;
+        for trials in TRIALS.into_iter().filter(|trials| trials <= most) {
+            let share = |values: &Vec<Vec<f64>>| {
+                let costs: Vec<Vec<f64>> =
+                    values.iter().take(trials).map(|v| table.costs_of(v)).collect();
+                100.0 * bounds.hypervolume(&costs) / whole
+            };
+            let shares: Vec<f64> = found.iter().map(share).collect();
+            let (mean, error) = mean(&shares);
+            println!(
+                "| {name} | {trials} | {mean:.3} ± {error:.3} % | {:.3} % | {:.3} % | {:.3} % |",
+                quantile(&shares, 0.5),
+                quantile(&shares, 0.1),
+                100.0 - mean,
+            );
+        }
+        eprintln!("{name}: {:.1} s", start.elapsed().as_secs_f64());
+    }
+    println!();
+    Ok(())
+}
+
+/// The rows of the file.
+struct Rows {
+    columns: Vec<String>,
+    cells: Vec<Vec<String>>,
+}
+
+impl Rows {
+    fn read(options: &Options) -> Result<Rows, String> {
+        let path = options.data.join("nasbench201_12epoch_hw.csv.zst");
+        let wrong = |e: &dyn std::fmt::Display| format!("{}: {e}", path.display());
+        let file = std::fs::File::open(&path).map_err(|e| wrong(&e))?;
+        let mut text = String::new();
+        ruzstd::decoding::StreamingDecoder::new(file)
+            .map_err(|e| wrong(&e))?
+            .read_to_string(&mut text)
+            .map_err(|e| wrong(&e))?;
+        let split = |line: &str| line.split(',').map(String::from).collect::<Vec<_>>();
+        let mut lines = text.lines().map(split);
+        let columns = lines.next().ok_or_else(|| wrong(&"is empty"))?;
+        let cells: Vec<Vec<String>> = lines.collect();
+        match cells.iter().position(|row| row.len() != columns.len()) {
+            Some(row) => Err(wrong(&format!("row {} has another number of columns", row + 1))),
+            None => Ok(Rows { columns, cells }),
+        }
+    }
+
+    fn column(&self, name: &str) -> Result<usize, String> {
+        self.columns.iter().position(|c| c == name).ok_or(format!("no column {name}"))
+    }
+
+    /// The cells by accuracy and latency.
+    fn table(&self, accuracy: &str, latency: &str) -> Result<Table, String> {
+        let (accuracy, latency) = (self.column(accuracy)?, self.column(latency)?);
+        let cell = self.column("cellstr")?;
+        let edges = ["0-1", "0-2", "1-2", "0-3", "1-3", "2-3"];
+        let genes = edges.iter().map(|edge| Gene::unordered(edge, &OPERATORS)).collect();
+        let space = Space::new(genes).map_err(|e| e.to_string())?;
+        let mut places = HashMap::new();
+        let mut values = vec![];
+        for row in &self.cells {
+            let number = |column: usize| {
+                let number = row[column].parse::<f64>().ok().filter(|n| n.is_finite());
+                number.ok_or(format!("{} is no number", row[column]))
+            };
+            let genome = space.genome(operators(&row[cell])?).map_err(|e| e.to_string())?;
+            places.insert(genome, values.len());
+            values.push(vec![number(accuracy)?, number(latency)?]);
+        }
+        if space.size().map_err(|e| e.to_string())? != places.len().into() {
+            return Err("the table does not hold every cell".into());
+        }
+        let objectives =
+            vec![Objective::maximise("accuracy, %"), Objective::minimise("latency, ms")];
+        Ok(Table { space, objectives, places, values })
+    }
+}
+
+/// The operators of a cell such as `|none~0|+|none~0|none~1|+|none~0|none~1|none~2|`.
+fn operators(cell: &str) -> Result<Vec<u16>, String> {
+    let edges = cell.split(['|', '+']).filter(|edge| !edge.is_empty());
+    let operator = |edge: &str| {
+        let name = edge.split('~').next().unwrap_or(edge);
+        let found = OPERATORS.iter().position(|&operator| operator == name);
+        found.map(|index| index as u16).ok_or(format!("cell {cell}: no operator {name}"))
+    };
+    edges.map(operator).collect()
+}
