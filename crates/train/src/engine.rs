@@ -202,7 +202,8 @@ impl Engine {
     }
 
     /// The gradient of the loss by a tap, in the engine's order. It must be set after each forward
-    /// pass and before [`Engine::backward`]; layers behind the tap add theirs.
+    /// pass and before [`Engine::backward`]; layers behind the tap add theirs. That of the image is
+    /// complete after [`Engine::backward`]; those of other taps are no longer there.
     pub fn tap_gradient(&mut self, index: usize) -> &mut [f32] {
         let (slot, activation) = (self.plan.taps[index].slot, self.plan.taps[index].activation);
         self.gradient(slot, activation)

@@ -22,7 +22,8 @@ pub struct PlanOptions {
     /// Names of the zero points of activations that are trained; each belongs to one scale.
     pub zero_points: BTreeSet<String>,
     /// Values that the engine lets be read after the forward pass and takes gradients for: what a
-    /// teacher's features, or another loss, act on.
+    /// teacher's features, or another loss, act on. The image may be one: its gradient can be read
+    /// after the backward pass.
     pub taps: Vec<ValueId>,
     /// Parameters that are none of the graph's, such as what brings a student's features to its
     /// teacher's size: trained, averaged and saved as the others. Their gradients come from the

@@ -222,7 +222,7 @@ impl<'a> Timeline<'a> {
     }
 
     /// `times` are those of the backward steps. A gradient lives as long as steps mention it; those
-    /// of roots come with the loss.
+    /// of roots come with the loss, and that of the image, where it is one, is there to be read.
     fn slot_lives(&self, schedule: &mut Schedule, times: &[usize]) {
         let turn = self.steps.len();
         let mut lives: Vec<Option<(usize, usize)>> = vec![None; self.slots.len()];
@@ -232,6 +232,9 @@ impl<'a> Timeline<'a> {
                 lives[slot] = Some((lives[slot].map_or(time, |life| life.0), time));
             }
         }
+        let end = schedule.stages.len() - 1;
+        let image = self.roots.iter().zip(self.root_slots).find(|&(&root, _)| root == 0);
+        image.iter().for_each(|&(_, &slot)| lives[slot] = Some((turn, end)));
         for (&len, life) in self.slots.iter().zip(lives) {
             let (first, last) = life.unwrap_or((turn, turn));
             let block = schedule.block(Block { len, first, last });

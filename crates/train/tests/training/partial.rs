@@ -146,6 +146,35 @@ fn taps_inject_gradients() {
     }
 }
 
+/// The gradient of the image is the slope of `sum(g * logits)` as the image moves along it.
+#[test]
+fn the_image_has_a_gradient_where_it_is_asked_for() {
+    for seed in 0..8 {
+        let graph = random_nets::graph(seed);
+        let options = PlanOptions { taps: vec![graph.inputs[0]], ..PlanOptions::default() };
+        let mut engine = engine(&graph, &options);
+        let x = pictures(&engine);
+        let mut rng = Rng::new(seed);
+        engine.forward(&x, BATCH, true);
+        let weights: Vec<f32> = engine.logits().iter().map(|_| rng.normal()).collect();
+        engine.logits_gradient().copy_from_slice(&weights);
+        engine.tap_gradient(0).fill(0.0);
+        engine.backward();
+        let gradient = engine.tap_gradient(0).to_vec();
+        let squared: f64 = gradient.iter().map(|g| f64::from(*g).powi(2)).sum();
+        assert!(squared > 0.0, "seed {seed}");
+        let step = 1e-3 / squared.sqrt();
+        let mut loss = |by: f64| {
+            let moved = x.iter().zip(&gradient).map(|(x, g)| x + (by * f64::from(*g)) as f32);
+            engine.forward(&moved.collect::<Vec<_>>(), BATCH, true);
+            let pairs = engine.logits().iter().zip(&weights);
+            pairs.map(|(v, w)| f64::from(*v) * f64::from(*w)).sum::<f64>()
+        };
+        let slope = (loss(step) - loss(-step)) / (2.0 * step);
+        assert!((slope - squared).abs() < 0.02 * squared + 1e-6, "seed {seed}: {slope} {squared}");
+    }
+}
+
 #[test]
 fn taps_keep_their_values_in_the_order_of_the_graph() {
     let graph = toy::network(3);

@@ -88,7 +88,8 @@ pub(super) fn compile(source: &Graph, batch: usize, options: &PlanOptions) -> Re
         out: Compiled {
             steps: vec![],
             activations: vec![Activation { len: input.len(), place: 0 }],
-            needs: vec![false],
+            // Nobody needs the gradient of the image, unless it is asked for.
+            needs: vec![options.taps.contains(image)],
             params: Params::default(),
             logits: 0,
             taps: vec![],
@@ -167,7 +168,9 @@ impl Compiler<'_> {
         (self.out.logits, self.out.classes) = (logits.activation, classes);
         for &value in &self.options.taps {
             let name = || self.source.value(value).name.clone();
-            let Some(seen) = self.seen[value.index()].filter(|s| s.activation != 0) else {
+            let is_image = self.source.inputs.contains(&value);
+            let tappable = |s: &Seen| s.activation != 0 || is_image;
+            let Some(seen) = self.seen[value.index()].filter(tappable) else {
                 let problem = format!("'{}' is not computed from the image", name());
                 return Err(TrainError::config("taps", problem));
             };
