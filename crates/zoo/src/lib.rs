@@ -14,6 +14,7 @@
 //! [`list`] has the architectures that the papers name. Each is a type of its own ([`MobileNetV3`],
 //! [`ShuffleNetV1`], ...), which builds a graph for [`Settings`].
 
+mod block_net;
 mod catalogue;
 mod channels;
 mod ds_cnn;
@@ -35,6 +36,7 @@ mod shufflenet_v2;
 mod squeezenet;
 pub mod state_dict;
 
+pub use block_net::{Activation, Block, BlockNet, BlockStage, Family};
 pub use catalogue::{Architecture, build, find, list};
 pub use channels::make_divisible;
 pub use ds_cnn::DsCnn;

@@ -179,7 +179,7 @@ impl Net {
 
     /// Squeeze-and-excitation: each channel times a number from 0 to 1 that two layers compute from
     /// the means of all channels; a quarter of the channels between them.
-    fn excite(&mut self, x: ValueId, name: &str) -> Result<ValueId> {
+    pub(crate) fn excite(&mut self, x: ValueId, name: &str) -> Result<ValueId> {
         let (channels, init) = (self.channels(x)?, self.style.filters);
         let squeezed = Filter::point(make_divisible((channels / 4) as f64, 8));
         let s = self.b.global_average_pool(x)?;

@@ -58,7 +58,7 @@ impl ShuffleNetV1 {
                 let name = format!("stage{}.{unit}", stage + 2);
                 let first = if (stage, unit) == (0, 0) { 1 } else { g };
                 let stride = if unit == 0 { 2 } else { 1 };
-                x = net.shuffle_unit(x, &name, channels, stride, [first, g])?;
+                x = net.shuffle_unit(x, &name, channels, [3, stride], [first, g])?;
             }
         }
         let x = net.pool(x)?;
@@ -68,13 +68,14 @@ impl ShuffleNetV1 {
 }
 
 impl Net {
-    /// `groups`: of the first and of the second pointwise convolution.
-    fn shuffle_unit(
+    /// `groups`: of the first and of the second pointwise convolution. The depthwise one has this kernel
+    /// and stride.
+    pub(crate) fn shuffle_unit(
         &mut self,
         x: ValueId,
         name: &str,
         channels: usize,
-        stride: usize,
+        [kernel, stride]: [usize; 2],
         groups: [usize; 2],
     ) -> Result<ValueId> {
         let hidden = channels / 4;
@@ -85,7 +86,7 @@ impl Net {
         let y = self.conv_norm(x, [&conv, &norm], point, Act::Relu)?;
         let y = if groups[1] > 1 { self.b.channel_shuffle(y, groups[1])? } else { y };
         let [conv, norm] = layer(2);
-        let depthwise = Filter::depthwise(hidden, 3, stride);
+        let depthwise = Filter::depthwise(hidden, kernel, stride);
         let y = self.conv_norm(y, [&conv, &norm], depthwise, Act::None)?;
         let [conv, norm] = layer(3);
         let point = Filter::point(branch).groups(groups[1]);

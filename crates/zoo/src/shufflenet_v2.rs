@@ -51,8 +51,8 @@ impl ShuffleNetV2 {
             for unit in 0..units {
                 let name = format!("stage{}.{unit}", stage + 2);
                 x = match unit {
-                    0 => net.widening_unit(x, &name, scaled(channels) / 2)?,
-                    _ => net.halving_unit(x, &name)?,
+                    0 => net.widening_unit(x, &name, scaled(channels) / 2, 3)?,
+                    _ => net.halving_unit(x, &name, 3)?,
                 };
             }
         }
@@ -65,28 +65,45 @@ impl ShuffleNetV2 {
 }
 
 impl Net {
-    fn widening_unit(&mut self, x: ValueId, name: &str, half: usize) -> Result<ValueId> {
+    pub(crate) fn widening_unit(
+        &mut self,
+        x: ValueId,
+        name: &str,
+        half: usize,
+        kernel: usize,
+    ) -> Result<ValueId> {
         let branch = |i: usize| format!("{name}.branch1.{i}");
-        let depthwise = Filter::depthwise(self.channels(x)?, 3, 2);
+        let depthwise = Filter::depthwise(self.channels(x)?, kernel, 2);
         let left = self.conv_norm(x, [&branch(0), &branch(1)], depthwise, Act::None)?;
         let point = Filter::point(half);
         let left = self.conv_norm(left, [&branch(2), &branch(3)], point, Act::Relu)?;
-        let right = self.branch2(x, name, half, 2)?;
+        let right = self.branch2(x, name, half, [kernel, 2])?;
         self.join(left, right)
     }
 
-    fn halving_unit(&mut self, x: ValueId, name: &str) -> Result<ValueId> {
+    pub(crate) fn halving_unit(
+        &mut self,
+        x: ValueId,
+        name: &str,
+        kernel: usize,
+    ) -> Result<ValueId> {
         let half = self.channels(x)? / 2;
         let halves = self.b.split(x, 1, &[half, half])?;
-        let right = self.branch2(halves[1], name, half, 1)?;
+        let right = self.branch2(halves[1], name, half, [kernel, 1])?;
         self.join(halves[0], right)
     }
 
-    fn branch2(&mut self, x: ValueId, name: &str, half: usize, stride: usize) -> Result<ValueId> {
+    fn branch2(
+        &mut self,
+        x: ValueId,
+        name: &str,
+        half: usize,
+        [kernel, stride]: [usize; 2],
+    ) -> Result<ValueId> {
         let branch = |i: usize| format!("{name}.branch2.{i}");
         let point = Filter::point(half);
         let x = self.conv_norm(x, [&branch(0), &branch(1)], point, Act::Relu)?;
-        let depthwise = Filter::depthwise(half, 3, stride);
+        let depthwise = Filter::depthwise(half, kernel, stride);
         let x = self.conv_norm(x, [&branch(3), &branch(4)], depthwise, Act::None)?;
         self.conv_norm(x, [&branch(5), &branch(6)], point, Act::Relu)
     }

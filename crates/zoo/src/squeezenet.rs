@@ -69,19 +69,29 @@ impl SqueezeNet {
 
 impl Net {
     fn fire(&mut self, x: ValueId, name: &str, squeezed: usize, width: f32) -> Result<ValueId> {
-        let wide = scale(4 * squeezed, width);
+        self.fire_of(x, name, scale(squeezed, width), scale(4 * squeezed, width))
+    }
+
+    /// `squeezed` channels, then `wide` from filters of each size.
+    pub(crate) fn fire_of(
+        &mut self,
+        x: ValueId,
+        name: &str,
+        squeezed: usize,
+        wide: usize,
+    ) -> Result<ValueId> {
         let mut layer = |x: ValueId, part: &str, filter: Filter| {
             let x = self.conv(x, &format!("{name}.{part}"), filter, Init::FanInUniform, true)?;
             self.b.relu(x)
         };
-        let x = layer(x, "squeeze", Filter::point(scale(squeezed, width)))?;
+        let x = layer(x, "squeeze", Filter::point(squeezed))?;
         let one = layer(x, "expand1x1", Filter::point(wide))?;
         let three = layer(x, "expand3x3", Filter::square(wide, 3, 1))?;
         self.b.concat(&[one, three], 1)
     }
 
     /// Maximum over 3x3 at stride 2; a window that is cut off by the edge counts.
-    fn halve(&mut self, x: ValueId) -> Result<ValueId> {
+    pub(crate) fn halve(&mut self, x: ValueId) -> Result<ValueId> {
         let window = Window::new([3, 3], [2, 2]);
         let pool = Pool { window, ceil_mode: true, count_include_pad: false };
         self.b.apply("max_pool", Op::MaxPool(pool), &[x])
