@@ -47,6 +47,16 @@ pub enum SearchError {
         /// Why.
         source: std::io::Error,
     },
+    /// A proxy cannot judge a network.
+    #[error("{proxy} cannot score '{model}': {problem}")]
+    Proxy {
+        /// The proxy.
+        proxy: &'static str,
+        /// Name of the graph.
+        model: String,
+        /// What is in the way.
+        problem: String,
+    },
 }
 
 impl SearchError {

@@ -10,6 +10,8 @@ mod history;
 mod journal;
 pub mod pareto;
 mod problem;
+pub mod proxy;
+pub mod rank;
 pub mod regress;
 mod space;
 pub mod supernet;

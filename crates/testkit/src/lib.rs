@@ -10,6 +10,7 @@ mod compose;
 mod generate;
 mod litert;
 mod locate;
+pub mod nas_bench_201;
 mod npy;
 mod operators;
 mod python;
