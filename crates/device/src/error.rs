@@ -45,6 +45,14 @@ pub enum DeviceError {
         /// What it computes.
         kind: String,
     },
+    /// Too few networks were measured to learn from.
+    #[error("{found} networks of one precision were measured; at least {least} are needed")]
+    TooFew {
+        /// How many there are.
+        found: usize,
+        /// How many are needed.
+        least: usize,
+    },
     /// The caller asked to stop.
     #[error("stopped before the profile was complete")]
     Stopped,

@@ -8,10 +8,14 @@
 //!                                             Plan of another net ── predict ──>│──> Prediction
 //! ```
 //!
+//! For a search among networks of one family, [`cost::CostModel`] predicts more narrowly, from runs of
+//! some of them.
+//!
 //! A prediction is labelled as one, has an interval, and is refused where a step is of a kind that
 //! was never measured. Energy is measured where the processor counts it ([`energy::Rapl`]), and is a
 //! model with stated constants elsewhere ([`energy::EnergyModel`]).
 
+pub mod cost;
 pub mod energy;
 mod error;
 mod fit;
@@ -27,7 +31,7 @@ pub use error::{DeviceError, Result};
 pub use fit::Fit;
 pub use machine::Machine;
 pub use measure::{Progress, measure};
-pub use nets::{Subject, chosen, subjects};
+pub use nets::{Subject, chosen, quantised, subjects};
 pub use predict::{Prediction, StepPrediction};
 pub use profile::{DeviceProfile, Entry, Whole};
 pub use roof::{Bound, Roofs};

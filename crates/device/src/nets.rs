@@ -77,13 +77,18 @@ impl Subject {
         let width = (self.width != 1.0).then_some(self.width);
         let options = Options { width, resolution: Some(self.resolution), ..Options::default() };
         let float = build(self.arch, &options)?;
-        if !self.int8 {
-            return Ok(float);
-        }
-        let float = prepare(&float)?;
-        let calibration = calibrate(&float, noise(&float)?, pool)?;
-        Ok(quantize(&float, &calibration, &QuantizeConfig::default())?.graph)
+        if self.int8 { quantised(&float, pool) } else { Ok(float) }
     }
+}
+
+/// `float` in int8, with the ranges that noise gives: time does not depend on them.
+///
+/// # Errors
+/// Where it cannot be quantised.
+pub fn quantised(float: &Graph, pool: &Arc<Pool>) -> Result<Graph> {
+    let float = prepare(float)?;
+    let calibration = calibrate(&float, noise(&float)?, pool)?;
+    Ok(quantize(&float, &calibration, &QuantizeConfig::default())?.graph)
 }
 
 /// Two pictures of noise: ranges that are wide enough for the integers to vary.

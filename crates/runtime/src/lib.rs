@@ -66,7 +66,7 @@ pub use model::{Input, MAX_PLANS, Model};
 pub use packed::coded_bytes;
 pub use packed::{Facts, MAX_PACKED_PLANS, Packed, PackedError};
 #[cfg(feature = "compile")]
-pub use packed::{Storage, pack};
+pub use packed::{Storage, pack, packed_bytes};
 pub use plan::{Plan, Port, StepInfo};
 pub use profile::{Profile, StepProfile};
 pub use session::Session;

@@ -41,7 +41,7 @@ pub use coded::coded_bytes;
 pub use error::PackedError;
 pub use header::MAGIC;
 #[cfg(feature = "compile")]
-pub use write::{Storage, pack};
+pub use write::{Storage, pack, packed_bytes};
 
 /// Most plans in one file.
 pub const MAX_PACKED_PLANS: usize = 64;
