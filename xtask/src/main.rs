@@ -9,6 +9,7 @@ mod duel_quantize;
 mod edge;
 mod fuzz;
 mod models;
+mod nas;
 mod nas_tables;
 mod prune_beside;
 mod prune_torchvision;
@@ -41,6 +42,10 @@ Tasks:
                                 `cargo xtask duel-quantize --help` lists the options
   prune-torchvision [NAME...]   prune torchvision's classification models by 30 % and run them in ONNX
                                 Runtime; without names all that export
+  nas-proxies DATA [OPTION...]  score networks of NAS-Bench-201 by zero-cost proxies beside published
+                                scores; `cargo xtask nas-proxies --help` lists the options
+  nas-device [OPTION...]        predict the latency of networks of a search space from runs of others, and
+                                measure them; `cargo xtask nas-device --help` lists the options
   prune-beside MODEL DATA [OPTION...]
                                 prune a network by edgecut and by Torch-Pruning, and train them alike
   nas-tables [OPTION...]        run the search algorithms on tabular benchmarks, over many seeds;
@@ -79,6 +84,8 @@ fn main() -> ExitCode {
         ["bench-peers", rest @ ..] => return bench_peers::main(root, rest),
         ["bench-train", rest @ ..] => return bench_train::main(root, rest),
         ["train-beside", rest @ ..] => return train_beside::main(root, rest),
+        ["nas-device", rest @ ..] => return nas::device::main(rest),
+        ["nas-proxies", rest @ ..] => return nas::proxies::main(rest),
         ["prune-beside", rest @ ..] => return prune_beside::main(root, rest),
         ["nas-tables", rest @ ..] => return nas_tables::main(root, rest),
         ["duel-quantize", rest @ ..] => return duel_quantize::main(root, rest),

@@ -1,0 +1,190 @@
+//! Predicted latencies of networks that were not measured, beside measured ones.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use edgecut_device::cost::{CostModel, Estimate, Sample};
+use edgecut_device::energy::EnergyModel;
+use edgecut_device::{Machine, quantised};
+use edgecut_kernels::Pool;
+use edgecut_runtime::{CompileOptions, Plan, compile_for};
+use edgecut_search::rank::spearman;
+use serde::{Deserialize, Serialize};
+
+use super::subnets::subnet;
+
+const HELP: &str = "\
+Usage: cargo xtask nas-device [OPTION...]
+
+Measures random networks of a search space (blocks of MobileNetV1-V3, ShuffleNetV1-V2 and SqueezeNet)
+in float and int8, learns what networks cost from some, predicts the others, and prints how many of
+their latencies are predicted within 10 % (at least 95 % must be), and the rank correlation (at least
+0.98). One thread. What was measured is kept in a file; interrupted, it goes on.
+
+  --samples N    networks that are learnt from, in each precision (default 50: 100 measurements)
+  --held-out N   networks that are predicted, in each precision (default 200)
+  --each MS      milliseconds for each measurement (default 60)
+  --seconds N    stop after so many seconds, to go on later (default: do not)
+  --seed N       of the networks (default 1)
+  --file FILE    where measurements are kept (default target/nas-device.json)
+
+Example:
+  cargo xtask nas-device --held-out 200
+";
+
+const LEAST_HITS: f64 = 0.95;
+const NEAR: f64 = 0.1;
+const LEAST_CORRELATION: f64 = 0.98;
+/// What a core has for itself, for the energy model: 1 MiB where nobody has measured it.
+const NEAR_BYTES: usize = 1 << 20;
+
+struct Settings {
+    samples: usize,
+    held_out: usize,
+    each: Duration,
+    seconds: f64,
+    seed: u64,
+    file: PathBuf,
+}
+
+/// `cargo xtask nas-device ARGS`: exit code 2 where they are wrong, 1 where predictions are.
+pub fn main(args: &[&str]) -> ExitCode {
+    crate::with_options("nas-device", HELP, args, parse, run)
+}
+
+fn parse(args: &[&str]) -> Result<Settings, String> {
+    let mut settings = Settings {
+        samples: 50,
+        held_out: 200,
+        each: Duration::from_millis(60),
+        seconds: f64::INFINITY,
+        seed: 1,
+        file: PathBuf::from("target/nas-device.json"),
+    };
+    let mut rest = args.iter();
+    while let Some(&arg) = rest.next() {
+        let text = rest.next().copied().unwrap_or_default();
+        if arg == "--file" {
+            settings.file = PathBuf::from(text);
+            continue;
+        }
+        let number: usize = text.parse().map_err(|_| format!("{arg}: '{text}' is no number"))?;
+        match arg {
+            "--samples" => settings.samples = number,
+            "--held-out" => settings.held_out = number,
+            "--each" => settings.each = Duration::from_millis(number as u64),
+            "--seconds" => settings.seconds = number as f64,
+            "--seed" => settings.seed = number as u64,
+            _ => return Err(format!("unknown option {arg}")),
+        }
+    }
+    Ok(settings)
+}
+
+/// What was measured so far, float and int8 of each network.
+#[derive(Default, Serialize, Deserialize)]
+struct Measured {
+    seed: u64,
+    each_ms: u128,
+    samples: Vec<[Sample; 2]>,
+    /// Seconds that each network took, compilation included.
+    seconds: Vec<f64>,
+}
+
+fn run(settings: &Settings) -> Result<(), String> {
+    let mut measured = read(settings);
+    let (began, pool) = (Instant::now(), Arc::new(Pool::new(1)));
+    let wanted = settings.samples + settings.held_out;
+    while measured.samples.len() < wanted && began.elapsed().as_secs_f64() < settings.seconds {
+        let start = Instant::now();
+        let plans = plans(settings.seed, measured.samples.len(), &pool)?;
+        let measure = |plan| Sample::measure(plan, &pool, settings.each).map_err(|e| e.to_string());
+        measured.samples.push([measure(&plans[0])?, measure(&plans[1])?]);
+        measured.seconds.push(start.elapsed().as_secs_f64());
+    }
+    let text = serde_json::to_vec(&measured).map_err(|e| e.to_string())?;
+    std::fs::write(&settings.file, text)
+        .map_err(|e| format!("{}: {e}", settings.file.display()))?;
+    let done = measured.samples.len();
+    if done < wanted {
+        println!("{done} of {wanted} networks measured; the same command goes on");
+        return Ok(());
+    }
+    report(settings, &measured, &pool)
+}
+
+/// Measurements of the same networks so far, if any.
+fn read(settings: &Settings) -> Measured {
+    let fresh =
+        Measured { seed: settings.seed, each_ms: settings.each.as_millis(), ..Measured::default() };
+    let text = std::fs::read(&settings.file).unwrap_or_default();
+    let kept: Option<Measured> = serde_json::from_slice(&text).ok();
+    kept.filter(|m| (m.seed, m.each_ms) == (fresh.seed, fresh.each_ms)).unwrap_or(fresh)
+}
+
+/// Network `index` in float and in int8.
+fn plans(seed: u64, index: usize, pool: &Arc<Pool>) -> Result<[Arc<Plan>; 2], String> {
+    let net = subnet(seed, index);
+    let float = net.build(0).map_err(|e| e.to_string())?;
+    let int8 = quantised(&float, pool).map_err(|e| e.to_string())?;
+    let [channels, height, width] = net.input;
+    let shapes = [vec![1, channels, height, width]];
+    let plan = |graph| compile_for(graph, &shapes, &CompileOptions::default()).map(Arc::new);
+    let both = [plan(float), plan(int8)].map(|plan| plan.map_err(|e| e.to_string()));
+    let [float, int8] = both;
+    Ok([float?, int8?])
+}
+
+fn report(settings: &Settings, measured: &Measured, pool: &Arc<Pool>) -> Result<(), String> {
+    let (learnt, held_out) = measured.samples.split_at(settings.samples);
+    let seconds: f64 = measured.seconds[..settings.samples].iter().sum();
+    let samples: Vec<Sample> = learnt.iter().flatten().cloned().collect();
+    let fitting = Instant::now();
+    let model =
+        CostModel::fit(&samples, EnergyModel::default(), NEAR_BYTES).map_err(|e| e.to_string())?;
+    println!("{}, one thread", Machine::this(1).cpu);
+    println!(
+        "learnt from {} measurements in {seconds:.0} s, and fitted in {:.1} s",
+        samples.len(),
+        fitting.elapsed().as_secs_f64()
+    );
+    let mut estimates = vec![];
+    for index in settings.samples..measured.samples.len() {
+        let plans = plans(settings.seed, index, pool)?;
+        let estimate = |plan| model.estimate(plan, 1).map_err(|e| format!("network {index}: {e}"));
+        estimates.push([estimate(&plans[0])?, estimate(&plans[1])?]);
+    }
+    let mut problems = vec![];
+    for (precision, name) in ["float", "int8"].into_iter().enumerate() {
+        let predicted: Vec<f64> = estimates.iter().map(|both| both[precision].ms).collect();
+        let taken: Vec<f64> = held_out.iter().map(|both| both[precision].us / 1e3).collect();
+        let within = |(both, &ms): (&[Estimate; 2], &f64)| {
+            (both[precision].low_ms..=both[precision].high_ms).contains(&ms)
+        };
+        let inside = estimates.iter().zip(&taken).filter(|&pair| within(pair)).count();
+        let errors = || predicted.iter().zip(&taken).map(|(p, t)| (p / t - 1.0).abs());
+        let share = |count: usize| count as f64 / taken.len().max(1) as f64;
+        let hits = share(errors().filter(|e| *e <= NEAR).count());
+        let correlation = spearman(&predicted, &taken);
+        let mean = errors().sum::<f64>() / taken.len().max(1) as f64;
+        let largest = errors().fold(0.0, f64::max);
+        let least = taken.iter().copied().fold(f64::INFINITY, f64::min);
+        let most = taken.iter().copied().fold(0.0, f64::max);
+        println!(
+            "{name:5}: {} networks of {least:.3} to {most:.3} ms: {:.1} % within 10 %, mean error \
+             {:.1} %, largest {:.1} %, rank correlation {correlation:.4}, {:.1} % within the interval",
+            taken.len(),
+            100.0 * hits,
+            100.0 * mean,
+            100.0 * largest,
+            100.0 * share(inside)
+        );
+        if hits < LEAST_HITS || correlation < LEAST_CORRELATION {
+            problems
+                .push(format!("{name}: needs {LEAST_HITS} within 10 % and {LEAST_CORRELATION}"));
+        }
+    }
+    if problems.is_empty() { Ok(()) } else { Err(problems.join("\n")) }
+}
