@@ -8,8 +8,8 @@ use std::path::Path;
 
 use ruzstd::decoding::StreamingDecoder;
 
-/// Where the table is below the folder of shared data.
-pub const FILE: &str = "nas/nasbench201_12epoch_hw.csv.zst";
+/// Name of the table.
+const FILE: &str = "nasbench201_12epoch_hw.csv.zst";
 
 /// Unpacked bytes at most; the table has some 3 MB.
 const MOST: u64 = 64 << 20;
@@ -23,9 +23,9 @@ pub struct Table {
 }
 
 impl Table {
-    /// Reads the table below `data`, the folder of shared data.
-    pub fn read(data: &Path) -> Result<Table, String> {
-        let path = data.join(FILE);
+    /// Reads the table in `folder`.
+    pub fn read(folder: &Path) -> Result<Table, String> {
+        let path = folder.join(FILE);
         let text = unpack(&path)?;
         parse(&String::from_utf8_lossy(&text)).map_err(|e| format!("{}: {e}", path.display()))
     }
@@ -68,7 +68,9 @@ fn parse(text: &str) -> Result<Table, String> {
             return Err(format!("line {line} has {} fields, not {expected}", fields.len()));
         }
         table.cells.push(fields[1].to_string());
-        table.lines.push(fields.iter().map(|field| field.parse().ok()).collect());
+        table.lines.push(
+            fields.iter().map(|field| field.parse().ok().filter(|n: &f64| n.is_finite())).collect(),
+        );
     }
     Ok(table)
 }

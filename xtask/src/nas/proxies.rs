@@ -100,7 +100,7 @@ struct Scored {
 }
 
 fn run(settings: &Settings) -> Result<(), String> {
-    let table = Table::read(&settings.data)?;
+    let table = Table::read(&settings.data.join("nas"))?;
     let batch = pictures(&settings.data, settings.seed)?;
     let column = |name: &str| table.column(name);
     let (parameters, flops) = (column("zc_params")?, column("zc_flops")?);

@@ -2,7 +2,6 @@
 //! choices each, accuracy against latency.
 
 use std::collections::HashMap;
-use std::io::Read;
 use std::time::Instant;
 
 use edgecut_search::pareto::{Bounds, front};
@@ -11,6 +10,7 @@ use edgecut_search::{Algorithm, Gene, Nsga2, Objective, Predictor, Random, Space
 use super::options::Options;
 use super::seeds::{mean, quantile, searches};
 use super::table::Table;
+use crate::nas::bench201::Table as Rows;
 
 /// Choices of an edge, as the benchmark names them.
 const OPERATORS: [&str; 5] =
@@ -21,7 +21,7 @@ const TRIALS: [usize; 4] = [100, 200, 500, 1000];
 
 /// Prints which part of the exact front's hypervolume is found.
 pub fn report(options: &Options) -> Result<(), String> {
-    let rows = Rows::read(options)?;
+    let rows = Rows::read(&options.data)?;
     println!(
         "NAS-Bench-201, CIFAR-10: {} cells, each string a net of its own as in the table, though some",
         rows.cells.len()
@@ -41,7 +41,7 @@ pub fn report(options: &Options) -> Result<(), String> {
 
 fn device_report(options: &Options, rows: &Rows, device: &str) -> Result<(), String> {
     let column = format!("hw_c10_{device}_latency");
-    let table = rows.table("c10_val_12ep", &column)?;
+    let table = table(rows, "c10_val_12ep", &column)?;
     let costs = table.costs();
     let bounds = Bounds::of(&costs).ok_or("an empty table")?;
     let exact: Vec<Vec<f64>> = front(&costs).into_iter().map(|i| costs[i].clone()).collect();
@@ -82,61 +82,27 @@ fn device_report(options: &Options, rows: &Rows, device: &str) -> Result<(), Str
     Ok(())
 }
 
-/// The rows of the file.
-struct Rows {
-    columns: Vec<String>,
-    cells: Vec<Vec<String>>,
-}
-
-impl Rows {
-    fn read(options: &Options) -> Result<Rows, String> {
-        let path = options.data.join("nasbench201_12epoch_hw.csv.zst");
-        let wrong = |e: &dyn std::fmt::Display| format!("{}: {e}", path.display());
-        let file = std::fs::File::open(&path).map_err(|e| wrong(&e))?;
-        let mut text = String::new();
-        ruzstd::decoding::StreamingDecoder::new(file)
-            .map_err(|e| wrong(&e))?
-            .read_to_string(&mut text)
-            .map_err(|e| wrong(&e))?;
-        let split = |line: &str| line.split(',').map(String::from).collect::<Vec<_>>();
-        let mut lines = text.lines().map(split);
-        let columns = lines.next().ok_or_else(|| wrong(&"is empty"))?;
-        let cells: Vec<Vec<String>> = lines.collect();
-        match cells.iter().position(|row| row.len() != columns.len()) {
-            Some(row) => Err(wrong(&format!("row {} has another number of columns", row + 1))),
-            None => Ok(Rows { columns, cells }),
-        }
+/// The cells by accuracy and latency.
+fn table(rows: &Rows, accuracy: &str, latency: &str) -> Result<Table, String> {
+    let (accuracies, latencies) = (rows.column(accuracy)?, rows.column(latency)?);
+    let edges = ["0-1", "0-2", "1-2", "0-3", "1-3", "2-3"];
+    let genes = edges.iter().map(|edge| Gene::unordered(edge, &OPERATORS)).collect();
+    let space = Space::new(genes).map_err(|e| e.to_string())?;
+    let mut places = HashMap::new();
+    let mut values = vec![];
+    for (cell, pair) in rows.cells.iter().zip(accuracies.into_iter().zip(latencies)) {
+        let (Some(accuracy), Some(latency)) = pair else {
+            return Err(format!("cell {cell}: no {accuracy} or no {latency}"));
+        };
+        let genome = space.genome(operators(cell)?).map_err(|e| e.to_string())?;
+        places.insert(genome, values.len());
+        values.push(vec![accuracy, latency]);
     }
-
-    fn column(&self, name: &str) -> Result<usize, String> {
-        self.columns.iter().position(|c| c == name).ok_or(format!("no column {name}"))
+    if space.size().map_err(|e| e.to_string())? != places.len().into() {
+        return Err("the table does not hold every cell".into());
     }
-
-    /// The cells by accuracy and latency.
-    fn table(&self, accuracy: &str, latency: &str) -> Result<Table, String> {
-        let (accuracy, latency) = (self.column(accuracy)?, self.column(latency)?);
-        let cell = self.column("cellstr")?;
-        let edges = ["0-1", "0-2", "1-2", "0-3", "1-3", "2-3"];
-        let genes = edges.iter().map(|edge| Gene::unordered(edge, &OPERATORS)).collect();
-        let space = Space::new(genes).map_err(|e| e.to_string())?;
-        let mut places = HashMap::new();
-        let mut values = vec![];
-        for row in &self.cells {
-            let number = |column: usize| {
-                let number = row[column].parse::<f64>().ok().filter(|n| n.is_finite());
-                number.ok_or(format!("{} is no number", row[column]))
-            };
-            let genome = space.genome(operators(&row[cell])?).map_err(|e| e.to_string())?;
-            places.insert(genome, values.len());
-            values.push(vec![number(accuracy)?, number(latency)?]);
-        }
-        if space.size().map_err(|e| e.to_string())? != places.len().into() {
-            return Err("the table does not hold every cell".into());
-        }
-        let objectives =
-            vec![Objective::maximise("accuracy, %"), Objective::minimise("latency, ms")];
-        Ok(Table { space, objectives, places, values })
-    }
+    let objectives = vec![Objective::maximise("accuracy, %"), Objective::minimise("latency, ms")];
+    Ok(Table { space, objectives, places, values })
 }
 
 /// The operators of a cell such as `|none~0|+|none~0|none~1|+|none~0|none~1|none~2|`.
