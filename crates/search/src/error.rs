@@ -9,6 +9,9 @@ pub enum SearchError {
     /// A graph could not be built, changed or run.
     #[error(transparent)]
     Graph(#[from] edgecut_graph::GraphError),
+    /// A network cannot be built.
+    #[error(transparent)]
+    Zoo(#[from] edgecut_zoo::ZooError),
     /// A network cannot be trained, or its pictures cannot be read.
     #[error(transparent)]
     Train(#[from] edgecut_train::TrainError),

@@ -4,6 +4,7 @@
 //! as a function of the [`History`], and a [`Search`] runs it with a [`Journal`] as its only state.
 
 mod algorithm;
+pub mod arch;
 mod engine;
 mod error;
 mod history;

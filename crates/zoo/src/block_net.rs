@@ -120,7 +120,11 @@ impl BlockNet {
         net.finish(x)
     }
 
-    fn check(&self) -> Result<(), ZooError> {
+    /// Whether it can be built, without building it.
+    ///
+    /// # Errors
+    /// As [`BlockNet::build`].
+    pub fn check(&self) -> Result<(), ZooError> {
         in_range("stem", self.stem, 4096)?;
         in_range("stem_stride", self.stem_stride, 4)?;
         in_range("last", self.last.unwrap_or(1), 65_536)?;

@@ -34,12 +34,21 @@ use crate::error::Result;
 
 /// Networks that share weights.
 pub trait Family: Sync {
-    /// Networks that together have every weight, each at its largest: one where all others are parts of
-    /// one, several where stages may have blocks of different kinds. They take turns as the largest.
+    /// The largest networks, which take turns as such: one where all others are parts of one, several
+    /// where stages may have blocks of different kinds.
     ///
     /// # Errors
     /// Where one cannot be built.
     fn largest(&self) -> Result<Vec<Graph>>;
+
+    /// Networks that together have every weight as a whole: the largest ones, unless a part of a smaller
+    /// one is larger.
+    ///
+    /// # Errors
+    /// Where one cannot be built.
+    fn whole(&self) -> Result<Vec<Graph>> {
+        self.largest()
+    }
 
     /// The cheapest network.
     ///

@@ -64,7 +64,7 @@ pub fn train(
     sandwich.config.validate()?;
     preprocess.validate().map_err(from_data)?;
     let largest = family.largest()?;
-    let weights = SharedWeights::new(&largest)?;
+    let weights = SharedWeights::new(&family.whole()?)?;
     let mut training =
         Training::new(family, largest, weights, (set, preprocess), sandwich, options)?;
     let identity = training.identity(set, preprocess)?;

@@ -32,14 +32,14 @@ impl Entry {
 }
 
 impl SharedWeights {
-    /// The weights of the `largest` networks with the values that they have.
+    /// The weights of `networks` at their largest, with the values that they have there.
     ///
     /// # Errors
     /// Networks that cannot be trained; a weight that none of them has as a whole, or that is of
     /// different kinds.
-    pub fn new(largest: &[Graph]) -> Result<SharedWeights> {
+    pub fn new(networks: &[Graph]) -> Result<SharedWeights> {
         let mut entries: BTreeMap<String, Entry> = BTreeMap::new();
-        for graph in largest {
+        for graph in networks {
             let plan = TrainPlan::new(graph, 1)?;
             for (name, kind, _) in learned(plan.params()) {
                 let shape = shape(graph, name)?;
@@ -61,14 +61,14 @@ impl SharedWeights {
             }
         }
         let mut weights = SharedWeights { entries, values: vec![0.0; end] };
-        weights.fill(largest)?;
+        weights.fill(networks)?;
         Ok(weights)
     }
 
     /// Takes each weight from the first network that has all of it.
-    fn fill(&mut self, largest: &[Graph]) -> Result<()> {
+    fn fill(&mut self, networks: &[Graph]) -> Result<()> {
         for (name, entry) in &self.entries {
-            let mut whole = largest.iter().filter_map(|graph| {
+            let mut whole = networks.iter().filter_map(|graph| {
                 let tensor = graph.constant(graph.find_value(name)?)?;
                 (tensor.shape() == entry.shape).then(|| tensor.to_f32())
             });

@@ -1,0 +1,225 @@
+//! What stands in a file that describes a space.
+
+use edgecut_zoo::{Activation, Family};
+use serde::{Deserialize, Serialize};
+
+use super::choices::{Choice, Choices};
+use crate::error::{Result, SearchError};
+
+/// A space of architectures.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct SpaceFile {
+    /// Its name.
+    pub name: String,
+    /// Pixels of the square input.
+    pub resolution: Choices<usize>,
+    /// The first convolution.
+    pub stem: StemFile,
+    /// Behind the convolutions of MobileNets, the stem and the last convolution.
+    #[serde(default = "relu")]
+    pub activation: Choices<ActivationName>,
+    /// Channels of the last pointwise convolution; 0 is none.
+    #[serde(default = "none")]
+    pub last: Choices<usize>,
+    /// The stages, in order.
+    #[serde(rename = "stage")]
+    pub stages: Vec<StageFile>,
+}
+
+/// The first convolution, 3x3.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct StemFile {
+    /// Its channels.
+    pub channels: Choices<usize>,
+    /// Its stride.
+    #[serde(default = "one")]
+    pub stride: usize,
+}
+
+/// Blocks of one family and width.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct StageFile {
+    /// What the blocks are.
+    pub block: Choices<BlockName>,
+    /// Channels of their output, multiples of 8.
+    pub channels: Choices<usize>,
+    /// How many there are.
+    pub depth: Choices<usize>,
+    /// 1, or 2 where the first block halves the map.
+    #[serde(default = "one")]
+    pub stride: usize,
+    /// Side of the depthwise filter of each block: 3, 5 or 7.
+    #[serde(default = "three")]
+    pub kernel: Choices<usize>,
+    /// Of each block of MobileNetV2 and V3: channels inside over channels before it.
+    #[serde(default = "six")]
+    pub expansion: Choices<usize>,
+    /// Of each block of MobileNetV3: whether it has squeeze-and-excitation.
+    #[serde(default = "excited")]
+    pub excite: Choices<bool>,
+}
+
+fn relu() -> Choices<ActivationName> {
+    Choices::one(ActivationName::Relu)
+}
+
+fn none() -> Choices<usize> {
+    Choices::one(0)
+}
+
+fn one() -> usize {
+    1
+}
+
+fn three() -> Choices<usize> {
+    Choices::one(3)
+}
+
+fn six() -> Choices<usize> {
+    Choices::one(6)
+}
+
+fn excited() -> Choices<bool> {
+    Choices::one(true)
+}
+
+/// A family of blocks, by name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum BlockName {
+    /// Depthwise, pointwise.
+    MobilenetV1,
+    /// Pointwise, depthwise, pointwise.
+    MobilenetV2,
+    /// The same with squeeze-and-excitation.
+    MobilenetV3,
+    /// Grouped convolutions and shuffles.
+    ShufflenetV1,
+    /// Halves of the channels, and shuffles.
+    ShufflenetV2,
+    /// SqueezeNet's.
+    Fire,
+}
+
+/// An activation, by name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ActivationName {
+    /// max(x, 0)
+    Relu,
+    /// min(max(x, 0), 6)
+    Relu6,
+    /// x relu6(x + 3) / 6
+    HardSwish,
+}
+
+impl Choice for BlockName {
+    fn range(_: &str) -> Option<Vec<BlockName>> {
+        None
+    }
+}
+
+impl Choice for ActivationName {
+    fn range(_: &str) -> Option<Vec<ActivationName>> {
+        None
+    }
+}
+
+impl BlockName {
+    /// What the zoo calls it.
+    pub fn family(self) -> Family {
+        match self {
+            BlockName::MobilenetV1 => Family::MobileNetV1,
+            BlockName::MobilenetV2 => Family::MobileNetV2,
+            BlockName::MobilenetV3 => Family::MobileNetV3,
+            BlockName::ShufflenetV1 => Family::ShuffleNetV1,
+            BlockName::ShufflenetV2 => Family::ShuffleNetV2,
+            BlockName::Fire => Family::Fire,
+        }
+    }
+
+    /// Whether blocks differ by the filter of their depthwise convolution.
+    pub(super) fn has_kernel(self) -> bool {
+        self != BlockName::Fire
+    }
+
+    /// Whether blocks differ by their expansion.
+    pub(super) fn has_expansion(self) -> bool {
+        matches!(self, BlockName::MobilenetV2 | BlockName::MobilenetV3)
+    }
+
+    /// Whether blocks may have squeeze-and-excitation.
+    pub(super) fn has_excite(self) -> bool {
+        self == BlockName::MobilenetV3
+    }
+}
+
+impl ActivationName {
+    /// What the zoo calls it.
+    pub fn activation(self) -> Activation {
+        match self {
+            ActivationName::Relu => Activation::Relu,
+            ActivationName::Relu6 => Activation::Relu6,
+            ActivationName::HardSwish => Activation::HardSwish,
+        }
+    }
+}
+
+impl SpaceFile {
+    /// Reads the description `text` of a space.
+    ///
+    /// # Errors
+    /// The line and field where it is none, or the stage and field that is out of range.
+    pub fn parse(text: &str) -> Result<SpaceFile> {
+        let file: SpaceFile =
+            toml::from_str(text).map_err(|e| SearchError::Input(e.to_string()))?;
+        file.check()?;
+        Ok(file)
+    }
+
+    fn check(&self) -> Result<()> {
+        let within = |what: &str, values: &Choices<usize>, [least, most]: [usize; 2]| {
+            let wrong = values.values().iter().find(|value| !(least..=most).contains(value));
+            let say = |value| format!("{what}: {value} is not within {least} to {most}");
+            wrong.map_or(Ok(()), |value| Err(SearchError::Input(say(value))))
+        };
+        within("resolution", &self.resolution, [8, 1024])?;
+        within("stem.channels", &self.stem.channels, [1, 4096])?;
+        within("stem.stride", &Choices::one(self.stem.stride), [1, 4])?;
+        within("last", &self.last, [0, 65_536])?;
+        if self.stages.is_empty() || self.stages.len() > 16 {
+            return Err(SearchError::Input("a space has 1 to 16 [[stage]]s".into()));
+        }
+        for (number, stage) in (1..).zip(&self.stages) {
+            let name = |field: &str| format!("stage {number}: {field}");
+            within(&name("channels"), &stage.channels, [8, 4096])?;
+            within(&name("depth"), &stage.depth, [1, 16])?;
+            within(&name("stride"), &Choices::one(stage.stride), [1, 2])?;
+            within(&name("kernel"), &stage.kernel, [3, 7])?;
+            within(&name("expansion"), &stage.expansion, [1, 64])?;
+            stage.check(number)?;
+        }
+        Ok(())
+    }
+}
+
+impl StageFile {
+    fn check(&self, number: usize) -> Result<()> {
+        let wrong = |problem: String| Err(SearchError::Input(format!("stage {number}: {problem}")));
+        if let Some(even) = self.kernel.values().iter().find(|&&kernel| kernel % 2 == 0) {
+            return wrong(format!("kernel: {even} is not 3, 5 or 7"));
+        }
+        if let Some(odd) = self.channels.values().iter().find(|&&channels| channels % 8 != 0) {
+            return wrong(format!("channels: {odd} is no multiple of 8"));
+        }
+        let shuffles =
+            |name: &BlockName| matches!(name, BlockName::ShufflenetV1 | BlockName::ShufflenetV2);
+        if self.stride != 2 && self.block.values().iter().any(shuffles) {
+            return wrong("block: ShuffleNet's units begin with stride = 2".into());
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,106 @@
+//! From a genome to a network.
+
+use edgecut_graph::Graph;
+use edgecut_graph::rng::Rng;
+use edgecut_zoo::{Block, BlockNet, BlockStage};
+
+use super::ArchSpace;
+use super::file::BlockName;
+use crate::error::Result;
+use crate::space::Genome;
+use crate::supernet::Family;
+
+/// Draws until one can be built.
+const DRAWS: usize = 1000;
+
+pub(super) fn net(space: &ArchSpace, genome: &Genome) -> BlockNet {
+    let (file, layout) = (&space.file, &space.layout);
+    let side = layout.resolution.of(&file.resolution, genome);
+    let activation = layout.activation.of(&file.activation, genome).activation();
+    let last = layout.last.of(&file.last, genome);
+    let stages = file.stages.iter().zip(&layout.stages).map(|(stage, genes)| {
+        let depth = genes.depth.of(&stage.depth, genome);
+        let block = |[kernel, expansion, excite]: &[super::genes::Source; 3]| Block {
+            kernel: kernel.of(&stage.kernel, genome),
+            expansion: expansion.of(&stage.expansion, genome),
+            excite: excite.of(&stage.excite, genome),
+        };
+        BlockStage {
+            family: genes.block.of(&stage.block, genome).family(),
+            channels: genes.channels.of(&stage.channels, genome),
+            stride: stage.stride,
+            activation,
+            blocks: genes.blocks[..depth].iter().map(block).collect(),
+        }
+    });
+    BlockNet {
+        name: file.name.clone(),
+        input: [space.channels, side, side],
+        classes: space.classes,
+        stem: layout.stem.of(&file.stem.channels, genome),
+        stem_stride: file.stem.stride,
+        activation,
+        stages: stages.collect(),
+        last: (last > 0).then_some(last),
+    }
+}
+
+impl ArchSpace {
+    /// The graph of `genome` with fresh weights, a function of both and `seed`.
+    ///
+    /// # Errors
+    /// Choices that cannot follow one another, such as a ShuffleNetV1 stage that is no wider than the
+    /// one before it.
+    pub fn graph(&self, genome: &Genome, seed: u64) -> Result<Graph> {
+        Ok(self.net(genome).build(seed)?)
+    }
+
+    /// A random genome that can be built.
+    ///
+    /// # Errors
+    /// Where none was found.
+    pub fn draw(&self, rng: &mut Rng) -> Result<Genome> {
+        let mut genome = self.space().sample(rng);
+        for _ in 1..DRAWS {
+            if self.net(&genome).check().is_ok() {
+                break;
+            }
+            genome = self.space().sample(rng);
+        }
+        self.net(&genome).check()?;
+        Ok(genome)
+    }
+}
+
+impl Family for ArchSpace {
+    fn largest(&self) -> Result<Vec<Graph>> {
+        let families = 0..self.families();
+        families.map(|family| self.graph(&self.extreme(true, family)?, 0)).collect()
+    }
+
+    /// Units of ShuffleNetV1 that halve the map make what their input lacks: most of it behind the
+    /// narrowest stage.
+    fn whole(&self) -> Result<Vec<Graph>> {
+        let mut graphs = self.largest()?;
+        let v1 = |name: &BlockName| *name == BlockName::ShufflenetV1;
+        for (at, stage) in self.file.stages.iter().enumerate() {
+            let Some(family) = stage.block.values().iter().position(v1) else { continue };
+            let before = match at {
+                0 => self.layout.stem,
+                _ => self.layout.stages[at - 1].channels,
+            };
+            let mut choices = self.extreme(true, family)?.choices().to_vec();
+            before.set(&mut choices, 0);
+            graphs.push(self.graph(&self.space().genome(choices)?, 0)?);
+        }
+        Ok(graphs)
+    }
+
+    fn smallest(&self) -> Result<Graph> {
+        self.graph(&self.extreme(false, 0)?, 0)
+    }
+
+    fn random(&self, rng: &mut Rng) -> Result<Graph> {
+        self.graph(&self.draw(rng)?, 0)
+    }
+}

@@ -1,0 +1,98 @@
+//! Described spaces: genes, networks, and the weights that these share.
+
+use edgecut_graph::rng::Rng;
+use edgecut_kernels::Isa;
+use edgecut_search::arch::{ArchSpace, SpaceFile};
+use edgecut_search::supernet::{Family, SharedWeights, Subnet};
+use proptest::prelude::*;
+
+const SPACE: &str = r#"
+name = "all-families"
+resolution = [16, 24]
+stem = { channels = [8, 16] }
+activation = ["relu", "hard-swish"]
+last = [0, 48]
+
+[[stage]]
+block = ["mobilenet-v1", "fire"]
+channels = "16..24"
+depth = [1, 2]
+kernel = [3, 5]
+
+[[stage]]
+block = ["mobilenet-v2", "mobilenet-v3", "shufflenet-v1", "shufflenet-v2"]
+channels = [32, 40]
+depth = [1, 2, 3]
+stride = 2
+kernel = [3, 5, 7]
+expansion = [2, 4]
+excite = [false, true]
+"#;
+
+fn space() -> ArchSpace {
+    ArchSpace::new(SpaceFile::parse(SPACE).unwrap(), 1, 10).unwrap()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(40))]
+
+    /// Every network can be built, and is a part of the shared weights; equal genomes are equal graphs.
+    #[test]
+    fn every_network_is_a_part_of_the_shared_weights(seed: u64) {
+        let space = space();
+        let weights = SharedWeights::new(&space.whole().unwrap()).unwrap();
+        let genome = space.draw(&mut Rng::new(seed)).unwrap();
+        let graph = space.graph(&genome, 0).unwrap();
+        prop_assert!(Subnet::new(graph, &weights, 1, (1, Isa::detect())).is_ok());
+    }
+}
+
+#[test]
+fn genes_are_what_the_file_leaves_open() {
+    let space = space();
+    let names: Vec<&str> = space.space().genes().iter().map(|gene| gene.name.as_str()).collect();
+    assert_eq!(
+        names[..6],
+        ["resolution", "stem", "activation", "last", "stage1.block", "stage1.channels"]
+    );
+    assert!(names.contains(&"stage2.3.excite") && !names.contains(&"stage1.1.expansion"));
+    // Of stage 1: 3 kernels' worth per depth for V1 (2 + 4), one each for fire, times 2 widths:
+    // (2 + 4 + 2) * 2 = 16. Of stage 2: V2 has 6 (kernel, expansion) a block, V3 12, V1 and V2's
+    // units 3: sums over depths 258 + 1884 + 39 + 39 = 2220, times 2 widths. 16 others.
+    assert_eq!(space.space().size().unwrap().to_string(), (16 * 16 * 2220 * 2).to_string());
+}
+
+#[test]
+fn a_network_is_what_its_genes_say() {
+    let space = space();
+    let smallest = space.smallest().unwrap();
+    assert_eq!(smallest.value(smallest.inputs[0]).shape.to_string(), "[batch, 1, 16, 16]");
+    let largest = space.largest().unwrap();
+    assert_eq!(largest.len(), 4);
+    let names: Vec<&str> = largest[1].nodes.iter().map(|node| node.name.as_str()).collect();
+    assert!(names.iter().any(|name| name.starts_with("stages.1.2.")), "{names:?}");
+    assert!(names.iter().any(|name| name.contains("excite")));
+}
+
+#[test]
+fn mistakes_are_named() {
+    let said = |from: &str, to: &str| {
+        let text = SPACE.replacen(from, to, 1);
+        assert_ne!(text, SPACE);
+        SpaceFile::parse(&text).unwrap_err().to_string()
+    };
+    assert!(said("\"16..24\"", "\"24..16\"").contains("is no value and no range"));
+    assert!(said("[32, 40]", "[32, 36]").contains("stage 2: channels: 36 is no multiple of 8"));
+    assert!(said("kernel = [3, 5]\n", "kernel = [3, 4]\n").contains("stage 1: kernel: 4"));
+    assert!(said("stride = 2", "stride = 1").contains("stage 2: block: ShuffleNet's units"));
+    assert!(
+        said("depth = [1, 2]\n", "depth = [0]\n").contains("stage 1: depth: 0 is not within 1")
+    );
+    assert!(said("kernel", "kernels").contains("kernels"));
+    assert!(
+        said("\"fire\"", "\"water\"").contains("expected"),
+        "{}",
+        said("\"fire\"", "\"water\"")
+    );
+    assert!(said("[16, 24]", "[]").contains("at least one value"));
+}
