@@ -15,6 +15,7 @@ pub mod proxy;
 pub mod rank;
 pub mod regress;
 mod space;
+mod subnets;
 pub mod supernet;
 
 pub use algorithm::{
@@ -26,3 +27,4 @@ pub use history::{History, Outcome, Trial, bounds};
 pub use journal::{FileJournal, Header, Journal, NoJournal, Record};
 pub use problem::{Direction, Objective, Problem, Proposal};
 pub use space::{Condition, Gene, Genome, MAX_CHOICES, MAX_GENES, Space};
+pub use subnets::{Costs, Subnets};

@@ -1,7 +1,9 @@
 //! Networks that share weights, on pictures that a small network learns in seconds.
 
+#[path = "common/stripes.rs"]
+mod stripes;
+
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::time::Duration;
 
 use edgecut_graph::interpret::run;
@@ -11,10 +13,9 @@ use edgecut_kernels::Isa;
 use edgecut_search::supernet::{Family, Judge, Pictures, Sandwich, SharedWeights, Subnet, train};
 use edgecut_search::{Result, SearchError};
 use edgecut_train::config::{CheckpointOptions, RunOptions, TrainConfig};
-use edgecut_train::data::{Dataset, Memory, Preprocess};
 use edgecut_train::progress::Control;
 
-const SIDE: usize = 12;
+use stripes::{SIDE, preprocess, stripes};
 
 /// Two convolutions of elastic width and filter, and pictures of elastic size.
 struct Toy;
@@ -52,28 +53,6 @@ impl Family for Toy {
         let side = [8, SIDE][rng.below(2)];
         self.net([side, 4 * (1 + rng.below(4)), [3, 5][rng.below(2)]])
     }
-}
-
-/// Stripes of four directions and random phase in noise.
-fn stripes(count: usize, seed: u64) -> Arc<dyn Dataset> {
-    let mut rng = Rng::new(seed);
-    let (mut pixels, mut labels) = (vec![], vec![]);
-    for i in 0..count {
-        let (class, phase) = (i % 4, rng.below(4));
-        for place in 0..SIDE * SIDE {
-            let (row, column) = (place / SIDE, place % SIDE);
-            let along = [row, column, row + column, row + SIDE - column][class];
-            let light = if (along + phase) % 4 < 2 { 170 } else { 80 };
-            pixels.push((light + rng.below(60)) as u8);
-        }
-        labels.push(class as u32);
-    }
-    let classes = ["rows", "columns", "falling", "rising"].map(String::from).to_vec();
-    Arc::new(Memory::new(pixels, labels, [SIDE, SIDE, 1], classes).unwrap())
-}
-
-fn preprocess() -> Preprocess {
-    Preprocess::plain([SIDE, SIDE, 1], vec![0.5], vec![0.25])
 }
 
 fn sandwich(epochs: usize) -> Sandwich {
