@@ -38,6 +38,32 @@ pub fn spearman(a: &[f64], b: &[f64]) -> f64 {
     correlation(&ranks(a), &ranks(b))
 }
 
+/// Kendall's tau-b: of all pairs of items, how many more have the same order on both sides than the
+/// opposite one, over those that are no ties; 0 where one side does not vary.
+///
+/// # Panics
+/// If the slices differ in length.
+pub fn kendall(a: &[f64], b: &[f64]) -> f64 {
+    assert_eq!(a.len(), b.len(), "pairs");
+    let sign = |values: &[f64], i: usize, j: usize| -> f64 {
+        match values[i].partial_cmp(&values[j]) {
+            Some(std::cmp::Ordering::Less) => -1.0,
+            Some(std::cmp::Ordering::Greater) => 1.0,
+            _ => 0.0,
+        }
+    };
+    let (mut agree, mut of_a, mut of_b) = (0.0, 0.0, 0.0);
+    for i in 0..a.len() {
+        for j in 0..i {
+            let (x, y) = (sign(a, i, j), sign(b, i, j));
+            agree += x * y;
+            of_a += x * x;
+            of_b += y * y;
+        }
+    }
+    if of_a * of_b > 0.0 { agree / (of_a * of_b).sqrt() } else { 0.0 }
+}
+
 /// Pearson's correlation; 0 where one side does not vary.
 fn correlation(a: &[f64], b: &[f64]) -> f64 {
     let n = a.len().max(1) as f64;
@@ -61,6 +87,15 @@ mod tests {
         let values = [3.0, f64::NAN, 1.0, 3.0, f64::NEG_INFINITY];
         assert_eq!(ranks(&values), [3.5, 0.5, 2.0, 3.5, 0.5]);
         assert_eq!(mean_ranks(&[vec![1.0, 2.0, 3.0], vec![9.0, 7.0, 8.0]]), [1.0, 0.5, 1.5]);
+    }
+
+    /// Of 4 items 6 pairs: a swap of neighbours leaves 5 - 1 of 6; a tie leaves 5 on one side.
+    #[test]
+    fn correlation_of_pairs() {
+        assert_eq!(kendall(&[1.0, 2.0, 3.0, 4.0], &[2.0, 1.0, 3.0, 4.0]), 4.0 / 6.0);
+        let tied = kendall(&[1.0, 1.0, 3.0, 4.0], &[1.0, 2.0, 3.0, 4.0]);
+        assert!((tied - 5.0 / 30f64.sqrt()).abs() < 1e-12);
+        assert_eq!(kendall(&[1.0, 1.0], &[1.0, 2.0]), 0.0);
     }
 
     /// Values of the definition, worked by hand: 1 - 6 sum(d^2) / (n (n^2 - 1)) without ties.

@@ -2,7 +2,7 @@
 
 use edgecut_graph::rng::Rng;
 use edgecut_kernels::Isa;
-use edgecut_search::arch::{ArchSpace, SpaceFile};
+use edgecut_search::arch::{ArchSpace, SPACES, SpaceFile};
 use edgecut_search::supernet::{Family, SharedWeights, Subnet};
 use proptest::prelude::*;
 
@@ -30,7 +30,7 @@ excite = [false, true]
 "#;
 
 fn space() -> ArchSpace {
-    ArchSpace::new(SpaceFile::parse(SPACE).unwrap(), 1, 10).unwrap()
+    ArchSpace::new(SpaceFile::parse(SPACE).unwrap(), [1, 24], 10).unwrap()
 }
 
 proptest! {
@@ -72,6 +72,21 @@ fn a_network_is_what_its_genes_say() {
     let names: Vec<&str> = largest[1].nodes.iter().map(|node| node.name.as_str()).collect();
     assert!(names.iter().any(|name| name.starts_with("stages.1.2.")), "{names:?}");
     assert!(names.iter().any(|name| name.contains("excite")));
+}
+
+/// Those that come along, at both usual sizes of small pictures: every network takes part.
+#[test]
+fn spaces_that_come_along_share_their_weights() {
+    for ((name, _), input) in SPACES.into_iter().zip([[1, 28], [3, 32]]) {
+        let space = ArchSpace::new(SpaceFile::named(name).unwrap(), input, 10).unwrap();
+        let weights = SharedWeights::new(&space.whole().unwrap()).unwrap();
+        for seed in 0..10 {
+            let graph = space.random(&mut Rng::new(seed)).unwrap();
+            Subnet::new(graph, &weights, 1, (1, Isa::detect())).unwrap();
+        }
+        Subnet::new(space.smallest().unwrap(), &weights, 1, (1, Isa::detect())).unwrap();
+    }
+    assert!(SpaceFile::named("marble").unwrap_err().to_string().contains("mobile, families"));
 }
 
 #[test]

@@ -56,7 +56,7 @@ fn weights(space: &ArchSpace, epochs: usize) -> SharedWeights {
 
 #[test]
 fn a_search_finds_good_networks_within_limits() {
-    let space = ArchSpace::new(SpaceFile::parse(SPACE).unwrap(), 1, 4).unwrap();
+    let space = ArchSpace::new(SpaceFile::parse(SPACE).unwrap(), [1, SIDE], 4).unwrap();
     let weights = weights(&space, 8);
     let calibration = Pictures::prepare(&stripes(128, 1), &preprocess(), 64, 128).unwrap();
     let pictures = Pictures::prepare(&stripes(100, 5), &preprocess(), 64, 100).unwrap();

@@ -17,6 +17,16 @@ impl<T> Choices<T> {
         Choices(vec![value])
     }
 
+    /// These values, each once.
+    pub(super) fn ascending(mut values: Vec<T>) -> Choices<T>
+    where
+        T: Ord,
+    {
+        values.sort();
+        values.dedup();
+        Choices(values)
+    }
+
     /// The values.
     pub fn values(&self) -> &[T] {
         &self.0

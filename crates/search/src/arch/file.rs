@@ -12,8 +12,8 @@ use crate::error::{Result, SearchError};
 pub struct SpaceFile {
     /// Its name.
     pub name: String,
-    /// Pixels of the square input.
-    pub resolution: Choices<usize>,
+    /// Pixels of the square input; by default those of the pictures, and 7/8 and 3/4 of them.
+    pub resolution: Option<Choices<usize>>,
     /// The first convolution.
     pub stem: StemFile,
     /// Behind the convolutions of MobileNets, the stem and the last convolution.
@@ -168,7 +168,33 @@ impl ActivationName {
     }
 }
 
+/// Spaces that come along, by name.
+pub const SPACES: [(&str, &str); 2] = [
+    ("mobile", include_str!("../../spaces/mobile.toml")),
+    ("families", include_str!("../../spaces/families.toml")),
+];
+
 impl SpaceFile {
+    /// The space that comes along under this name.
+    ///
+    /// # Errors
+    /// Where there is none; lists those that are.
+    pub fn named(name: &str) -> Result<SpaceFile> {
+        let Some((_, text)) = SPACES.iter().find(|(known, _)| *known == name) else {
+            let known = SPACES.map(|(known, _)| known).join(", ");
+            return Err(SearchError::Input(format!("no space '{name}'; there are {known}")));
+        };
+        SpaceFile::parse(text)
+    }
+
+    /// Pixels of the input for pictures of `side` pixels.
+    pub(super) fn sides(&self, side: usize) -> Choices<usize> {
+        // Multiples of 4, so that maps can be halved twice.
+        let part = |eighths: usize| (side * eighths / 8).next_multiple_of(4).min(side);
+        let usual = || Choices::ascending(vec![part(6), part(7), side]);
+        self.resolution.clone().unwrap_or_else(usual)
+    }
+
     /// Reads the description `text` of a space.
     ///
     /// # Errors
@@ -186,7 +212,9 @@ impl SpaceFile {
             let say = |value| format!("{what}: {value} is not within {least} to {most}");
             wrong.map_or(Ok(()), |value| Err(SearchError::Input(say(value))))
         };
-        within("resolution", &self.resolution, [8, 1024])?;
+        if let Some(sides) = &self.resolution {
+            within("resolution", sides, [8, 1024])?;
+        }
         within("stem.channels", &self.stem.channels, [1, 4096])?;
         within("stem.stride", &Choices::one(self.stem.stride), [1, 4])?;
         within("last", &self.last, [0, 65_536])?;

@@ -10,10 +10,11 @@ use super::file::{BlockName, SpaceFile, StageFile};
 use crate::error::Result;
 use crate::space::{Gene, Genome, Space};
 
-/// A space of architectures for pictures of some channels and a number of classes.
+/// A space of architectures for pictures of some size and a number of classes.
 #[derive(Clone, Debug)]
 pub struct ArchSpace {
     pub(super) file: SpaceFile,
+    pub(super) sides: Choices<usize>,
     pub(super) channels: usize,
     pub(super) classes: usize,
     pub(super) layout: Layout,
@@ -58,14 +59,16 @@ pub(super) struct StageLayout {
 }
 
 impl ArchSpace {
-    /// The space that `file` describes, for pictures of `channels` channels and `classes` classes.
+    /// The space that `file` describes, for square pictures of some channels and pixels, and `classes`
+    /// classes.
     ///
     /// # Errors
     /// Values that occur twice, or so many that no search could choose among them.
-    pub fn new(file: SpaceFile, channels: usize, classes: usize) -> Result<ArchSpace> {
+    pub fn new(file: SpaceFile, [channels, side]: [usize; 2], classes: usize) -> Result<ArchSpace> {
+        let sides = file.sides(side);
         let mut genes = Genes(vec![]);
         let layout = Layout {
-            resolution: genes.ordered("resolution", &file.resolution, &[]),
+            resolution: genes.ordered("resolution", &sides, &[]),
             stem: genes.ordered("stem", &file.stem.channels, &[]),
             activation: genes.unordered("activation", &file.activation, &[]),
             last: genes.ordered("last", &file.last, &[]),
@@ -76,12 +79,17 @@ impl ArchSpace {
             genes.0.push(Gene::unordered("network", &[&file.name]));
         }
         let space = Space::new(genes.0)?;
-        Ok(ArchSpace { file, channels, classes, layout, space })
+        Ok(ArchSpace { file, sides, channels, classes, layout, space })
     }
 
     /// Its genes.
     pub fn space(&self) -> &Space {
         &self.space
+    }
+
+    /// Largest side of the input: what pictures are prepared at.
+    pub fn side(&self) -> usize {
+        self.sides.values().iter().copied().max().unwrap_or(1)
     }
 
     /// What describes it.

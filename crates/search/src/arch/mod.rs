@@ -8,7 +8,7 @@
 //!
 //! ```toml
 //! name = "small-pictures"
-//! resolution = [20, 24, 28]       # pixels of the square input
+//! resolution = [20, 24, 28]       # pixels of the square input; by default as the pictures are
 //! stem = { channels = "8..16", stride = 1 }
 //! activation = ["relu", "hard-swish"]
 //! last = [128, 192]               # channels of the last pointwise convolution
@@ -29,5 +29,5 @@ mod genes;
 mod net;
 
 pub use choices::Choices;
-pub use file::{SpaceFile, StageFile, StemFile};
+pub use file::{SPACES, SpaceFile, StageFile, StemFile};
 pub use genes::ArchSpace;

@@ -15,7 +15,7 @@ const DRAWS: usize = 1000;
 
 pub(super) fn net(space: &ArchSpace, genome: &Genome) -> BlockNet {
     let (file, layout) = (&space.file, &space.layout);
-    let side = layout.resolution.of(&file.resolution, genome);
+    let side = layout.resolution.of(&space.sides, genome);
     let activation = layout.activation.of(&file.activation, genome).activation();
     let last = layout.last.of(&file.last, genome);
     let stages = file.stages.iter().zip(&layout.stages).map(|(stage, genes)| {
