@@ -44,6 +44,8 @@ Tasks:
                                 Runtime; without names all that export
   nas-proxies DATA [OPTION...]  score networks of NAS-Bench-201 by zero-cost proxies beside published
                                 scores; `cargo xtask nas-proxies --help` lists the options
+  nas-supernet DATA [OPTION...] train the shared weights of a space and compare accuracies by them with
+                                those of networks that are trained alone
   nas-device [OPTION...]        predict the latency of networks of a search space from runs of others, and
                                 measure them; `cargo xtask nas-device --help` lists the options
   prune-beside MODEL DATA [OPTION...]
@@ -84,6 +86,7 @@ fn main() -> ExitCode {
         ["bench-peers", rest @ ..] => return bench_peers::main(root, rest),
         ["bench-train", rest @ ..] => return bench_train::main(root, rest),
         ["train-beside", rest @ ..] => return train_beside::main(root, rest),
+        ["nas-supernet", rest @ ..] => return nas::supernet::main(root, rest),
         ["nas-device", rest @ ..] => return nas::device::main(rest),
         ["nas-proxies", rest @ ..] => return nas::proxies::main(rest),
         ["prune-beside", rest @ ..] => return prune_beside::main(root, rest),

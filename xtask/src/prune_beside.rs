@@ -92,7 +92,7 @@ fn parse(args: &[&str]) -> Result<Settings, String> {
     let [model, data] = places.as_slice() else {
         return Err("give MODEL and DATA".into());
     };
-    if settings.epochs % settings.steps != 0 {
+    if !settings.epochs.is_multiple_of(settings.steps) {
         let (epochs, steps) = (settings.epochs, settings.steps);
         return Err(format!("{steps} steps share {epochs} epochs unevenly"));
     }

@@ -4,3 +4,4 @@ pub mod bench201;
 pub mod device;
 pub mod proxies;
 mod subnets;
+pub mod supernet;
