@@ -112,6 +112,7 @@ mod tests {
         let work = |kind: &str| Work {
             kind: kind.into(),
             shape: vec![1, 8, 4, 4],
+            form: String::new(),
             macs: 1_000_000,
             bytes: 1_000,
             weight_bytes: 200,

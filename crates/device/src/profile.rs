@@ -141,6 +141,7 @@ mod tests {
         let work = Work {
             kind: "pointwise".into(),
             shape: vec![1, 16, 8, 8],
+            form: String::new(),
             macs,
             bytes: 1_000,
             weight_bytes: 100,

@@ -100,7 +100,8 @@ pub(crate) mod tests {
     }
 
     fn work(bytes: u64, weight_bytes: u64) -> Work {
-        Work { kind: "conv".into(), shape: vec![1, 8, 4, 4], macs: 0, bytes, weight_bytes }
+        let (kind, form) = ("conv".into(), String::new());
+        Work { kind, shape: vec![1, 8, 4, 4], form, macs: 0, bytes, weight_bytes }
     }
 
     #[test]

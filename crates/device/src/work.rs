@@ -10,6 +10,10 @@ pub struct Work {
     pub kind: String,
     /// Extents of its result in ONNX order.
     pub shape: Vec<usize>,
+    /// Windows, strides, and what happens to sums before they are stored, such as `3x3/2 hard-swish`;
+    /// empty where it does not matter or is not known.
+    #[serde(default)]
+    pub form: String,
     /// Multiply-adds.
     pub macs: u64,
     /// Bytes read and written, weights included.
@@ -31,6 +35,7 @@ impl Work {
             Work {
                 kind: kind.to_string(),
                 shape: step.shape.clone(),
+                form: plan.step_form(index),
                 macs,
                 bytes: step.bytes,
                 weight_bytes: (plan.step_weight_bytes(index) as u64).min(step.bytes),

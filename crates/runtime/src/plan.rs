@@ -241,6 +241,12 @@ impl Plan {
         self.steps.get(index).map_or(0, Step::weight_bytes)
     }
 
+    /// What the time of step `index` depends on beside its counts: windows and strides of its layers,
+    /// and what happens to their sums, such as `3x3/2 hard-swish`. Empty for a step without layers.
+    pub fn step_form(&self, index: usize) -> String {
+        self.steps.get(index).map_or(String::new(), Step::form)
+    }
+
     /// What each step does, in execution order.
     pub fn steps(&self) -> &[StepInfo] {
         &self.infos

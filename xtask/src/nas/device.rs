@@ -8,24 +8,26 @@ use std::time::{Duration, Instant};
 use edgecut_device::cost::{CostModel, Estimate, Sample};
 use edgecut_device::energy::EnergyModel;
 use edgecut_device::{Machine, quantised};
+use edgecut_graph::rng::Rng;
 use edgecut_kernels::Pool;
 use edgecut_runtime::{CompileOptions, Plan, compile_for};
+use edgecut_search::arch::{ArchSpace, SpaceFile};
 use edgecut_search::rank::spearman;
 use serde::{Deserialize, Serialize};
-
-use super::subnets::subnet;
 
 const HELP: &str = "\
 Usage: cargo xtask nas-device [OPTION...]
 
-Measures random networks of a search space (blocks of MobileNetV1-V3, ShuffleNetV1-V2 and SqueezeNet)
-in float and int8, learns what networks cost from some, predicts the others, and prints how many of
-their latencies are predicted within 10 % (at least 95 % must be), and the rank correlation (at least
-0.98). One thread. What was measured is kept in a file; interrupted, it goes on.
+Measures random networks of a search space in float and int8, learns what networks cost from some,
+predicts the others, and prints how many of their latencies are predicted within 10 % (at least 95 %
+must be), and the rank correlation (at least 0.98). One thread. What was measured is kept in a file;
+a command that was stopped goes on where it was.
 
+  --space NAME   a space that comes along: mobile or families (default mobile)
   --samples N    networks that are learnt from, in each precision (default 50: 100 measurements)
   --held-out N   networks that are predicted, in each precision (default 200)
   --each MS      milliseconds for each measurement (default 60)
+  --rounds N     times that each is measured, of which the least counts (default 2)
   --seconds N    stop after so many seconds, to go on later (default: do not)
   --seed N       of the networks (default 1)
   --file FILE    where measurements are kept (default target/nas-device.json)
@@ -41,9 +43,11 @@ const LEAST_CORRELATION: f64 = 0.98;
 const NEAR_BYTES: usize = 1 << 20;
 
 struct Settings {
+    space: String,
     samples: usize,
     held_out: usize,
     each: Duration,
+    rounds: usize,
     seconds: f64,
     seed: u64,
     file: PathBuf,
@@ -56,9 +60,11 @@ pub fn main(args: &[&str]) -> ExitCode {
 
 fn parse(args: &[&str]) -> Result<Settings, String> {
     let mut settings = Settings {
+        space: "mobile".into(),
         samples: 50,
         held_out: 200,
         each: Duration::from_millis(60),
+        rounds: 2,
         seconds: f64::INFINITY,
         seed: 1,
         file: PathBuf::from("target/nas-device.json"),
@@ -66,67 +72,112 @@ fn parse(args: &[&str]) -> Result<Settings, String> {
     let mut rest = args.iter();
     while let Some(&arg) = rest.next() {
         let text = rest.next().copied().unwrap_or_default();
-        if arg == "--file" {
-            settings.file = PathBuf::from(text);
-            continue;
-        }
-        let number: usize = text.parse().map_err(|_| format!("{arg}: '{text}' is no number"))?;
         match arg {
-            "--samples" => settings.samples = number,
-            "--held-out" => settings.held_out = number,
-            "--each" => settings.each = Duration::from_millis(number as u64),
-            "--seconds" => settings.seconds = number as f64,
-            "--seed" => settings.seed = number as u64,
-            _ => return Err(format!("unknown option {arg}")),
+            "--file" => settings.file = PathBuf::from(text),
+            "--space" => settings.space = text.into(),
+            _ => number(&mut settings, arg, text)?,
         }
     }
     Ok(settings)
 }
 
+fn number(settings: &mut Settings, arg: &str, text: &str) -> Result<(), String> {
+    let number: usize = text.parse().map_err(|_| format!("{arg}: '{text}' is no number"))?;
+    match arg {
+        "--samples" => settings.samples = number,
+        "--held-out" => settings.held_out = number,
+        "--each" => settings.each = Duration::from_millis(number as u64),
+        "--rounds" => settings.rounds = number.max(1),
+        "--seconds" => settings.seconds = number as f64,
+        "--seed" => settings.seed = number as u64,
+        _ => return Err(format!("unknown option {arg}")),
+    }
+    Ok(())
+}
+
 /// What was measured so far, float and int8 of each network.
 #[derive(Default, Serialize, Deserialize)]
 struct Measured {
+    space: String,
     seed: u64,
     each_ms: u128,
+    /// Networks of a round.
+    networks: usize,
+    /// Measurements so far, over all rounds.
+    done: usize,
     samples: Vec<[Sample; 2]>,
     /// Seconds that each network took, compilation included.
     seconds: Vec<f64>,
 }
 
 fn run(settings: &Settings) -> Result<(), String> {
+    let space = space(&settings.space)?;
     let mut measured = read(settings);
     let (began, pool) = (Instant::now(), Arc::new(Pool::new(1)));
     let wanted = settings.samples + settings.held_out;
-    while measured.samples.len() < wanted && began.elapsed().as_secs_f64() < settings.seconds {
-        let start = Instant::now();
-        let plans = plans(settings.seed, measured.samples.len(), &pool)?;
+    // Rounds far apart in time, so that what disturbs one does not disturb the other.
+    let all = wanted * settings.rounds;
+    while measured.done < all && began.elapsed().as_secs_f64() < settings.seconds {
+        let (start, index) = (Instant::now(), measured.done % wanted);
+        let plans = plans(&space, settings.seed, index, &pool)?;
         let measure = |plan| Sample::measure(plan, &pool, settings.each).map_err(|e| e.to_string());
-        measured.samples.push([measure(&plans[0])?, measure(&plans[1])?]);
-        measured.seconds.push(start.elapsed().as_secs_f64());
+        let [float, int8] = [measure(&plans[0])?, measure(&plans[1])?];
+        let seconds = start.elapsed().as_secs_f64();
+        match measured.samples.get_mut(index) {
+            Some(before) => {
+                let [a, b] = before.clone();
+                *before = [a.least(float), b.least(int8)];
+                measured.seconds[index] += seconds;
+            }
+            None => {
+                measured.samples.push([float, int8]);
+                measured.seconds.push(seconds);
+            }
+        }
+        measured.done += 1;
     }
     let text = serde_json::to_vec(&measured).map_err(|e| e.to_string())?;
     std::fs::write(&settings.file, text)
         .map_err(|e| format!("{}: {e}", settings.file.display()))?;
-    let done = measured.samples.len();
-    if done < wanted {
-        println!("{done} of {wanted} networks measured; the same command goes on");
+    if measured.done < all {
+        println!("{} of {all} measurements done; the same command goes on", measured.done);
         return Ok(());
     }
-    report(settings, &measured, &pool)
+    report(&space, settings, &measured, &pool)
+}
+
+/// The space that comes along under `name`, for colour pictures of 32 pixels and 10 classes.
+fn space(name: &str) -> Result<ArchSpace, String> {
+    let file = SpaceFile::named(name).map_err(|e| e.to_string())?;
+    ArchSpace::new(file, [3, 32], 10).map_err(|e| e.to_string())
 }
 
 /// Measurements of the same networks so far, if any.
 fn read(settings: &Settings) -> Measured {
-    let fresh =
-        Measured { seed: settings.seed, each_ms: settings.each.as_millis(), ..Measured::default() };
+    let fresh = Measured {
+        space: settings.space.clone(),
+        seed: settings.seed,
+        each_ms: settings.each.as_millis(),
+        networks: settings.samples + settings.held_out,
+        ..Measured::default()
+    };
     let text = std::fs::read(&settings.file).unwrap_or_default();
     let kept: Option<Measured> = serde_json::from_slice(&text).ok();
-    kept.filter(|m| (m.seed, m.each_ms) == (fresh.seed, fresh.each_ms)).unwrap_or(fresh)
+    let run = |m: &Measured| (m.space.clone(), m.seed, m.each_ms, m.networks);
+    let kept = kept.filter(|m| run(m) == run(&fresh));
+    kept.unwrap_or(fresh)
 }
 
 /// Network `index` in float and in int8.
-fn plans(seed: u64, index: usize, pool: &Arc<Pool>) -> Result<[Arc<Plan>; 2], String> {
-    let net = subnet(seed, index);
+fn plans(
+    space: &ArchSpace,
+    seed: u64,
+    index: usize,
+    pool: &Arc<Pool>,
+) -> Result<[Arc<Plan>; 2], String> {
+    let mut rng = Rng::keyed(&[seed, index as u64]);
+    let genome = space.draw(&mut rng).map_err(|e| e.to_string())?;
+    let net = space.net(&genome);
     let float = net.build(0).map_err(|e| e.to_string())?;
     let int8 = quantised(&float, pool).map_err(|e| e.to_string())?;
     let [channels, height, width] = net.input;
@@ -137,7 +188,12 @@ fn plans(seed: u64, index: usize, pool: &Arc<Pool>) -> Result<[Arc<Plan>; 2], St
     Ok([float?, int8?])
 }
 
-fn report(settings: &Settings, measured: &Measured, pool: &Arc<Pool>) -> Result<(), String> {
+fn report(
+    space: &ArchSpace,
+    settings: &Settings,
+    measured: &Measured,
+    pool: &Arc<Pool>,
+) -> Result<(), String> {
     let (learnt, held_out) = measured.samples.split_at(settings.samples);
     let seconds: f64 = measured.seconds[..settings.samples].iter().sum();
     let samples: Vec<Sample> = learnt.iter().flatten().cloned().collect();
@@ -152,7 +208,7 @@ fn report(settings: &Settings, measured: &Measured, pool: &Arc<Pool>) -> Result<
     );
     let mut estimates = vec![];
     for index in settings.samples..measured.samples.len() {
-        let plans = plans(settings.seed, index, pool)?;
+        let plans = plans(space, settings.seed, index, pool)?;
         let estimate = |plan| model.estimate(plan, 1).map_err(|e| format!("network {index}: {e}"));
         estimates.push([estimate(&plans[0])?, estimate(&plans[1])?]);
     }

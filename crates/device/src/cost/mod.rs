@@ -6,7 +6,7 @@
 //! them are run ([`Sample`]), float and int8 alike, and
 //!
 //! 1. a step that was measured has the least time that it took; one between measured ones of its kind
-//!    follows from a regression over them and its nearest neighbours ([`steps`](Steps));
+//!    follows from a regression over those of its window and its nearest neighbours ([`steps`](Steps));
 //! 2. the sum over steps, each predicted from other networks, and what whole networks were measured
 //!    to take differ by what steps do to each other's caches: a ridge regression on the logarithm of
 //!    their ratio ([`Ridge`]);
@@ -139,9 +139,15 @@ impl Residual {
                 }
             }
         }
-        let Some((ridge, mut errors)) = Ridge::fit(&rows, &logs) else {
+        let usual = usual(&logs);
+        let kept: Vec<usize> = (0..logs.len()).filter(|&i| usual[i]).collect();
+        let kept_rows: Vec<Vec<f64>> = kept.iter().map(|&i| rows[i].clone()).collect();
+        let kept_logs: Vec<f64> = kept.iter().map(|&i| logs[i]).collect();
+        let Some((ridge, mut errors)) = Ridge::fit(&kept_rows, &kept_logs) else {
             return Residual::default();
         };
+        let others = (0..logs.len()).filter(|&i| !usual[i]);
+        errors.extend(others.map(|i| logs[i] - ridge.predict(&rows[i])));
         errors.iter_mut().for_each(|e| *e = e.abs());
         errors.sort_by(f64::total_cmp);
         // With n errors the next one is below the k-th with chance k / (n + 1).
@@ -156,6 +162,18 @@ impl Residual {
             self.ridge.as_ref().map_or(0.0, |ridge| ridge.predict(&features(us, work)));
         us.iter().sum::<f64>().ln() + correction
     }
+}
+
+/// Which of `logs` are near their median: within six times the median distance from it, or a tenth. What
+/// is not was disturbed, and says nothing of the networks; it counts for the interval.
+fn usual(logs: &[f64]) -> Vec<bool> {
+    let median = |mut values: Vec<f64>| {
+        values.sort_by(f64::total_cmp);
+        values.get(values.len() / 2).copied().unwrap_or(0.0)
+    };
+    let middle = median(logs.to_vec());
+    let distance = median(logs.iter().map(|log| (log - middle).abs()).collect());
+    logs.iter().map(|log| (log - middle).abs() <= (6.0 * distance).max(0.1)).collect()
 }
 
 /// What the ratio of a run to the sum of its steps may depend on: how long it takes, in how many steps,

@@ -106,6 +106,11 @@ impl Requant {
         }
     }
 
+    /// What is applied to the real numbers, limits aside.
+    pub fn activation(&self) -> Activation {
+        self.activation
+    }
+
     /// The same map with a function of the real numbers before they are rounded. A clamp only
     /// narrows the limits of the bytes, to those of its ends.
     pub fn activated(self, activation: Activation) -> Requant {

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use edgecut_kernels::Activation;
 use edgecut_kernels::fused::{self, Chain, Family, Float, MAX_OUTERS, Operand, Outer, Place};
 
 use crate::plan::{Element, Slot};
@@ -77,6 +78,28 @@ impl<F: Family<Element: Element>> Layers<F> {
             .and_then(|start| start.checked_add(operand.channel)?.checked_add(channels));
         let fits = end.is_some_and(|end| end <= len) && pixels.stride >= channels;
         ensure(fits, || format!("outer tensor {index} is smaller than a layer says"))
+    }
+
+    /// The windows, and what happens to sums before they are stored, layer by layer; `activation` is
+    /// that of a layer's tail.
+    pub fn form(&self, activation: impl Fn(&F::Tail) -> Activation) -> String {
+        let layer = |layer: &fused::Layer<F>| {
+            let s = &layer.shape;
+            let mut form = format!("{}x{}/{}", s.kh, s.kw, s.sh);
+            let activation = match activation(&layer.tail) {
+                Activation::None => "",
+                Activation::Clamp(..) => " clamp",
+                Activation::HardSwish => " hard-swish",
+                Activation::HardSigmoid { .. } => " hard-sigmoid",
+                Activation::Sigmoid => " sigmoid",
+                Activation::Silu => " silu",
+            };
+            form += activation;
+            form += if layer.residual.is_some() { " add" } else { "" };
+            form += if layer.interleave.is_some() { " interleave" } else { "" };
+            form
+        };
+        self.chain.layers().iter().map(layer).collect::<Vec<_>>().join(", ")
     }
 
     pub fn weight_bytes(&self) -> usize {

@@ -21,9 +21,9 @@ mod window;
 
 use serde::{Deserialize, Serialize};
 
-use edgecut_kernels::Ctx;
 use edgecut_kernels::arena::{Span, Views};
 use edgecut_kernels::fused::int8::Int8;
+use edgecut_kernels::{Activation, Ctx};
 
 pub(crate) use arrange::{Concat, Convert, Move, Part, Shuffle};
 pub(crate) use check::{Check, Checked};
@@ -162,6 +162,17 @@ impl Step {
             Step::Reference(step) => return step.run(env),
         }
         Ok(())
+    }
+
+    /// Windows and tails of layers; empty for other steps.
+    pub fn form(&self) -> String {
+        match self {
+            Step::Layers(step) => step.form(|tail| tail.activation),
+            Step::QuantLayers(step) => step.form(|tail| {
+                tail.as_ref().map_or(Activation::None, |tail| tail.requant.activation())
+            }),
+            _ => String::new(),
+        }
     }
 
     /// Bytes of the weights and tables that the step owns.
