@@ -163,14 +163,14 @@ mod tests {
             (solve(&x, &y, 1e-9).unwrap(), means, mean)
         };
         let ((_, missed), ..) = fit(&rows, &targets);
-        for left_out in 0..rows.len() {
+        for (left_out, said) in missed.iter().enumerate() {
             let (mut others, mut rest) = (rows.clone(), targets.clone());
             let (row, target) = (others.remove(left_out), rest.remove(left_out));
             let ((weights, _), means, mean) = fit(&others, &rest);
             let x = less(&row, &means);
             let fitted: f64 = x.iter().zip(&weights).map(|(x, w)| x * w).sum();
             let error = target - mean - fitted;
-            assert!((error - missed[left_out]).abs() < 1e-6, "{error} {}", missed[left_out]);
+            assert!((error - said).abs() < 1e-6, "{error} {said}");
         }
     }
 
