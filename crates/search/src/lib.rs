@@ -19,7 +19,8 @@ mod subnets;
 pub mod supernet;
 
 pub use algorithm::{
-    ALGORITHMS, Algorithm, Batch, Context, Evolution, Nsga2, Predictor, Random, algorithm,
+    ALGORITHMS, Algorithm, Batch, Context, Ehvi, Evolution, Halving, Nsga2, Predictor, Random,
+    algorithm,
 };
 pub use engine::{Done, End, Event, Search, Task, Threads, Workers, evaluate, restore};
 pub use error::{Result, SearchError};

@@ -85,5 +85,11 @@ fn read(options: &Options) -> Result<Table, String> {
     if space.size().map_err(|e| wrong(&e))? != places.len().into() {
         return Err(wrong(&"does not hold every net"));
     }
-    Ok(Table { space, objectives: vec![Objective::maximise("accuracy, %")], places, values })
+    Ok(Table {
+        space,
+        objectives: vec![Objective::maximise("accuracy, %")],
+        known: vec![false],
+        places,
+        values,
+    })
 }

@@ -10,6 +10,8 @@ pub struct Table {
     pub space: Space,
     /// What the nets are judged by.
     pub objectives: Vec<Objective>,
+    /// Which of them are known without evaluation.
+    pub known: Vec<bool>,
     /// Place of each net.
     pub places: HashMap<Genome, usize>,
     /// The objectives of each net.
@@ -36,6 +38,14 @@ impl Problem for Table {
 
     fn objectives(&self) -> &[Objective] {
         &self.objectives
+    }
+
+    fn known(&self, genome: &Genome) -> Vec<Option<f64>> {
+        let value = |axis: usize| {
+            let place = self.places.get(genome).filter(|_| self.known[axis]);
+            place.map(|&place| self.values[place][axis])
+        };
+        (0..self.objectives.len()).map(value).collect()
     }
 
     fn evaluate(&self, proposal: &Proposal, _: usize) -> Result<Vec<f64>, String> {

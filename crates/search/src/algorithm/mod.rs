@@ -1,10 +1,15 @@
 //! Algorithms: what to evaluate next, as a function of what is known.
 
 mod draft;
+mod ehvi;
 mod evolution;
+mod halving;
+mod improvement;
 mod inner;
+mod lessons;
 mod models;
 mod nsga2;
+mod places;
 mod predictor;
 mod random;
 mod scale;
@@ -12,7 +17,9 @@ mod scale;
 use edgecut_graph::rng::Rng;
 use serde::Serialize;
 
+pub use ehvi::Ehvi;
 pub use evolution::Evolution;
+pub use halving::Halving;
 pub use nsga2::Nsga2;
 pub use predictor::Predictor;
 pub use random::Random;
@@ -75,7 +82,7 @@ pub trait Algorithm: Sync {
 }
 
 /// Names of all algorithms, the default first.
-pub const ALGORITHMS: [&str; 4] = ["predictor", "nsga2", "evolution", "random"];
+pub const ALGORITHMS: [&str; 6] = ["predictor", "nsga2", "ehvi", "halving", "evolution", "random"];
 
 /// The algorithm `name` with its usual settings.
 ///
@@ -85,6 +92,8 @@ pub fn algorithm(name: &str) -> Result<Box<dyn Algorithm>> {
     match name {
         "predictor" => Ok(Box::new(Predictor::default())),
         "nsga2" => Ok(Box::new(Nsga2::default())),
+        "ehvi" => Ok(Box::new(Ehvi::default())),
+        "halving" => Ok(Box::new(Halving::default())),
         "evolution" => Ok(Box::new(Evolution::default())),
         "random" => Ok(Box::new(Random::default())),
         _ => {

@@ -1,61 +1,53 @@
 //! The predictor of all costs.
 
 use super::Context;
-use super::scale::Scale;
+use super::lessons::Lessons;
 use crate::pareto::Standing;
-use crate::regress::{Binning, Boosted, Boosting};
+use crate::regress::{Boosted, Boosting, Gaussian};
 use crate::space::Genome;
 
-/// An ensemble for each objective that is not known without evaluation.
+/// For each cost an ensemble of trees and a Gaussian process, which err differently: what one member
+/// says is the mean of its trees and the process.
 pub struct Models<'a> {
-    context: Context<'a>,
-    binning: Binning,
-    axes: Vec<(Scale, Boosted)>,
+    lessons: Lessons<'a>,
+    axes: Vec<(Boosted, Gaussian)>,
     members: usize,
 }
 
 impl<'a> Models<'a> {
     /// Learns from nets and what they are judged by, at least one.
     pub fn fit(context: &Context<'a>, judged: &[(&Genome, &Standing)]) -> Models<'a> {
-        let problem = context.problem;
+        let lessons = Lessons::new(context, judged);
         let boosting = Boosting::default();
-        let numbers: Vec<Vec<f64>> = judged.iter().map(|(g, _)| problem.features(g)).collect();
-        let binning = Binning::new(problem.space(), &numbers);
-        let nets = judged.iter().zip(&numbers);
-        let rows: Vec<_> = nets.map(|((g, _), n)| binning.row(problem.space(), g, n)).collect();
-        let axis = |axis: usize| {
-            let costs: Vec<f64> = judged.iter().map(|(_, s)| s.costs[axis]).collect();
-            let scale = Scale::of(&costs);
-            let targets: Vec<f64> = costs.iter().map(|&c| scale.shrink(c)).collect();
+        let (binning, rows) = (&lessons.binning, &lessons.rows);
+        let fit = |(axis, (_, targets)): (usize, &(_, Vec<f64>))| {
             let seed = context.rng(context.next_trial()).next_u64() ^ axis as u64;
-            (scale, Boosted::fit(&binning, &rows, &targets, boosting, seed))
+            let trees = Boosted::fit(binning, rows, targets, boosting, seed);
+            (trees, Gaussian::fit(binning, rows, targets))
         };
-        let axes = (0..problem.objectives().len()).map(axis).collect();
-        Models { context: *context, binning, axes, members: boosting.members }
+        let axes = lessons.axes.iter().enumerate().map(fit).collect();
+        Models { lessons, axes, members: boosting.members }
     }
 
-    /// What each member of the ensemble says of a net: its costs.
+    /// The costs of a net as each member of the ensemble sees them.
     pub fn members(&self, genome: &Genome) -> Vec<Vec<f64>> {
-        let problem = self.context.problem;
-        let numbers = problem.features(genome);
-        let row = self.binning.row(problem.space(), genome, &numbers);
-        let known = problem.known(genome);
+        let row = self.lessons.row(genome);
         let mut members = vec![Vec::with_capacity(self.axes.len()); self.members];
-        for (index, (scale, model)) in self.axes.iter().enumerate() {
-            let cost = known.get(index).copied().flatten();
-            let cost = cost.map(|value| problem.objectives()[index].cost(value));
-            match cost {
-                Some(cost) => members.iter_mut().for_each(|m| m.push(cost)),
-                None => {
-                    let said = model.predict(&row);
-                    members.iter_mut().zip(said).for_each(|(m, x)| m.push(scale.grow(x)));
-                }
+        let known = self.lessons.known(genome);
+        for (index, (trees, process)) in self.axes.iter().enumerate() {
+            if let Some(cost) = known[index] {
+                members.iter_mut().for_each(|costs| costs.push(cost));
+                continue;
+            }
+            let (scale, mean) = (&self.lessons.axes[index].0, process.mean(&row));
+            for (costs, said) in members.iter_mut().zip(trees.predict(&row)) {
+                costs.push(scale.grow((said + mean) / 2.0));
             }
         }
         members
     }
 
-    /// The mean of what all members say.
+    /// The costs of a net as all members together see them.
     pub fn mean(&self, genome: &Genome) -> Vec<f64> {
         let members = self.members(genome);
         let mean = |axis: usize| {

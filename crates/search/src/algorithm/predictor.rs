@@ -6,35 +6,39 @@ use serde::{Deserialize, Serialize};
 use super::draft::Draft;
 use super::inner::{Effort, Guess, evolve};
 use super::models::Models;
-use super::nsga2::preference;
+use super::nsga2::{child, preference, tournament};
+use super::places::Places;
 use super::{Algorithm, Batch, Context, settings_of};
-use crate::error::Result;
-use crate::history::bounds;
-use crate::pareto::{Bounds, Standing, front, hypervolume};
+use crate::error::{Result, SearchError};
+use crate::pareto::Standing;
 use crate::space::Genome;
 
 /// For each net to be chosen so many of the predicted best are compared.
 const POOL: usize = 20;
 
-/// Predictor in the loop (as LINAS: Cummings et al. 2022): after some random nets, an ensemble learns
-/// each cost from all results; NSGA-II evolves nets on its predictions; each net of the next batch is
-/// the one that adds most to the front if one member of the ensemble, each time another, were right.
+/// Predictor in the loop (as LINAS: Cummings et al. 2022): after some random nets, models learn each
+/// cost from all results, NSGA-II evolves nets on their predictions, and a batch is chosen: for random
+/// weights of the objectives (ParEGO: Knowles 2006) the net that one member of the ensemble, each time
+/// another, sees nearest to the best. The rest of a batch are children of the best nets so far, whatever
+/// is predicted of them, so that the models learn where they are wrong.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Predictor {
     /// Random nets before the first prediction.
     pub initial: usize,
-    /// Nets between two trainings of the predictor.
+    /// Nets between two trainings of the models.
     pub batch: usize,
-    /// Population of the search on predictions.
+    /// How many of them are children that no prediction chooses.
+    pub children: usize,
+    /// Population of the search on predictions, and of parents.
     pub population: usize,
-    /// Its generations.
+    /// Generations of the search on predictions.
     pub generations: usize,
 }
 
 impl Default for Predictor {
     fn default() -> Predictor {
-        Predictor { initial: 30, batch: 10, population: 64, generations: 16 }
+        Predictor { initial: 30, batch: 10, children: 3, population: 64, generations: 16 }
     }
 }
 
@@ -48,6 +52,11 @@ impl Algorithm for Predictor {
     }
 
     fn propose(&self, context: &Context) -> Result<Batch> {
+        if self.batch == 0 || self.children > self.batch || self.population < 2 {
+            let problem = "predictor needs a batch of at least 1, no more children than that, and a \
+                           population of at least 2";
+            return Err(SearchError::Input(problem.into()));
+        }
         let mut draft = Draft::new(context);
         let full = context.history.full(context.problem);
         if full.len() < self.initial.max(1) {
@@ -55,14 +64,33 @@ impl Algorithm for Predictor {
             return Ok(draft.finish());
         }
         let standings = context.history.standings(context.problem);
+        let best = preference(&standings, &full);
         let judged: Vec<(&Genome, &Standing)> =
             full.iter().map(|&i| (context.history.genome(i), &standings[i])).collect();
         let models = Models::fit(context, &judged);
+        let pool = self.pool(context, &draft, &models, &best);
+        let points: Vec<&[f64]> = judged.iter().map(|(_, s)| s.costs.as_slice()).collect();
+        self.choose(context, &mut draft, &models, &Places::of(&points), &pool);
+        self.add_children(context, &mut draft, &best);
+        draft.fill(self.batch);
+        Ok(draft.finish())
+    }
+}
+
+impl Predictor {
+    /// New nets of which the best is predicted, evolved from the best so far and random ones.
+    fn pool(
+        &self,
+        context: &Context,
+        draft: &Draft,
+        models: &Models,
+        best: &[usize],
+    ) -> Vec<Genome> {
         let mut rng = Rng::keyed(&[context.seed, context.next_trial() as u64, 1]);
-        let best = preference(&standings, &full).into_iter().take(self.population / 2);
-        let mut start: Vec<Genome> = best.map(|i| context.history.genome(i).clone()).collect();
+        let half = best.iter().take(self.population / 2);
+        let mut start: Vec<Genome> = half.map(|&i| context.history.genome(i).clone()).collect();
         start.extend((start.len()..self.population).filter_map(|_| draft.random(&mut rng)));
-        let guesses = evolve(
+        let mut new: Vec<Guess> = evolve(
             context.problem.space(),
             start,
             &|genome| draft.is_allowed(genome),
@@ -70,73 +98,57 @@ impl Algorithm for Predictor {
             Effort { population: self.population, generations: self.generations },
             &mut rng,
         );
-        if let Some(front) = Front::of(context, &judged) {
-            let pool = self.pool(&draft, guesses);
-            self.choose(&mut draft, &models, &front, &pool);
-        }
-        draft.fill(self.batch);
-        Ok(draft.finish())
-    }
-}
-
-impl Predictor {
-    /// The best of those guesses that were not evaluated.
-    fn pool(&self, draft: &Draft, guesses: Vec<Guess>) -> Vec<Genome> {
-        let new: Vec<Guess> = guesses.into_iter().filter(|g| draft.is_new(&g.genome)).collect();
+        new.retain(|guess| draft.is_new(&guess.genome));
         let stand = |guess: &Guess| Standing { violation: 0.0, costs: guess.costs.clone() };
         let standings: Vec<Standing> = new.iter().map(stand).collect();
         let all: Vec<usize> = (0..new.len()).collect();
-        let best = preference(&standings, &all).into_iter().take(POOL * self.batch);
-        best.map(|i| new[i].genome.clone()).collect()
+        let first = preference(&standings, &all).into_iter().take(POOL * self.batch);
+        first.map(|i| new[i].genome.clone()).collect()
     }
 
-    /// Net by net: each member of the ensemble in turn names the one that adds most to the front as it
-    /// sees it, the nets named before included.
-    fn choose(&self, draft: &mut Draft, models: &Models, front: &Front, pool: &[Genome]) {
+    /// Adds the nets of `pool` that are nearest to the best in random directions.
+    fn choose(
+        &self,
+        context: &Context,
+        draft: &mut Draft,
+        models: &Models,
+        places: &Places,
+        pool: &[Genome],
+    ) {
         let said: Vec<Vec<Vec<f64>>> = pool.iter().map(|genome| models.members(genome)).collect();
-        let scaled = |net: usize, pick: usize| {
-            front.bounds.normalise(&said[net][(front.turn + pick) % said[net].len()])
-        };
-        let mut chosen: Vec<usize> = vec![];
-        for pick in 0..self.batch.min(pool.len()) {
-            let mut points = front.points.clone();
-            points.extend(chosen.iter().map(|&net| scaled(net, pick)));
-            // Where nobody adds anything, the smallest sum of costs decides.
-            let mut volume = |net: usize| {
-                points.push(scaled(net, pick));
-                let volume = hypervolume(&points, &front.reference);
-                let sum: f64 = points.pop().iter().flatten().sum();
-                (volume, -sum)
+        for _ in 0..self.batch - self.children {
+            let trial = draft.next_trial();
+            let weights = weights(context.problem.objectives().len(), &mut context.rng(trial));
+            let distance = |net: usize| {
+                let members = &said[net];
+                places.distance(&members[trial % members.len()], &weights)
             };
-            let left = (0..pool.len()).filter(|net| !chosen.contains(net));
-            let best = left.map(|net| (volume(net), net)).max_by(|(a, i), (b, j)| {
-                a.0.total_cmp(&b.0).then(a.1.total_cmp(&b.1)).then(j.cmp(i))
-            });
-            let Some((_, net)) = best else { break };
-            chosen.push(net);
-        }
-        for net in chosen {
+            let left = (0..pool.len()).filter(|&net| draft.is_new(&pool[net]));
+            let nearest = left.map(|net| (distance(net), net));
+            let nearest = nearest.min_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
+            let Some((_, net)) = nearest else { break };
             draft.offer(pool[net].clone(), vec![]);
         }
     }
-}
 
-/// The front so far, on the scale of [`bounds`].
-struct Front {
-    bounds: Bounds,
-    points: Vec<Vec<f64>>,
-    reference: Vec<f64>,
-    /// Which member of the ensemble comes first.
-    turn: usize,
-}
-
-impl Front {
-    fn of(context: &Context, judged: &[(&Genome, &Standing)]) -> Option<Front> {
-        let standings: Vec<&Standing> = judged.iter().map(|(_, standing)| *standing).collect();
-        let bounds = bounds(context.problem, &standings)?;
-        let scaled: Vec<Vec<f64>> = standings.iter().map(|s| bounds.normalise(&s.costs)).collect();
-        let points = front(&scaled).into_iter().map(|i| scaled[i].clone()).collect();
-        let reference = vec![1.0; bounds.reference.len()];
-        Some(Front { bounds, points, reference, turn: context.next_trial() })
+    /// Adds children of the best nets.
+    fn add_children(&self, context: &Context, draft: &mut Draft, best: &[usize]) {
+        let parents = &best[..best.len().min(self.population / 2)];
+        for _ in 0..self.children.min(self.batch - draft.len()) {
+            let mut rng = context.rng(draft.next_trial());
+            draft.offer_child(&mut rng, |rng| {
+                let (a, b) = (tournament(parents, rng), tournament(parents, rng));
+                let genome = |trial: usize| context.history.genome(trial);
+                child(context.problem.space(), genome(a), genome(b), 0.5, rng, (a, b))
+            });
+        }
     }
+}
+
+/// Weights with sum 1, uniform over all such: the gaps between sorted uniform numbers.
+fn weights(count: usize, rng: &mut Rng) -> Vec<f64> {
+    let mut ends: Vec<f64> = (1..count).map(|_| f64::from(rng.uniform())).collect();
+    ends.extend([0.0, 1.0]);
+    ends.sort_by(f64::total_cmp);
+    ends.windows(2).map(|pair| pair[1] - pair[0]).collect()
 }

@@ -9,7 +9,7 @@ const NUMBER_BINS: usize = 16;
 #[derive(Clone, Debug)]
 enum Column {
     /// The choice of a gene; one more bin where it may be inactive, the last.
-    Gene { bins: usize, ordered: bool },
+    Gene { choices: usize, conditional: bool, ordered: bool },
     /// A number: the bin is how many of these edges are below it.
     Number { edges: Vec<f64> },
 }
@@ -28,7 +28,8 @@ impl Binning {
     /// has some rows: their quantiles are the edges.
     pub fn new(space: &Space, numbers: &[Vec<f64>]) -> Binning {
         let gene = |gene: &crate::space::Gene| Column::Gene {
-            bins: gene.choices.len() + usize::from(!gene.when.is_empty()),
+            choices: gene.choices.len(),
+            conditional: !gene.when.is_empty(),
             ordered: gene.ordered,
         };
         let mut columns: Vec<Column> = space.genes().iter().map(gene).collect();
@@ -72,7 +73,7 @@ impl Binning {
     /// Bins of a column.
     pub fn bins(&self, column: usize) -> usize {
         match &self.columns[column] {
-            Column::Gene { bins, .. } => *bins,
+            Column::Gene { choices, conditional, .. } => choices + usize::from(*conditional),
             Column::Number { edges } => edges.len() + 1,
         }
     }
@@ -83,5 +84,19 @@ impl Binning {
             Column::Gene { ordered, .. } => *ordered,
             Column::Number { .. } => true,
         }
+    }
+
+    /// How far two rows are apart: the sum over columns of 1 where they differ, or of the part of the
+    /// range by which ordered ones do. Where one is inactive, they differ.
+    pub fn distance(&self, a: &[u16], b: &[u16]) -> f64 {
+        let columns = self.columns.iter().zip(a.iter().zip(b)).filter(|(_, (x, y))| x != y);
+        let apart = |(column, (&x, &y)): (&Column, (&u16, &u16))| match column {
+            Column::Gene { ordered: true, choices, .. } if usize::from(x.max(y)) < *choices => {
+                f64::from(x.abs_diff(y)) / (*choices - 1) as f64
+            }
+            Column::Gene { .. } => 1.0,
+            Column::Number { edges } => f64::from(x.abs_diff(y)) / edges.len() as f64,
+        };
+        columns.map(apart).sum()
     }
 }
