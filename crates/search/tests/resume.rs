@@ -39,7 +39,7 @@ fn cut_off_anywhere_a_search_ends_with_the_same_bytes() {
         let whole_run = run(&toy(), algorithm.as_ref(), 45.0, &path, 1);
         let whole = std::fs::read(&path).unwrap();
         // An odd step meets every place of a record.
-        for cut in (0..whole.len()).step_by(whole.len() / 25 | 1) {
+        for cut in (0..whole.len()).step_by((whole.len() / 25) | 1) {
             std::fs::write(&path, &whole[..cut]).unwrap();
             assert_eq!(run(&toy(), algorithm.as_ref(), 45.0, &path, 1), whole_run, "{name} {cut}");
             assert_eq!(std::fs::read(&path).unwrap(), whole, "{name} {cut}");

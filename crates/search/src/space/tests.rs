@@ -6,26 +6,28 @@ use proptest::prelude::*;
 
 use super::*;
 
+/// Number of choices, whether they are ordered, and genes and choices to depend on.
+type Draft = (usize, bool, Vec<(usize, u8)>);
+
 /// Spaces of up to six genes with up to three choices, and conditions on earlier genes.
 pub fn spaces() -> impl Strategy<Value = Space> {
     let gene = (1usize..4, any::<bool>(), prop::collection::vec((0usize..6, 1u8..7), 0..3));
     prop::collection::vec(gene, 1..7).prop_map(|drafts| {
         let counts: Vec<usize> = drafts.iter().map(|d| d.0).collect();
-        let gene =
-            |(index, (count, ordered, wishes)): (usize, &(usize, bool, Vec<(usize, u8)>))| {
-                let names: Vec<String> = (0..*count).map(|c| format!("c{c}")).collect();
-                let when = wishes.iter().filter(|_| index > 0).map(|&(other, mask)| {
-                    let gene = other % index;
-                    let mut choices: Vec<u16> =
-                        (0..counts[gene] as u16).filter(|c| mask >> c & 1 == 1).collect();
-                    if choices.is_empty() {
-                        choices.push(0);
-                    }
-                    Condition { gene, choices }
-                });
-                let when = when.collect();
-                Gene { name: format!("g{index}"), choices: names, ordered: *ordered, when }
-            };
+        let gene = |(index, (count, ordered, wishes)): (usize, &Draft)| {
+            let names: Vec<String> = (0..*count).map(|c| format!("c{c}")).collect();
+            let when = wishes.iter().filter(|_| index > 0).map(|&(other, mask)| {
+                let gene = other % index;
+                let mut choices: Vec<u16> =
+                    (0..counts[gene] as u16).filter(|c| mask >> c & 1 == 1).collect();
+                if choices.is_empty() {
+                    choices.push(0);
+                }
+                Condition { gene, choices }
+            });
+            let when = when.collect();
+            Gene { name: format!("g{index}"), choices: names, ordered: *ordered, when }
+        };
         Space::new(drafts.iter().enumerate().map(gene).collect()).unwrap()
     })
 }
