@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::draft::Draft;
 use super::improvement::Improvement;
-use super::inner::{Effort, evolve};
+use super::inner::{Effort, evolve, start};
 use super::lessons::Lessons;
 use super::nsga2::preference;
 use super::{Algorithm, Batch, Context, settings_of};
@@ -50,20 +50,16 @@ impl Algorithm for Ehvi {
     }
 
     fn propose(&self, context: &Context) -> Result<Batch> {
+        if let Some(random) = context.first_batch(self.initial) {
+            return Ok(random);
+        }
         let mut draft = Draft::new(context);
         let full = context.history.full(context.problem);
-        if full.len() < self.initial.max(1) {
-            draft.fill(self.initial.max(1) - full.len());
-            return Ok(draft.finish());
-        }
         let standings = context.history.standings(context.problem);
-        let judged: Vec<(&Genome, &Standing)> =
-            full.iter().map(|&i| (context.history.genome(i), &standings[i])).collect();
-        let belief = Belief::fit(context, &judged);
+        let belief = Belief::fit(context, &context.judged(&full, &standings));
         let mut rng = Rng::keyed(&[context.seed, context.next_trial() as u64, 2]);
-        let best = preference(&standings, &full).into_iter().take(self.population / 2);
-        let mut start: Vec<Genome> = best.map(|i| context.history.genome(i).clone()).collect();
-        start.extend((start.len()..self.population).filter_map(|_| draft.random(&mut rng)));
+        let best = preference(&standings, &full);
+        let start = start(context, &draft, &best, self.population, &mut rng);
         let mut known = belief.seen();
         let improvement = belief.improvement(&known, &mut rng.clone());
         let guesses = evolve(

@@ -1,10 +1,9 @@
 //! Successive halving with several objectives.
 
-use edgecut_graph::rng::Rng;
 use serde::{Deserialize, Serialize};
 
 use super::draft::Draft;
-use super::nsga2::{child, preference, tournament};
+use super::nsga2::{offer_child, preference};
 use super::{Algorithm, Batch, Context, settings_of};
 use crate::error::{Result, SearchError};
 use crate::problem::{Proposal, full_fidelity};
@@ -81,12 +80,7 @@ impl Halving {
             if best.is_empty() {
                 break;
             }
-            let mut rng = context.rng(draft.next_trial());
-            draft.offer_child(&mut rng, |rng: &mut Rng| {
-                let (a, b) = (tournament(&best, rng), tournament(&best, rng));
-                let genome = |trial: usize| context.history.genome(trial);
-                child(context.problem.space(), genome(a), genome(b), 0.9, rng, (a, b))
-            });
+            offer_child(context, &mut draft, &best, 0.9);
         }
         draft.fill(self.bracket);
         draft.finish()

@@ -4,6 +4,8 @@ use std::collections::HashSet;
 
 use edgecut_graph::rng::Rng;
 
+use super::Context;
+use super::draft::Draft;
 use super::nsga2::{child, preference, tournament};
 use crate::pareto::Standing;
 use crate::space::{Genome, Space};
@@ -24,6 +26,20 @@ pub struct Effort {
     pub population: usize,
     /// Generations.
     pub generations: usize,
+}
+
+/// Nets to evolve from: the best trials so far as one half, random ones beside them.
+pub fn start(
+    context: &Context,
+    draft: &Draft,
+    best: &[usize],
+    population: usize,
+    rng: &mut Rng,
+) -> Vec<Genome> {
+    let half = best.iter().take(population / 2);
+    let mut start: Vec<Genome> = half.map(|&i| context.history.genome(i).clone()).collect();
+    start.extend((start.len()..population).filter_map(|_| draft.random(rng)));
+    start
 }
 
 /// Evolves from `start`, and returns every net that was looked at, each once.

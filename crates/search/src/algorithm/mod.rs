@@ -26,8 +26,10 @@ pub use random::Random;
 
 use crate::error::{Result, SearchError};
 use crate::history::History;
+use crate::pareto::Standing;
 use crate::problem::{Problem, Proposal};
 use crate::space::Genome;
+use draft::Draft;
 
 /// What an algorithm decides from.
 #[derive(Clone, Copy)]
@@ -46,6 +48,25 @@ impl Context<'_> {
     /// Number of the next trial.
     pub fn next_trial(&self) -> usize {
         self.history.trials.len()
+    }
+
+    /// Random nets, where fewer than `least` were evaluated in full.
+    fn first_batch(&self, least: usize) -> Option<Batch> {
+        let missing = least.max(1).saturating_sub(self.history.full(self.problem).len());
+        (missing > 0).then(|| {
+            let mut draft = Draft::new(self);
+            draft.fill(missing);
+            draft.finish()
+        })
+    }
+
+    /// Those of `trials` with what they are judged by.
+    fn judged<'s>(
+        &'s self,
+        trials: &[usize],
+        standings: &'s [Standing],
+    ) -> Vec<(&'s Genome, &'s Standing)> {
+        trials.iter().map(|&trial| (self.history.genome(trial), &standings[trial])).collect()
     }
 
     /// The generator of trial `trial`.

@@ -44,13 +44,7 @@ impl Algorithm for Nsga2 {
             return Ok(draft.finish());
         }
         for _ in 0..self.population {
-            let mut rng = context.rng(draft.next_trial());
-            draft.offer_child(&mut rng, |rng| {
-                let (a, b) = (tournament(&survivors, rng), tournament(&survivors, rng));
-                let genome = |trial: usize| context.history.genome(trial);
-                let space = context.problem.space();
-                child(space, genome(a), genome(b), self.crossover, rng, (a, b))
-            });
+            offer_child(context, &mut draft, &survivors, self.crossover);
         }
         Ok(draft.finish())
     }
@@ -88,6 +82,16 @@ pub fn preference(standings: &[Standing], members: &[usize]) -> Vec<usize> {
 /// The better of two drawn from `best_first`.
 pub fn tournament(best_first: &[usize], rng: &mut Rng) -> usize {
     best_first[rng.below(best_first.len()).min(rng.below(best_first.len()))]
+}
+
+/// Adds a new child of two of the trials `best_first`, where one is found.
+pub fn offer_child(context: &Context, draft: &mut Draft, best_first: &[usize], crossover: f32) {
+    let mut rng = context.rng(draft.next_trial());
+    draft.offer_child(&mut rng, |rng| {
+        let (a, b) = (tournament(best_first, rng), tournament(best_first, rng));
+        let genome = |trial: usize| context.history.genome(trial);
+        child(context.problem.space(), genome(a), genome(b), crossover, rng, (a, b))
+    });
 }
 
 /// A child of both, or of the first alone, with at least one gene changed where it has one parent.

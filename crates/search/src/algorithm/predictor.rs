@@ -4,9 +4,9 @@ use edgecut_graph::rng::Rng;
 use serde::{Deserialize, Serialize};
 
 use super::draft::Draft;
-use super::inner::{Effort, Guess, evolve};
+use super::inner::{Effort, Guess, evolve, start};
 use super::models::Models;
-use super::nsga2::{child, preference, tournament};
+use super::nsga2::{offer_child, preference};
 use super::places::Places;
 use super::{Algorithm, Batch, Context, settings_of};
 use crate::error::{Result, SearchError};
@@ -57,16 +57,14 @@ impl Algorithm for Predictor {
                            population of at least 2";
             return Err(SearchError::Input(problem.into()));
         }
+        if let Some(random) = context.first_batch(self.initial) {
+            return Ok(random);
+        }
         let mut draft = Draft::new(context);
         let full = context.history.full(context.problem);
-        if full.len() < self.initial.max(1) {
-            draft.fill(self.initial.max(1) - full.len());
-            return Ok(draft.finish());
-        }
         let standings = context.history.standings(context.problem);
         let best = preference(&standings, &full);
-        let judged: Vec<(&Genome, &Standing)> =
-            full.iter().map(|&i| (context.history.genome(i), &standings[i])).collect();
+        let judged = context.judged(&full, &standings);
         let models = Models::fit(context, &judged);
         let pool = self.pool(context, &draft, &models, &best);
         let points: Vec<&[f64]> = judged.iter().map(|(_, s)| s.costs.as_slice()).collect();
@@ -87,12 +85,9 @@ impl Predictor {
         best: &[usize],
     ) -> Vec<Genome> {
         let mut rng = Rng::keyed(&[context.seed, context.next_trial() as u64, 1]);
-        let half = best.iter().take(self.population / 2);
-        let mut start: Vec<Genome> = half.map(|&i| context.history.genome(i).clone()).collect();
-        start.extend((start.len()..self.population).filter_map(|_| draft.random(&mut rng)));
         let mut new: Vec<Guess> = evolve(
             context.problem.space(),
-            start,
+            start(context, draft, best, self.population, &mut rng),
             &|genome| draft.is_allowed(genome),
             &|genome| models.mean(genome),
             Effort { population: self.population, generations: self.generations },
@@ -135,12 +130,7 @@ impl Predictor {
     fn add_children(&self, context: &Context, draft: &mut Draft, best: &[usize]) {
         let parents = &best[..best.len().min(self.population / 2)];
         for _ in 0..self.children.min(self.batch - draft.len()) {
-            let mut rng = context.rng(draft.next_trial());
-            draft.offer_child(&mut rng, |rng| {
-                let (a, b) = (tournament(parents, rng), tournament(parents, rng));
-                let genome = |trial: usize| context.history.genome(trial);
-                child(context.problem.space(), genome(a), genome(b), 0.5, rng, (a, b))
-            });
+            offer_child(context, draft, parents, 0.5);
         }
     }
 }
