@@ -1,7 +1,8 @@
 //! A network with its part of the shared weights.
 
 use edgecut_graph::{Graph, Op};
-use edgecut_kernels::{Isa, Pool};
+use edgecut_kernels::softmax::softmax;
+use edgecut_kernels::{Ctx, Isa, Pool};
 use edgecut_train::data::Batch;
 use edgecut_train::engine::Engine;
 use edgecut_train::metrics::Counts;
@@ -16,6 +17,7 @@ pub struct Subnet {
     graph: Graph,
     engine: Engine,
     positions: Vec<u32>,
+    isa: Isa,
 }
 
 impl Subnet {
@@ -33,7 +35,7 @@ impl Subnet {
         let positions = weights.positions(&graph, plan.params())?;
         let pool = if threads == 0 { Pool::for_this_machine() } else { Pool::new(threads) };
         let engine = Engine::new(plan, pool, isa);
-        let mut subnet = Subnet { graph, engine, positions };
+        let mut subnet = Subnet { graph, engine, positions, isa };
         subnet.load(weights);
         Ok(subnet)
     }
@@ -80,13 +82,10 @@ impl Subnet {
 
     /// Probabilities of the last forward pass, `[n, classes]`.
     pub(super) fn answers(&self) -> Vec<f32> {
-        let mut rows = self.engine.logits().to_vec();
-        for row in rows.chunks_exact_mut(self.classes()) {
-            let most = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-            row.iter_mut().for_each(|v| *v = libm::expf(*v - most));
-            let sum: f32 = row.iter().sum();
-            row.iter_mut().for_each(|v| *v /= sum);
-        }
+        let logits = self.engine.logits();
+        let mut rows = vec![0.0; logits.len()];
+        let ctx = Ctx { isa: self.isa, pool: self.engine.pool() };
+        softmax(ctx, self.classes(), logits, &mut rows);
         rows
     }
 
