@@ -10,7 +10,6 @@ mod edge;
 mod fuzz;
 mod models;
 mod nas;
-mod nas_tables;
 mod prune_beside;
 mod prune_torchvision;
 mod same_bits;
@@ -90,7 +89,7 @@ fn main() -> ExitCode {
         ["nas-device", rest @ ..] => return nas::device::main(rest),
         ["nas-proxies", rest @ ..] => return nas::proxies::main(rest),
         ["prune-beside", rest @ ..] => return prune_beside::main(root, rest),
-        ["nas-tables", rest @ ..] => return nas_tables::main(root, rest),
+        ["nas-tables", rest @ ..] => return nas::tables::main(root, rest),
         ["duel-quantize", rest @ ..] => return duel_quantize::main(root, rest),
         // What `bench-peers` starts.
         ["bench-worker", rest @ ..] => bench_peers::serve(rest),

@@ -8,6 +8,7 @@
 //! (arXiv:1602.07360).
 
 use edgecut_graph::{Graph, Result, ValueId};
+use serde::{Deserialize, Serialize};
 
 use crate::layers::{Act, Filter, Net, Style};
 use crate::settings::{in_range, out_of_range};
@@ -17,27 +18,56 @@ use crate::{Settings, ZooError};
 const GROUPS: usize = 2;
 
 /// What the blocks of a stage are.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Family {
     /// Depthwise and pointwise convolution, each with an activation.
+    #[serde(rename = "mobilenet-v1")]
     MobileNetV1,
     /// Pointwise to `expansion` times the channels, depthwise, pointwise without activation, and the
     /// input where it fits.
+    #[serde(rename = "mobilenet-v2")]
     MobileNetV2,
     /// The same, with squeeze-and-excitation behind the depthwise convolution where asked for.
+    #[serde(rename = "mobilenet-v3")]
     MobileNetV3,
     /// Grouped pointwise to a quarter of the channels, shuffle, depthwise, grouped pointwise, added to
     /// the input, or beside its means where the map is halved.
+    #[serde(rename = "shufflenet-v1")]
     ShuffleNetV1,
     /// Half of the channels through pointwise, depthwise, pointwise; all of them, and both ways, where
     /// the map is halved.
+    #[serde(rename = "shufflenet-v2")]
     ShuffleNetV2,
     /// An eighth of the channels, expanded by 1x1 and 3x3 filters side by side.
     Fire,
 }
 
+impl Family {
+    /// Whether [`Block::kernel`] makes a difference.
+    pub fn has_kernel(self) -> bool {
+        self != Family::Fire
+    }
+
+    /// Whether [`Block::expansion`] makes a difference.
+    pub fn has_expansion(self) -> bool {
+        matches!(self, Family::MobileNetV2 | Family::MobileNetV3)
+    }
+
+    /// Whether [`Block::excite`] makes a difference.
+    pub fn has_excite(self) -> bool {
+        self == Family::MobileNetV3
+    }
+
+    /// Whether blocks are units that begin with one that halves the map.
+    pub fn shuffles(self) -> bool {
+        matches!(self, Family::ShuffleNetV1 | Family::ShuffleNetV2)
+    }
+}
+
 /// What follows a convolution.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Activation {
     /// max(x, 0)
     Relu,
@@ -147,8 +177,7 @@ impl BlockStage {
         if !self.channels.is_multiple_of(8) {
             return out_of_range("stage channels", self.channels, "multiples of 8");
         }
-        let shuffles = matches!(self.family, Family::ShuffleNetV1 | Family::ShuffleNetV2);
-        if shuffles && self.stride != 2 {
+        if self.family.shuffles() && self.stride != 2 {
             return out_of_range("stage stride", self.stride, "2 for ShuffleNet units");
         }
         // Means of the input stand beside the new channels, which are at least one a group.

@@ -4,3 +4,4 @@ pub mod bench201;
 pub mod device;
 pub mod proxies;
 pub mod supernet;
+pub mod tables;

@@ -18,7 +18,7 @@ pub struct SpaceFile {
     pub stem: StemFile,
     /// Behind the convolutions of MobileNets, the stem and the last convolution.
     #[serde(default = "relu")]
-    pub activation: Choices<ActivationName>,
+    pub activation: Choices<Activation>,
     /// Channels of the last pointwise convolution; 0 is none.
     #[serde(default = "none")]
     pub last: Choices<usize>,
@@ -43,7 +43,7 @@ pub struct StemFile {
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct StageFile {
     /// What the blocks are.
-    pub block: Choices<BlockName>,
+    pub block: Choices<Family>,
     /// Channels of their output, multiples of 8.
     pub channels: Choices<usize>,
     /// How many there are.
@@ -62,8 +62,8 @@ pub struct StageFile {
     pub excite: Choices<bool>,
 }
 
-fn relu() -> Choices<ActivationName> {
-    Choices::one(ActivationName::Relu)
+fn relu() -> Choices<Activation> {
+    Choices::one(Activation::Relu)
 }
 
 fn none() -> Choices<usize> {
@@ -86,85 +86,15 @@ fn excited() -> Choices<bool> {
     Choices::one(true)
 }
 
-/// A family of blocks, by name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum BlockName {
-    /// Depthwise, pointwise.
-    MobilenetV1,
-    /// Pointwise, depthwise, pointwise.
-    MobilenetV2,
-    /// The same with squeeze-and-excitation.
-    MobilenetV3,
-    /// Grouped convolutions and shuffles.
-    ShufflenetV1,
-    /// Halves of the channels, and shuffles.
-    ShufflenetV2,
-    /// SqueezeNet's.
-    Fire,
-}
-
-/// An activation, by name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum ActivationName {
-    /// max(x, 0)
-    Relu,
-    /// min(max(x, 0), 6)
-    Relu6,
-    /// x relu6(x + 3) / 6
-    HardSwish,
-}
-
-impl Choice for BlockName {
-    fn range(_: &str) -> Option<Vec<BlockName>> {
+impl Choice for Family {
+    fn range(_: &str) -> Option<Vec<Family>> {
         None
     }
 }
 
-impl Choice for ActivationName {
-    fn range(_: &str) -> Option<Vec<ActivationName>> {
+impl Choice for Activation {
+    fn range(_: &str) -> Option<Vec<Activation>> {
         None
-    }
-}
-
-impl BlockName {
-    /// What the zoo calls it.
-    pub fn family(self) -> Family {
-        match self {
-            BlockName::MobilenetV1 => Family::MobileNetV1,
-            BlockName::MobilenetV2 => Family::MobileNetV2,
-            BlockName::MobilenetV3 => Family::MobileNetV3,
-            BlockName::ShufflenetV1 => Family::ShuffleNetV1,
-            BlockName::ShufflenetV2 => Family::ShuffleNetV2,
-            BlockName::Fire => Family::Fire,
-        }
-    }
-
-    /// Whether blocks differ by the filter of their depthwise convolution.
-    pub(super) fn has_kernel(self) -> bool {
-        self != BlockName::Fire
-    }
-
-    /// Whether blocks differ by their expansion.
-    pub(super) fn has_expansion(self) -> bool {
-        matches!(self, BlockName::MobilenetV2 | BlockName::MobilenetV3)
-    }
-
-    /// Whether blocks may have squeeze-and-excitation.
-    pub(super) fn has_excite(self) -> bool {
-        self == BlockName::MobilenetV3
-    }
-}
-
-impl ActivationName {
-    /// What the zoo calls it.
-    pub fn activation(self) -> Activation {
-        match self {
-            ActivationName::Relu => Activation::Relu,
-            ActivationName::Relu6 => Activation::Relu6,
-            ActivationName::HardSwish => Activation::HardSwish,
-        }
     }
 }
 
@@ -243,9 +173,7 @@ impl StageFile {
         if let Some(odd) = self.channels.values().iter().find(|&&channels| channels % 8 != 0) {
             return wrong(format!("channels: {odd} is no multiple of 8"));
         }
-        let shuffles =
-            |name: &BlockName| matches!(name, BlockName::ShufflenetV1 | BlockName::ShufflenetV2);
-        if self.stride != 2 && self.block.values().iter().any(shuffles) {
+        if self.stride != 2 && self.block.values().iter().any(|family| family.shuffles()) {
             return wrong("block: ShuffleNet's units begin with stride = 2".into());
         }
         Ok(())

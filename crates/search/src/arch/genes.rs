@@ -2,11 +2,11 @@
 
 use std::fmt::Display;
 
-use edgecut_zoo::BlockNet;
+use edgecut_zoo::{BlockNet, Family};
 use serde::Serialize;
 
 use super::choices::Choices;
-use super::file::{BlockName, SpaceFile, StageFile};
+use super::file::{SpaceFile, StageFile};
 use crate::error::Result;
 use crate::space::{Gene, Genome, Space};
 
@@ -175,7 +175,7 @@ impl Genes {
         let most = depths.last().copied().unwrap_or(1);
         let blocks = (1..=most).map(|place| {
             // A block is there in stages that are deep enough, and has what its family has.
-            let when = |has: fn(BlockName) -> bool| -> Option<Vec<When>> {
+            let when = |has: fn(Family) -> bool| -> Option<Vec<When>> {
                 let deep = positions(depths, |&depth| depth >= place);
                 let fit = positions(stage.block.values(), |&name| has(name));
                 let conditions =
@@ -191,8 +191,8 @@ impl Genes {
                 Some(when)
             };
             let name = |field: &str| format!("stage{number}.{place}.{field}");
-            let (kernel, expansion) = (when(BlockName::has_kernel), when(BlockName::has_expansion));
-            let excite = when(BlockName::has_excite);
+            let (kernel, expansion) = (when(Family::has_kernel), when(Family::has_expansion));
+            let excite = when(Family::has_excite);
             [
                 kernel.map_or(Source(None), |w| self.ordered(&name("kernel"), &stage.kernel, &w)),
                 expansion.map_or(Source(None), |w| {

@@ -2,10 +2,9 @@
 
 use edgecut_graph::Graph;
 use edgecut_graph::rng::Rng;
-use edgecut_zoo::{Block, BlockNet, BlockStage};
+use edgecut_zoo::{Block, BlockNet, BlockStage, Family as Blocks};
 
 use super::ArchSpace;
-use super::file::BlockName;
 use crate::error::Result;
 use crate::space::Genome;
 use crate::supernet::Family;
@@ -16,7 +15,7 @@ const DRAWS: usize = 1000;
 pub(super) fn net(space: &ArchSpace, genome: &Genome) -> BlockNet {
     let (file, layout) = (&space.file, &space.layout);
     let side = layout.resolution.of(&space.sides, genome);
-    let activation = layout.activation.of(&file.activation, genome).activation();
+    let activation = layout.activation.of(&file.activation, genome);
     let last = layout.last.of(&file.last, genome);
     let stages = file.stages.iter().zip(&layout.stages).map(|(stage, genes)| {
         let depth = genes.depth.of(&stage.depth, genome);
@@ -26,7 +25,7 @@ pub(super) fn net(space: &ArchSpace, genome: &Genome) -> BlockNet {
             excite: excite.of(&stage.excite, genome),
         };
         BlockStage {
-            family: genes.block.of(&stage.block, genome).family(),
+            family: genes.block.of(&stage.block, genome),
             channels: genes.channels.of(&stage.channels, genome),
             stride: stage.stride,
             activation,
@@ -82,7 +81,7 @@ impl Family for ArchSpace {
     /// narrowest stage.
     fn whole(&self) -> Result<Vec<Graph>> {
         let mut graphs = self.largest()?;
-        let v1 = |name: &BlockName| *name == BlockName::ShufflenetV1;
+        let v1 = |family: &Blocks| *family == Blocks::ShuffleNetV1;
         for (at, stage) in self.file.stages.iter().enumerate() {
             let Some(family) = stage.block.values().iter().position(v1) else { continue };
             let before = match at {
