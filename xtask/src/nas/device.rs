@@ -20,8 +20,8 @@ Usage: cargo xtask nas-device [OPTION...]
 
 Measures random networks of a search space in float and int8, learns what networks cost from some,
 predicts the others, and prints how many of their latencies are predicted within 10 % (at least 95 %
-must be), and the rank correlation (at least 0.98). One thread. What was measured is kept in a file;
-a command that was stopped goes on where it was.
+must be), and the rank correlation (at least 0.98). One thread. What was measured is kept in a file
+when the command ends, by --seconds or done, and the same command goes on from there.
 
   --space NAME   a space that comes along: mobile or families (default mobile)
   --samples N    networks that are learnt from, in each precision (default 50: 100 measurements)
