@@ -1,0 +1,15 @@
+//! Edge and cloud as one: which part of a model runs on the device, which behind the link, and what
+//! crosses it.
+//!
+//! ```text
+//! Graph + times of both sides ─> Problem ─> Planner ── link, load, objective ──> Decision
+//! ```
+//!
+//! | module | holds |
+//! | --- | --- |
+//! | [`partition`] | the best cut of a graph for a link, a load and an objective |
+
+mod error;
+pub mod partition;
+
+pub use error::{CollabError, Result};
