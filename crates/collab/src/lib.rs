@@ -8,8 +8,13 @@
 //! | module | holds |
 //! | --- | --- |
 //! | [`partition`] | the best cut of a graph for a link, a load and an objective |
+//! | [`Halves`] | a graph in two, each an ordinary model |
 
+mod digest;
 mod error;
+mod halves;
 pub mod partition;
 
+pub use digest::digest;
 pub use error::{CollabError, Result};
+pub use halves::{Halves, SPLIT_KEY, Source};

@@ -3,9 +3,9 @@
 //! A step is one vertex with all nodes that it computes: a convolution with the BatchNorm, clamp or
 //! addition that it takes along, or a whole chain of layers. A cut inside would change what is fused,
 //! and then the times would no longer be those that were measured. Nodes that no step is named after
-//! were taken along by the step that makes what they read. Only those that rearrange elements, and
-//! Dequantize, are vertices of their own that cost nothing: integers should cross, not the floats
-//! that they stand for.
+//! were taken along by the step that makes what they read. Only those that rearrange elements are
+//! vertices of their own that cost nothing. Dequantize is none: it goes to whoever reads it, as in
+//! [`Halves`](crate::Halves), and its readers are readers of the integers.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -13,6 +13,7 @@ use edgecut_graph::{Graph, Node, Op, ValueId};
 
 use super::{Crossing, Problem, Transfer, Vertex};
 use crate::Result;
+use crate::halves::follows_its_readers;
 
 /// What a step of a plan takes on both sides.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -42,7 +43,7 @@ impl<F: Fn(&Graph, ValueId, u64) -> Transfer> Price for F {
 /// Which nodes and values the vertices and tensors of a problem are.
 #[derive(Clone, Debug)]
 pub struct Vertices {
-    /// The vertex of each node; none for what is computed from constants alone.
+    /// The vertex of each node; none for Dequantize and what is computed from constants alone.
     of_node: Vec<Option<usize>>,
     values: Vec<ValueId>,
     names: Vec<String>,
@@ -61,15 +62,19 @@ impl Vertices {
         steps: &[StepTime],
         price: &dyn Price,
     ) -> Result<(Vertices, Problem)> {
-        let claims = Claims::new(graph, steps);
+        let varying = varying(graph);
+        let claims = Claims::new(graph, steps, &varying);
         let places = places(graph, &claims.step_of);
-        let rank = ranks(graph, &places, steps.len());
-        let of_node: Vec<Option<usize>> =
-            places.iter().map(|place| place.map(|place| rank[&place])).collect();
+        let rank = ranks(graph, &places);
+        let vertex = |(place, node): (&Option<Place>, &Node)| {
+            place.filter(|_| !follows_its_readers(node)).map(|place| rank[&place])
+        };
+        let of_node: Vec<Option<usize>> = places.iter().zip(&graph.nodes).map(vertex).collect();
         let count = rank.values().max().map_or(0, |last| last + 1);
         let mut vertices = vec![Vertex::default(); count];
         for (step, time) in steps.iter().enumerate() {
-            let Some(at) = claims.place_of[step].map(|step| rank[&(step, 0)]) else { continue };
+            let place = claims.place_of[step].map(|step| (step, 0));
+            let Some(&at) = place.and_then(|place| rank.get(&place)) else { continue };
             vertices[at].device_ns += time.device_ns;
             vertices[at].server_ns += time.server_ns;
             vertices[at].picojoules += time.picojoules;
@@ -107,8 +112,7 @@ impl Vertices {
         Vertices::of_steps(graph, &steps, price)
     }
 
-    /// For each node whether a plan has it on the device. What depends on constants alone is on
-    /// neither side.
+    /// For each node whether a plan has it on the device; what goes to its readers is on neither side.
     pub fn nodes(&self, device: &[bool]) -> Vec<bool> {
         self.of_node.iter().map(|vertex| vertex.is_some_and(|v| device[v])).collect()
     }
@@ -152,7 +156,8 @@ impl Vertices {
         vertices: &mut [Vertex],
         price: &dyn Price,
     ) -> Result<Vec<Crossing>> {
-        let (producers, consumers) = (graph.producers(), graph.consumers());
+        let producers = graph.producers();
+        let uses = Uses::new(graph, &self.of_node);
         let mut tensors = vec![];
         for id in graph.value_ids() {
             let producer = match producers[id.index()] {
@@ -163,27 +168,69 @@ impl Vertices {
                 None if graph.inputs.contains(&id) => None,
                 None => continue,
             };
-            let readers = consumers[id.index()].iter().filter_map(|&node| self.of_node[node]);
-            let readers: BTreeSet<usize> = readers.filter(|&r| Some(r) != producer).collect();
-            let output = graph.is_output(id) && producer.is_some();
-            if readers.is_empty() && !output {
+            let readers = uses.readers[id.index()].iter().copied();
+            let readers: Vec<usize> = readers.filter(|&r| Some(r) != producer).collect();
+            let value = graph.value(id);
+            let len = value.shape.len_with(1, &value.name)?;
+            let reply_bytes = (len * uses.reply[id.index()]) as u64;
+            if readers.is_empty() && (reply_bytes == 0 || producer.is_none()) {
                 continue;
             }
-            let value = graph.value(id);
-            let bytes = (value.shape.len_with(1, &value.name)? * value.dtype.bytes()) as u64;
-            if let Some(vertex) = producer.filter(|_| output) {
-                vertices[vertex].reply_bytes += bytes;
+            if let Some(vertex) = producer {
+                vertices[vertex].reply_bytes += reply_bytes;
             }
+            let bytes = (len * value.dtype.bytes()) as u64;
             let transfer = match readers.is_empty() {
                 true => Transfer::default(),
                 false => price.transfer(graph, id, bytes),
             };
-            let readers = readers.into_iter().collect();
             tensors.push(Crossing { transfer, bytes, producer, readers });
             self.values.push(id);
         }
         Ok(tensors)
     }
+}
+
+/// Who reads each value, dequantised or not.
+struct Uses {
+    /// The vertices, ascending.
+    readers: Vec<BTreeSet<usize>>,
+    /// Bytes of each element that the model returns.
+    reply: Vec<usize>,
+}
+
+impl Uses {
+    fn new(graph: &Graph, of_node: &[Option<usize>]) -> Uses {
+        let count = graph.values().len();
+        let mut uses = Uses { readers: vec![BTreeSet::new(); count], reply: vec![0; count] };
+        let mut origin: Vec<usize> = (0..count).collect();
+        for (node, vertex) in graph.nodes.iter().zip(of_node) {
+            if let Some(integers) = node.inputs.first().copied().flatten()
+                && follows_its_readers(node)
+            {
+                node.outputs.iter().for_each(|o| origin[o.index()] = origin[integers.index()]);
+            }
+            for id in node.inputs.iter().flatten() {
+                uses.readers[origin[id.index()]].extend(vertex);
+            }
+        }
+        for id in &graph.outputs {
+            uses.reply[origin[id.index()]] += graph.value(*id).dtype.bytes();
+        }
+        uses
+    }
+}
+
+/// Whether each node depends on an input.
+fn varying(graph: &Graph) -> Vec<bool> {
+    let mut values = vec![false; graph.values().len()];
+    graph.inputs.iter().for_each(|input| values[input.index()] = true);
+    let node = |node: &Node| {
+        let varies = node.inputs.iter().flatten().any(|id| values[id.index()]);
+        node.outputs.iter().for_each(|output| values[output.index()] = varies);
+        varies
+    };
+    graph.nodes.iter().map(node).collect()
 }
 
 /// Which step computes which node.
@@ -196,8 +243,9 @@ struct Claims {
 }
 
 impl Claims {
-    fn new(graph: &Graph, steps: &[StepTime]) -> Claims {
+    fn new(graph: &Graph, steps: &[StepTime], varying: &[bool]) -> Claims {
         let known = graph.nodes.iter().enumerate();
+        let known = known.filter(|(i, node)| varying[*i] && !follows_its_readers(node));
         let known: HashMap<&str, usize> = known.map(|(i, node)| (&*node.name, i)).collect();
         let mut claims = Claims { step_of: vec![None; graph.nodes.len()], place_of: vec![] };
         for (index, step) in steps.iter().enumerate() {
@@ -223,7 +271,8 @@ impl Claims {
         claims
     }
 
-    /// Conversions are named after values, and made for the step that follows.
+    /// Conversions are named after values, and made for the step that follows. So are steps that are
+    /// named after what is no vertex.
     fn adopt(&mut self) {
         let mut next = None;
         for place in self.place_of.iter_mut().rev() {
@@ -247,6 +296,7 @@ fn places(graph: &Graph, step_of: &[Option<usize>]) -> Vec<Option<Place>> {
         let latest = node.inputs.iter().flatten().filter_map(|v| place_of[v.index()]).max();
         let place = latest.map(|latest| match step_of[index] {
             Some(step) => (step, 0),
+            None if follows_its_readers(node) => latest,
             None if latest.0 == 0 || rearranges(&node.op) => (latest.0, index + 1),
             None => latest,
         });
@@ -260,8 +310,7 @@ fn places(graph: &Graph, step_of: &[Option<usize>]) -> Vec<Option<Place>> {
 fn rearranges(op: &Op) -> bool {
     matches!(
         op,
-        Op::Dequantize { .. }
-            | Op::Concat { .. }
+        Op::Concat { .. }
             | Op::Reshape { .. }
             | Op::Flatten { .. }
             | Op::Squeeze { .. }
@@ -276,18 +325,18 @@ fn rearranges(op: &Op) -> bool {
 
 /// The vertex of each place, in order of execution. Where data seems to flow back, because a step
 /// computes nodes before and behind a place, all places in between are one vertex.
-fn ranks(graph: &Graph, places: &[Option<Place>], steps: usize) -> HashMap<Place, usize> {
-    let mut order: BTreeSet<Place> = places.iter().flatten().copied().collect();
-    // A step whose nodes are constants has a place too, so that its time finds one.
-    order.extend((1..=steps).map(|step| (step, 0)));
+fn ranks(graph: &Graph, places: &[Option<Place>]) -> HashMap<Place, usize> {
+    let computed = places.iter().zip(&graph.nodes).filter(|(_, node)| !follows_its_readers(node));
+    let order: BTreeSet<Place> = computed.filter_map(|(place, _)| *place).collect();
     let order: Vec<Place> = order.into_iter().collect();
     let rank: HashMap<Place, usize> = order.iter().enumerate().map(|(i, &p)| (p, i)).collect();
     let mut joined = vec![false; order.len() + 1];
     let producers = graph.producers();
     for (node, place) in graph.nodes.iter().zip(places) {
-        let Some(reader) = place.map(|place| rank[&place]) else { continue };
+        let Some(&reader) = place.and_then(|place| rank.get(&place)) else { continue };
         let from = node.inputs.iter().flatten().filter_map(|v| producers[v.index()]);
-        for producer in from.filter_map(|node| places[node]).map(|place| rank[&place]) {
+        let from = from.filter_map(|node| places[node]);
+        for &producer in from.filter_map(|place| rank.get(&place)) {
             joined[(reader + 1).min(producer + 1)..producer + 1].fill(true);
         }
     }
