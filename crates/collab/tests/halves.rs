@@ -66,11 +66,7 @@ fn halves_of_arbitrary_operators_are_the_graph_to_the_bit() {
         let whole = interpreted(&graph, &inputs);
         // Closed sets that are no prefixes, too.
         let (vertices, problem) = Vertices::of_nodes(&graph, |_| [1, 1, 1], &price).unwrap();
-        let planner = edgecut_collab::partition::Planner::new(
-            problem,
-            edgecut_collab::partition::Radio::WIFI,
-            None,
-        );
+        let planner = Planner::new(problem, Radio::WIFI, None);
         for plan in planner.family().plans.iter().step_by(planner.family().plans.len().div_ceil(20))
         {
             let halves = Halves::of(&graph, &vertices.nodes(plan)).unwrap();
