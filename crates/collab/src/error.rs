@@ -10,6 +10,12 @@ pub enum CollabError {
     /// Vertices and tensors that are no acyclic graph, or times that do not fit it.
     #[error("partition: {0}")]
     Problem(String),
+    /// Tensors that a codec cannot be calibrated on or is not made for, or a file that is none.
+    #[error("codec: {0}")]
+    Codec(String),
+    /// Bytes that came over the link and are no tensor of this codec.
+    #[error("coded tensor: {0}")]
+    Coded(String),
 }
 
 /// A result with [`CollabError`].

@@ -9,7 +9,9 @@
 //! | --- | --- |
 //! | [`partition`] | the best cut of a graph for a link, a load and an objective |
 //! | [`Halves`] | a graph in two, each an ordinary model |
+//! | [`codec`] | a tensor in few bytes, of which any prefix is an answer |
 
+pub mod codec;
 mod digest;
 mod error;
 mod halves;

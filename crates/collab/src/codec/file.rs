@@ -1,0 +1,94 @@
+//! A calibration as a file: both sides have it before anything crosses.
+
+use sha2::{Digest, Sha256};
+
+use super::layout::Layout;
+use super::model::CONTEXTS;
+use super::{BITS, Codec, MAX_ELEMENTS};
+use crate::{CollabError, Result};
+
+/// What a file begins with; the last byte is the version of the form.
+const MAGIC: [u8; 8] = *b"edgecod\x01";
+
+impl Codec {
+    /// The content of a file: magic, what the codec is, and a CRC-32.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        // Postcard fails for maps and sequences of unknown length only.
+        let body = postcard::to_stdvec(self).unwrap_or_default();
+        let crc = crc32fast::hash(&body).to_le_bytes();
+        [&MAGIC[..], &body, &crc].concat()
+    }
+
+    /// What a file holds.
+    ///
+    /// # Errors
+    /// Where it is none of this version, damaged, or states what no calibration gives.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Codec> {
+        let wrong = |problem: &str| CollabError::Codec(problem.into());
+        let body =
+            bytes.strip_prefix(&MAGIC).ok_or_else(|| wrong("no codec file of this version"))?;
+        let (body, crc) = body.split_last_chunk().ok_or_else(|| wrong("the file is cut off"))?;
+        if crc32fast::hash(body) != u32::from_le_bytes(*crc) {
+            return Err(wrong("the file is damaged: its checksum is wrong"));
+        }
+        let codec: Codec = postcard::from_bytes(body).map_err(|e| wrong(&e.to_string()))?;
+        codec.check().map_err(|problem| wrong(&problem))?;
+        Ok(codec)
+    }
+
+    /// A number that differs from that of every other calibration: the beginning of a SHA-256.
+    pub fn id(&self) -> u64 {
+        let body = postcard::to_stdvec(self).unwrap_or_default();
+        let [a, b, c, d, e, f, g, h, ..] = <[u8; 32]>::from(Sha256::digest(&body));
+        u64::from_be_bytes([a, b, c, d, e, f, g, h])
+    }
+
+    /// What coding relies on.
+    fn check(&self) -> std::result::Result<(), String> {
+        let elements = self.shape.iter().try_fold(1usize, |n, &d| n.checked_mul(d));
+        if elements.is_none_or(|n| n == 0 || n > MAX_ELEMENTS) {
+            return Err(format!("a tensor of {:?}", self.shape));
+        }
+        if Layout::of(&self.shape).channels != self.channels.len() {
+            return Err(format!("{} channels of {:?}", self.channels.len(), self.shape));
+        }
+        let fits = |class: &super::Class| {
+            let count = BITS.contains(&class.bits).then(|| 1usize << class.bits);
+            count == Some(class.nodes.len()) && count == Some(class.contexts.len())
+        };
+        if let Some(at) = self.classes.iter().position(|class| !fits(class)) {
+            return Err(format!("class {at} has a wrong number of probabilities"));
+        }
+        for (at, channel) in self.channels.iter().enumerate() {
+            let class = self.classes.get(usize::from(channel.class));
+            let range = channel.low.is_finite() && channel.step.is_finite() && channel.step > 0.0;
+            if !range || class.is_none_or(|class| class.bits != channel.bits) {
+                return Err(format!("channel {at} has no range or no class of its bits"));
+            }
+        }
+        self.check_order()
+    }
+
+    /// Every plane of every channel once, from the most significant on.
+    fn check_order(&self) -> std::result::Result<(), String> {
+        let mut open: Vec<u8> = self.channels.iter().map(|channel| channel.bits).collect();
+        for (at, chunk) in self.chunks.iter().enumerate() {
+            for &channel in &chunk.channels {
+                match open.get_mut(channel as usize) {
+                    Some(open) if *open == chunk.plane + 1 => *open = chunk.plane,
+                    _ => {
+                        return Err(format!(
+                            "chunk {at} holds bits of channel {channel} out of turn"
+                        ));
+                    }
+                }
+            }
+        }
+        match open.iter().position(|&open| open > 0) {
+            Some(channel) => Err(format!("channel {channel} lacks bits")),
+            None => Ok(()),
+        }
+    }
+}
+
+const _: () = assert!(CONTEXTS == 5, "the form of a class is part of the file's version");
