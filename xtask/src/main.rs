@@ -47,6 +47,8 @@ Tasks:
                                 those of networks that are trained alone
   nas-device [OPTION...]        predict the latency of networks of a search space from runs of others, and
                                 measure them; `cargo xtask nas-device --help` lists the options
+  nas-crash [OPTION...]         kill the processes of searches at random moments, and compare what they
+                                find with undisturbed ones; `cargo xtask nas-crash --help` lists the options
   prune-beside MODEL DATA [OPTION...]
                                 prune a network by edgecut and by Torch-Pruning, and train them alike
   nas-tables [OPTION...]        run the search algorithms on tabular benchmarks, over many seeds;
@@ -89,10 +91,12 @@ fn main() -> ExitCode {
         ["nas-device", rest @ ..] => return nas::device::main(rest),
         ["nas-proxies", rest @ ..] => return nas::proxies::main(rest),
         ["prune-beside", rest @ ..] => return prune_beside::main(root, rest),
+        ["nas-crash", rest @ ..] => return nas::crash::main(rest),
         ["nas-tables", rest @ ..] => return nas::tables::main(root, rest),
         ["duel-quantize", rest @ ..] => return duel_quantize::main(root, rest),
-        // What `bench-peers` starts.
+        // What `bench-peers` and `nas-crash` start.
         ["bench-worker", rest @ ..] => bench_peers::serve(rest),
+        ["nas-crash-part", rest @ ..] => nas::crash::part(rest),
         ["help" | "--help" | "-h"] | [] => {
             print!("{HELP}");
             Ok(())

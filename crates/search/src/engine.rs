@@ -26,7 +26,7 @@ pub type Done<'a> = dyn FnMut(usize, Outcome) -> Result<ControlFlow<()>> + 'a;
 /// Whoever evaluates nets: threads of this process, or workers elsewhere.
 pub trait Workers {
     /// Evaluates `tasks` in any order, each once, and reports each as soon as it has ended. Stops early
-    /// where `done` breaks or fails.
+    /// where `done` breaks or fails, or where it is told to stop by other ways: the search then ends.
     ///
     /// # Errors
     /// Those of `done`, and where nobody can evaluate.
@@ -172,7 +172,8 @@ impl Search<'_> {
                 stopped |= flow.is_break();
                 Ok(flow)
             })?;
-            if stopped {
+            let is_open = |task: &Task| history.trials[task.trial].outcome.is_none();
+            if stopped || tasks.iter().any(is_open) {
                 return Ok((history, End::Stopped));
             }
         }

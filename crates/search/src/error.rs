@@ -50,6 +50,14 @@ pub enum SearchError {
         /// Why.
         source: std::io::Error,
     },
+    /// What is on a server cannot be used, or the server does not answer.
+    #[error("{place}: {problem}")]
+    Server {
+        /// The server without passwords, and what is there.
+        place: String,
+        /// What is wrong, and what to do.
+        problem: String,
+    },
     /// A proxy cannot judge a network.
     #[error("{proxy} cannot score '{model}': {problem}")]
     Proxy {

@@ -11,6 +11,7 @@ mod generate;
 mod litert;
 mod locate;
 pub mod nas_bench_201;
+mod nats;
 mod npy;
 mod operators;
 mod python;
@@ -24,6 +25,7 @@ pub use generate::{
 };
 pub use litert::{IntegerSteps, Kernels, LiteRt, LiteRtCase, integer_steps, largest_step};
 pub use locate::{shared_data, workspace_root};
+pub use nats::NatsServer;
 pub use npy::{read_npy, write_npy};
 pub use operators::{Case, Family};
 pub use python::Python;

@@ -1,6 +1,7 @@
 //! Architecture search against published tables, measurements and networks trained alone.
 
 pub mod bench201;
+pub mod crash;
 pub mod device;
 pub mod proxies;
 pub mod supernet;

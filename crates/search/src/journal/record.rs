@@ -63,15 +63,10 @@ impl Header {
         let said = |what: &str, found: &dyn std::fmt::Display, now: &dyn std::fmt::Display| {
             Some(format!("was begun with {what} {found}, and not {now}"))
         };
-        match () {
-            () if self.version != wanted.version => said("version", &self.version, &wanted.version),
-            () if self.space != wanted.space => Some("was begun with another space".into()),
-            () if self.objectives != wanted.objectives => {
-                said("objectives", &names(&self.objectives), &names(&wanted.objectives))
-            }
-            () if self.problem != wanted.problem || self.fidelities != wanted.fidelities => {
-                Some("was begun with other data, another recipe or another device".into())
-            }
+        if self.version != wanted.version {
+            return said("version", &self.version, &wanted.version);
+        }
+        self.difference_in_problem(wanted).or_else(|| match () {
             () if self.algorithm != wanted.algorithm => {
                 said("algorithm", &self.algorithm, &wanted.algorithm)
             }
@@ -81,7 +76,27 @@ impl Header {
             () if self.seed != wanted.seed => said("seed", &self.seed, &wanted.seed),
             () if self.warm != wanted.warm => Some("was begun with other first nets".into()),
             () => None,
+        })
+    }
+
+    /// What keeps a worker with `problem` from evaluating for this search, in words.
+    pub fn difference_from(&self, problem: &dyn Problem) -> Option<String> {
+        let space = problem.space().digest();
+        let (objectives, fidelities) = (problem.objectives().into(), problem.fidelities().into());
+        let own = Header { space, problem: problem.digest(), objectives, fidelities, ..self.clone() };
+        self.difference_in_problem(&own)
+    }
+
+    fn difference_in_problem(&self, wanted: &Header) -> Option<String> {
+        if self.space != wanted.space {
+            return Some("was begun with another space".into());
         }
+        if self.objectives != wanted.objectives {
+            let (found, now) = (names(&self.objectives), names(&wanted.objectives));
+            return Some(format!("was begun with objectives {found}, and not {now}"));
+        }
+        let is_same = self.problem == wanted.problem && self.fidelities == wanted.fidelities;
+        (!is_same).then(|| "was begun with other data, another recipe or another device".into())
     }
 }
 

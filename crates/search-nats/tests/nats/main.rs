@@ -1,0 +1,8 @@
+//! Searches over a NATS server that these tests start themselves; one program, so that it is linked once.
+
+mod common;
+mod data;
+mod journal;
+mod killed;
+mod server;
+mod workers;
