@@ -71,6 +71,10 @@ impl Score {
         let same = restore(&problem, records).is_ok_and(|found| {
             found == expected && front(&problem, &found) == front(&problem, &expected)
         });
+        if !same {
+            let name = round.algorithm().name();
+            eprintln!("search {} ({name}) ended differently", round.seed);
+        }
         self.other += usize::from(!same);
         Ok(())
     }

@@ -52,8 +52,9 @@ impl Problem for Formula {
 
     fn evaluate(&self, proposal: &Proposal, trial: usize) -> Result<Vec<f64>, String> {
         let mut rng = Rng::keyed(&[trial as u64]);
+        let pause = Duration::from_millis(rng.below(LONGEST) as u64);
         if self.slow {
-            std::thread::sleep(Duration::from_millis(rng.below(LONGEST) as u64));
+            std::thread::sleep(pause);
         }
         if trial % 13 == 12 {
             return Err("diverged".into());
