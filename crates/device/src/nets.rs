@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use edgecut_compress::{QuantizeConfig, calibrate, prepare, quantize};
+use edgecut_compress::{QuantizeConfig, RangeMethod, calibrate, prepare, quantize};
 use edgecut_graph::rng::Rng;
 use edgecut_graph::{Data, Graph, Tensor};
 use edgecut_kernels::Pool;
@@ -87,18 +87,16 @@ impl Subject {
 /// Where it cannot be quantised.
 pub fn quantised(float: &Graph, pool: &Arc<Pool>) -> Result<Graph> {
     let float = prepare(float)?;
-    let calibration = calibrate(&float, noise(&float)?, pool)?;
-    Ok(quantize(&float, &calibration, &QuantizeConfig::default())?.graph)
+    let calibration = calibrate(&float, [noise(&float)?], pool)?;
+    let config = QuantizeConfig { method: RangeMethod::MinMax, ..QuantizeConfig::default() };
+    Ok(quantize(&float, &calibration, &config)?.graph)
 }
 
-/// Two pictures of noise: ranges that are wide enough for the integers to vary.
-fn noise(graph: &Graph) -> Result<Vec<Tensor>> {
+/// A picture of noise: ranges that are wide enough for the integers to vary.
+fn noise(graph: &Graph) -> Result<Tensor> {
     let shape = graph.value(graph.inputs[0]).shape.with_symbols(1);
     let mut rng = Rng::new(1);
-    let mut picture = || -> Result<Tensor> {
-        let len = shape.iter().product::<usize>();
-        let data: Data = (0..len).map(|_| rng.range(-1.0, 1.0)).collect::<Vec<f32>>().into();
-        Ok(Tensor::new(shape.clone(), data)?)
-    };
-    Ok(vec![picture()?, picture()?])
+    let len = shape.iter().product::<usize>();
+    let data: Data = (0..len).map(|_| rng.range(-1.0, 1.0)).collect::<Vec<f32>>().into();
+    Ok(Tensor::new(shape, data)?)
 }

@@ -1,10 +1,10 @@
 //! The command line: global options and the list of verbs. Options of a verb stand in its file.
 
-use clap::{ArgAction, Args, Parser, Subcommand};
+use clap::{ArgAction, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::commands::{
     agent, bench, convert, data, deploy, device, distill, eval, inspect, new, prune, quantize, run,
-    train, verify, zoo,
+    search, train, verify, zoo,
 };
 
 /// Takes deep models to edge devices: from data to a small, fast, checked model.
@@ -59,6 +59,24 @@ impl Global {
     }
 }
 
+impl Cli {
+    /// The command line of this process.
+    ///
+    /// # Errors
+    /// What clap says of a wrong one; help and version are errors to it as well.
+    pub fn parse() -> std::result::Result<Cli, clap::Error> {
+        Cli::from_arg_matches(&command().try_get_matches()?)
+    }
+}
+
+/// All verbs, with what depends on how they share options.
+fn command() -> clap::Command {
+    // A search needs data, to explain one does not.
+    Cli::command().mut_subcommand("search", |search| {
+        search.mut_arg("source", |data| data.required(false).required_unless_present("explain"))
+    })
+}
+
 /// What to do.
 #[derive(Subcommand)]
 pub enum Verb {
@@ -92,6 +110,8 @@ pub enum Verb {
     Device(device::Args),
     /// Let other machines measure models on this one
     Agent(agent::Args),
+    /// Search for the networks that fit one task and one device
+    Search(search::Args),
     /// The whole way: data, training, float ONNX, int8 ONNX, checks, report
     Deploy(deploy::Args),
 }
@@ -115,6 +135,7 @@ impl Verb {
             Verb::Bench(args) => bench::run(args, global),
             Verb::Device(args) => device::run(args, global),
             Verb::Agent(args) => agent::run(args, global),
+            Verb::Search(args) => search::run(args, global),
             Verb::Deploy(args) => deploy::run(args, global),
         }
     }
@@ -123,16 +144,15 @@ impl Verb {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::CommandFactory;
 
     #[test]
     fn the_command_line_is_consistent() {
-        Cli::command().debug_assert();
+        command().debug_assert();
     }
 
     #[test]
     fn every_verb_has_examples() {
-        for verb in Cli::command().get_subcommands() {
+        for verb in command().get_subcommands() {
             let help = verb.get_after_help().map(|h| h.to_string()).unwrap_or_default();
             assert!(help.contains("Examples:"), "{} has no examples", verb.get_name());
         }

@@ -34,14 +34,13 @@ mod work;
 
 use std::process::ExitCode;
 
-use clap::Parser;
 use clap::error::ErrorKind;
 
 use crate::errors::Failure;
 
 fn main() -> ExitCode {
     let json = std::env::args_os().any(|a| a == "--json");
-    let cli = match cli::Cli::try_parse() {
+    let cli = match cli::Cli::parse() {
         Ok(cli) => cli,
         Err(error) => return usage(&error, json),
     };

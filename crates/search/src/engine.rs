@@ -96,8 +96,8 @@ pub fn evaluate(problem: &dyn Problem, task: &Task) -> Outcome {
 /// Something that a search tells while it runs.
 #[derive(Debug)]
 pub enum Event<'a> {
-    /// These evaluations begin, with what is to be said about them.
-    Batch(&'a [Task], Option<&'a str>),
+    /// These evaluations begin, with what is to be said about them; all so far, these included.
+    Batch(&'a [Task], Option<&'a str>, &'a History),
     /// An evaluation has ended.
     Result(usize, &'a Outcome),
 }
@@ -200,7 +200,7 @@ impl Search<'_> {
         };
         let tasks: Vec<Task> = batch.proposals.iter().enumerate().map(number).collect();
         history.open_batch(batch.proposals);
-        let _ = watch(Event::Batch(&tasks, batch.notice.as_deref()));
+        let _ = watch(Event::Batch(&tasks, batch.notice.as_deref(), history));
         Ok(true)
     }
 }

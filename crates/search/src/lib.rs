@@ -28,4 +28,4 @@ pub use history::{History, Outcome, Trial, bounds};
 pub use journal::{FileJournal, Header, Journal, NoJournal, Record};
 pub use problem::{Direction, Objective, Problem, Proposal};
 pub use space::{Condition, Gene, Genome, MAX_CHOICES, MAX_GENES, Space};
-pub use subnets::{Costs, Subnets};
+pub use subnets::{Cost, Costs, Subnets};

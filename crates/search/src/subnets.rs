@@ -12,16 +12,32 @@ use crate::problem::{Objective, Problem, Proposal};
 use crate::space::{Genome, Space};
 use crate::supernet::Judge;
 
-/// What networks cost, all smaller is better: of a device, without training or running them.
+/// One thing that networks cost; smaller is better.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Cost {
+    /// What is counted, with its unit, such as `latency, ms`.
+    pub name: String,
+    /// The largest value that will do.
+    pub limit: Option<f64>,
+    /// Whether the search looks for networks that cost less of it; else the limit is all it asks.
+    pub objective: bool,
+}
+
+/// What networks cost: of a device, without training or running them.
 pub trait Costs: Sync {
-    /// What is counted, with units, such as `latency, ms`.
-    fn names(&self) -> Vec<String>;
+    /// What is counted.
+    fn names(&self) -> &[Cost];
 
     /// The costs of `graph`, one for each name, finite.
     ///
     /// # Errors
     /// With the reason, where they cannot be said: an operator that was never measured.
     fn of(&self, graph: &Graph) -> std::result::Result<Vec<f64>, String>;
+
+    /// Digest of what they depend on, such as measurements of the device.
+    fn digest(&self) -> String {
+        String::new()
+    }
 }
 
 /// Networks of a space, judged by shared weights, within limits of their costs.
@@ -29,8 +45,6 @@ pub struct Subnets<'a> {
     space: &'a ArchSpace,
     judge: Judge<'a>,
     costs: &'a dyn Costs,
-    /// The largest value of each cost that will do.
-    limits: Vec<Option<f64>>,
     objectives: Vec<Objective>,
     known: Mutex<HashMap<Genome, Option<Arc<Facts>>>>,
 }
@@ -43,30 +57,24 @@ struct Facts {
 }
 
 impl<'a> Subnets<'a> {
-    /// Accuracy in percent is the first objective, each cost another one. `limits` has the largest value
-    /// of each cost that will do, in the order of its names; what is missing has none.
-    pub fn new(
-        space: &'a ArchSpace,
-        judge: Judge<'a>,
-        costs: &'a dyn Costs,
-        mut limits: Vec<Option<f64>>,
-    ) -> Subnets<'a> {
-        let names = costs.names();
-        limits.resize(names.len(), None);
+    /// Accuracy in percent is the first objective, each cost that is one another.
+    pub fn new(space: &'a ArchSpace, judge: Judge<'a>, costs: &'a dyn Costs) -> Subnets<'a> {
         let mut objectives = vec![Objective::maximise("accuracy, %")];
         // What lies beyond a limit is worth nothing.
-        objectives.extend(
-            names
-                .iter()
-                .zip(&limits)
-                .map(|(name, &limit)| Objective { reference: limit, ..Objective::minimise(name) }),
-        );
-        Subnets { space, judge, costs, limits, objectives, known: Mutex::default() }
+        let objective =
+            |cost: &Cost| Objective { reference: cost.limit, ..Objective::minimise(&cost.name) };
+        objectives.extend(costs.names().iter().filter(|cost| cost.objective).map(objective));
+        Subnets { space, judge, costs, objectives, known: Mutex::default() }
     }
 
     /// The costs of a network; none where it cannot be built or they cannot be said.
     pub fn costs(&self, genome: &Genome) -> Option<Vec<f64>> {
         self.facts(genome).map(|facts| facts.costs.clone())
+    }
+
+    /// Those costs that are objectives.
+    fn objective_costs(&self, costs: &[f64]) -> impl Iterator<Item = f64> {
+        costs.iter().zip(self.costs.names()).filter(|(_, cost)| cost.objective).map(|(&c, _)| c)
     }
 
     fn facts(&self, genome: &Genome) -> Option<Arc<Facts>> {
@@ -101,7 +109,7 @@ impl Problem for Subnets<'_> {
 
     fn digest(&self) -> String {
         let mut hash = Sha256::new();
-        hash.update(format!("{:?} {:?}", self.objectives, self.limits));
+        hash.update(format!("{:?} {}", self.costs.names(), self.costs.digest()));
         let values = &self.judge.weights.values;
         values.iter().for_each(|v| hash.update(v.to_le_bytes()));
         hash.update(format!("{} {}", self.judge.calibration.len(), self.judge.pictures.len()));
@@ -110,17 +118,17 @@ impl Problem for Subnets<'_> {
 
     fn violation(&self, genome: &Genome) -> f64 {
         let Some(facts) = self.facts(genome) else { return f64::INFINITY };
-        let over = |(cost, limit): (&f64, &Option<f64>)| match limit {
-            Some(limit) => (cost / limit - 1.0).max(0.0),
+        let over = |(value, cost): (&f64, &Cost)| match cost.limit {
+            Some(limit) => (value / limit - 1.0).max(0.0),
             None => 0.0,
         };
-        facts.costs.iter().zip(&self.limits).map(over).sum()
+        facts.costs.iter().zip(self.costs.names()).map(over).sum()
     }
 
     fn known(&self, genome: &Genome) -> Vec<Option<f64>> {
         match self.facts(genome) {
             Some(facts) => {
-                [None].into_iter().chain(facts.costs.iter().copied().map(Some)).collect()
+                [None].into_iter().chain(self.objective_costs(&facts.costs).map(Some)).collect()
             }
             None => vec![],
         }
@@ -135,6 +143,7 @@ impl Problem for Subnets<'_> {
         let costs = self.costs(genome).ok_or("its costs are not known")?;
         let graph = self.space.graph(genome, 0).map_err(|e| e.to_string())?;
         let counts = self.judge.judge(graph).map_err(|e| e.to_string())?;
+        let costs = self.objective_costs(&costs);
         Ok([100.0 * counts.accuracy()].into_iter().chain(costs).collect())
     }
 }

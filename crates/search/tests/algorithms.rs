@@ -24,7 +24,7 @@ fn run(
     let mut workers = Threads { problem: toy, count: 1 };
     let (history, end) = search
         .run(budget, &mut NoJournal, &mut workers, &mut |event| {
-            if let Event::Batch(_, Some(notice)) = event {
+            if let Event::Batch(_, Some(notice), _) = event {
                 notices.push(notice.to_string());
             }
             ControlFlow::Continue(())

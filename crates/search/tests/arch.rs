@@ -111,3 +111,37 @@ fn mistakes_are_named() {
     );
     assert!(said("[16, 24]", "[]").contains("at least one value"));
 }
+
+#[test]
+fn a_space_loses_what_no_network_within_the_limits_has() {
+    let space = space();
+    let cost = |net: &edgecut_zoo::BlockNet| {
+        edgecut_graph::cost::cost(&net.build(0).unwrap(), 1).unwrap().macs
+    };
+    let drawn = |space: &ArchSpace, seed| space.net(&space.draw(&mut Rng::new(seed)).unwrap());
+    let mut costs: Vec<u64> = (0..60).map(|seed| cost(&drawn(&space, seed))).collect();
+    costs.sort_unstable();
+    let limit = costs[6];
+    let shrunk = space.shrunk(&mut |net| cost(net) <= limit).unwrap();
+    assert!(!shrunk.dropped.is_empty());
+    let small = ArchSpace::new(shrunk.file.clone(), [1, 24], 10).unwrap();
+    assert!(small.space().size().unwrap() < space.space().size().unwrap());
+    // Each network that fits is still there: what it is made of has not been dropped.
+    for seed in 0..300 {
+        let genome = space.draw(&mut Rng::new(1000 + seed)).unwrap();
+        if cost(&space.net(&genome)) <= limit {
+            // Genes of blocks choose among their stage's values: stage2.1.kernel among stage2.kernel.
+            let values = space.space().describe(&genome);
+            let stage = |gene: &str| match gene.split('.').collect::<Vec<_>>()[..] {
+                [stage, _, field] => format!("{stage}.{field}"),
+                _ => gene.to_string(),
+            };
+            let gone = values.split(' ').map(stage).find(|value| shrunk.dropped.contains(value));
+            assert_eq!(gone, None, "{values}");
+        }
+    }
+    let whole = space.shrunk(&mut |_| true).unwrap();
+    assert!(whole.dropped.is_empty());
+    let none = space.shrunk(&mut |_| false).unwrap();
+    assert!(none.dropped.is_empty(), "a space of nothing is no space");
+}

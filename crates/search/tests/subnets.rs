@@ -10,7 +10,7 @@ use edgecut_kernels::Isa;
 use edgecut_search::arch::{ArchSpace, SpaceFile};
 use edgecut_search::supernet::{Family, Judge, Pictures, Sandwich, SharedWeights, train};
 use edgecut_search::{
-    Costs, End, NoJournal, Outcome, Predictor, Problem, Search, Subnets, Threads,
+    Cost, Costs, End, NoJournal, Outcome, Predictor, Problem, Search, Subnets, Threads,
 };
 use edgecut_train::config::{RunOptions, TrainConfig};
 use edgecut_train::progress::Control;
@@ -31,17 +31,25 @@ kernel = [3, 5]
 expansion = [2, 4]
 "#;
 
-/// Thousands of multiply-adds.
-struct Work;
+/// Thousands of multiply-adds, and of parameters.
+struct Work([Cost; 2]);
+
+fn work(macs: f64, parameters: f64) -> Work {
+    let cost = |name: &str, limit, objective| Cost { name: name.into(), limit, objective };
+    Work([
+        cost("multiply-adds, k", Some(macs), true),
+        cost("parameters, k", Some(parameters), false),
+    ])
+}
 
 impl Costs for Work {
-    fn names(&self) -> Vec<String> {
-        vec!["multiply-adds, k".into()]
+    fn names(&self) -> &[Cost] {
+        &self.0
     }
 
     fn of(&self, graph: &Graph) -> Result<Vec<f64>, String> {
-        let macs = cost::cost(graph, 1).map_err(|e| e.to_string())?.macs;
-        Ok(vec![macs as f64 / 1e3])
+        let counts = cost::cost(graph, 1).map_err(|e| e.to_string())?;
+        Ok([counts.macs, counts.parameters].map(|n| n as f64 / 1e3).to_vec())
     }
 }
 
@@ -63,8 +71,10 @@ fn a_search_finds_good_networks_within_limits() {
     assert_eq!(pictures.extent().h, SIDE);
     let (weights, machine) = (&weights, (1, Isa::detect()));
     let judge = || Judge { weights, calibration: &calibration, pictures: &pictures, machine };
-    let limit = 150.0;
-    let problem = Subnets::new(&space, judge(), &Work, vec![Some(limit)]);
+    let (limit, parameters) = (150.0, 9.0);
+    let costs = work(limit, parameters);
+    let problem = Subnets::new(&space, judge(), &costs);
+    assert_eq!(problem.objectives().len(), 2, "a limit alone is no objective");
     let search = Search { problem: &problem, algorithm: &Predictor::default(), seed: 3, warm: &[] };
     let mut workers = Threads { problem: &problem, count: 2 };
     let watch = &mut |_: edgecut_search::Event| ControlFlow::Continue(());
@@ -75,12 +85,15 @@ fn a_search_finds_good_networks_within_limits() {
     for trial in over {
         let Some(Outcome::Objectives(values)) = &trial.outcome else { panic!("{trial:?}") };
         assert!(values[1] <= limit && problem.violation(&trial.proposal.genome) == 0.0);
+        assert!(problem.costs(&trial.proposal.genome).unwrap()[1] <= parameters);
         assert_eq!(problem.known(&trial.proposal.genome), [None, Some(values[1])]);
         best = best.max(values[0]);
     }
     assert!(best > 70.0, "{best}");
     let largest = space.largest().unwrap().remove(0);
-    assert!(Work.of(&largest).unwrap()[0] > limit);
-    let tighter = Subnets::new(&space, judge(), &Work, vec![Some(100.0)]);
+    let found = costs.of(&largest).unwrap();
+    assert!(found[0] > limit && found[1] > parameters, "{found:?}");
+    let tighter = work(100.0, parameters);
+    let tighter = Subnets::new(&space, judge(), &tighter);
     assert_ne!(tighter.digest(), problem.digest());
 }

@@ -20,7 +20,7 @@ mod ridge;
 mod sample;
 mod steps;
 
-use edgecut_runtime::Plan;
+use edgecut_runtime::{Plan, StepInfo};
 use serde::Serialize;
 
 use crate::energy::EnergyModel;
@@ -100,13 +100,8 @@ impl CostModel {
     /// Where a step is of a kind that was never measured there.
     pub fn estimate(&self, plan: &Plan, threads: usize) -> Result<Estimate> {
         let work = Work::of(plan);
-        let mut us = Vec::with_capacity(work.len());
-        for (step, info) in work.iter().zip(plan.steps()) {
-            let unmeasured =
-                || DeviceError::Unmeasured { step: info.name.clone(), kind: step.kind.clone() };
-            us.push(self.steps.us(step).ok_or_else(unmeasured)?);
-        }
-        let residual = if sample::is_int8(&work) { &self.int8 } else { &self.float };
+        let us = self.alone(plan, &work)?;
+        let residual = self.residual(&work);
         let log = residual.log_us(&us, &work);
         let weights = plan.weight_bytes();
         let resident = plan.arena_bytes() + weights <= self.near_bytes;
@@ -119,6 +114,33 @@ impl CostModel {
             peak_activation_bytes: plan.arena_bytes(),
             millijoules: 1e3 * joules,
         })
+    }
+
+    /// What each step of `plan` takes of its latency: milliseconds whose sum is that of
+    /// [`CostModel::estimate`].
+    ///
+    /// # Errors
+    /// As [`CostModel::estimate`].
+    pub fn steps(&self, plan: &Plan) -> Result<Vec<(Work, f64)>> {
+        let work = Work::of(plan);
+        let us = self.alone(plan, &work)?;
+        let whole = self.residual(&work).log_us(&us, &work).exp();
+        let scale = whole / us.iter().sum::<f64>().max(1e-9) / 1e3;
+        Ok(work.into_iter().zip(us).map(|(work, us)| (work, us * scale)).collect())
+    }
+
+    /// Microseconds of each step alone.
+    fn alone(&self, plan: &Plan, work: &[Work]) -> Result<Vec<f64>> {
+        let us = |(step, info): (&Work, &StepInfo)| {
+            let unmeasured =
+                || DeviceError::Unmeasured { step: info.name.clone(), kind: step.kind.clone() };
+            self.steps.us(step).ok_or_else(unmeasured)
+        };
+        work.iter().zip(plan.steps()).map(us).collect()
+    }
+
+    fn residual(&self, work: &[Work]) -> &Residual {
+        if sample::is_int8(work) { &self.int8 } else { &self.float }
     }
 }
 

@@ -123,4 +123,7 @@ fn a_plan_is_measured_and_knows_its_memory() {
     assert!(estimate.memory_bytes >= plan.arena_bytes() + plan.weight_bytes());
     assert!(estimate.low_ms <= estimate.ms && estimate.ms <= estimate.high_ms);
     assert!(estimate.millijoules > 0.0);
+    let steps = model.steps(&plan).unwrap();
+    let sum: f64 = steps.iter().map(|(_, ms)| ms).sum();
+    assert!(steps.len() == plan.steps().len() && (sum / estimate.ms - 1.0).abs() < 1e-9);
 }

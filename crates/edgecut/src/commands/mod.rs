@@ -13,6 +13,7 @@ pub mod new;
 pub mod prune;
 pub mod quantize;
 pub mod run;
+pub mod search;
 pub mod train;
 pub mod verify;
 pub mod zoo;

@@ -128,7 +128,10 @@ impl Frame {
                 text.axis x=(LEFT - 6.0) y=(px(y + 4.0)) text-anchor="end" { (tick_label(*t, &self.y)) (y_unit) }
             }
             @for t in &self.x {
-                text.axis x=(px(self.place((*t, self.y[0])).0)) y=(bottom) text-anchor="middle" { (tick_label(*t, &self.x)) (x_unit) }
+                @let x = self.place((*t, self.y[0])).0;
+                // The last one would leave the picture.
+                @let anchor = if x > WIDTH - 2.0 * RIGHT { "end" } else { "middle" };
+                text.axis x=(px(x)) y=(bottom) text-anchor=(anchor) { (tick_label(*t, &self.x)) (x_unit) }
             }
         }
     }

@@ -8,6 +8,7 @@ pub mod charts;
 pub mod collect;
 mod html;
 pub mod quantised;
+pub mod search;
 mod sections;
 pub mod trained;
 pub mod way;

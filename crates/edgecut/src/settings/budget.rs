@@ -68,19 +68,26 @@ pub struct Amounts {
     pub energy: Option<Amount>,
 }
 
-impl BudgetSettings {
-    /// The costs, parsed.
-    pub fn amounts(&self) -> Result<Amounts, Wrong> {
+impl Amounts {
+    /// Latency, memory, size and energy as they are written.
+    pub fn parse([latency, memory, size, energy]: [&Option<String>; 4]) -> Result<Amounts, Wrong> {
         let parse = |text: &Option<String>, field, read: fn(&str) -> Result<Amount, String>| {
             let wrong = |problem| Wrong { field, problem };
             text.as_deref().map(read).transpose().map_err(wrong)
         };
         Ok(Amounts {
-            latency: parse(&self.latency, "latency", Amount::time)?,
-            memory: parse(&self.memory, "memory", Amount::bytes)?,
-            size: parse(&self.size, "size", Amount::bytes)?,
-            energy: parse(&self.energy, "energy", Amount::energy)?,
+            latency: parse(latency, "latency", Amount::time)?,
+            memory: parse(memory, "memory", Amount::bytes)?,
+            size: parse(size, "size", Amount::bytes)?,
+            energy: parse(energy, "energy", Amount::energy)?,
         })
+    }
+}
+
+impl BudgetSettings {
+    /// The costs, parsed.
+    pub fn amounts(&self) -> Result<Amounts, Wrong> {
+        Amounts::parse([&self.latency, &self.memory, &self.size, &self.energy])
     }
 
     /// The first field out of range.

@@ -10,6 +10,7 @@ mod distill;
 mod prune;
 mod quantize;
 mod recover;
+mod search;
 mod size;
 mod train;
 mod tune;
@@ -22,6 +23,7 @@ pub use distill::{DistillMethod, DistillSettings};
 pub use prune::{Amount, PruneSettings, Rank};
 pub use quantize::{Correction, Method, QuantizeSettings, Round, Target};
 pub use recover::RecoverSettings;
+pub use search::{Deployed, SearchSettings};
 pub use size::Size;
 pub use train::{Optimizer, Precision, Sampling, Schedule, TrainSettings, Weighting};
 pub use tune::{Head, Rate};
@@ -241,6 +243,8 @@ mod tests {
         );
         let prune = defaults(PruneSettings::augment_args(clap::Command::new("t")));
         assert_eq!(PruneSettings::from_arg_matches(&prune).unwrap(), PruneSettings::default());
+        let search = defaults(SearchSettings::augment_args(clap::Command::new("t")));
+        assert_eq!(SearchSettings::from_arg_matches(&search).unwrap(), SearchSettings::default());
         let recover = defaults(RecoverSettings::augment_args(clap::Command::new("t")));
         assert_eq!(
             RecoverSettings::from_arg_matches(&recover).unwrap(),

@@ -17,6 +17,7 @@ pub mod precision;
 pub mod preprocessing;
 pub mod prune;
 pub mod runner;
+pub mod search;
 pub mod shapes;
 pub mod sizes;
 pub mod speed;

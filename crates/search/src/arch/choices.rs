@@ -27,6 +27,16 @@ impl<T> Choices<T> {
         Choices(values)
     }
 
+    /// Those whose place is true in `kept`.
+    pub(super) fn kept(&self, kept: &[bool]) -> Choices<T>
+    where
+        T: Copy,
+    {
+        Choices(
+            self.0.iter().zip(kept).filter(|(_, kept)| **kept).map(|(value, _)| *value).collect(),
+        )
+    }
+
     /// The values.
     pub fn values(&self) -> &[T] {
         &self.0

@@ -31,6 +31,11 @@ impl Source {
         choices.values()[self.0.map_or(0, |gene| usize::from(genome.choices()[gene]))]
     }
 
+    /// The gene, where there are several choices.
+    pub fn gene(self) -> Option<usize> {
+        self.0
+    }
+
     /// Chooses the value numbered `choice`, where there are several.
     pub fn set(self, choices: &mut [u16], choice: u16) {
         if let Some(gene) = self.0 {

@@ -27,7 +27,9 @@ mod choices;
 mod file;
 mod genes;
 mod net;
+mod shrink;
 
 pub use choices::Choices;
 pub use file::{SPACES, SpaceFile, StageFile, StemFile};
 pub use genes::ArchSpace;
+pub use shrink::Shrunk;

@@ -7,7 +7,7 @@ mod sort;
 
 pub use bounds::Bounds;
 pub use crowding::crowding;
-pub use hypervolume::{contributions, hypervolume};
+pub use hypervolume::{contributions, hypervolume, subset};
 pub use sort::{Standing, constrained_sort, front, non_dominated_sort};
 
 /// Whether `a` is nowhere worse than `b` and somewhere better (Pareto dominance).

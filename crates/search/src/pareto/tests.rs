@@ -144,3 +144,12 @@ fn normalised_costs_are_between_ideal_and_reference() {
     assert_eq!(bounds.hypervolume(&[[2.0, 20.0]]), 0.25);
     assert!(Bounds::of::<[f64; 2]>(&[]).is_none());
 }
+
+#[test]
+fn a_subset_takes_what_dominates_most_first() {
+    let points = [[0.0, 0.9], [0.5, 0.5], [0.9, 0.0], [0.6, 0.6]];
+    assert_eq!(subset(&points, &[1.0, 1.0], vec![], 3), [1, 0, 2]);
+    assert_eq!(subset(&points, &[1.0, 1.0], vec![2], 2), [2, 1]);
+    assert_eq!(subset(&points, &[1.0, 1.0], vec![], 9).len(), 4);
+    assert!(subset(&points, &[1.0, 1.0], vec![], 0).is_empty());
+}

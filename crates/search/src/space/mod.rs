@@ -161,6 +161,24 @@ impl Space {
         let genes = self.genes.iter().zip(&genome.0).zip(active).filter(|(_, active)| *active);
         genes.map(|(gene, _)| spell(gene)).collect::<Vec<_>>().join(" ")
     }
+
+    /// What of `own` differs from `before`: `name=choice`, behind it the choice that it was.
+    pub fn changes(&self, before: &Genome, own: &Genome) -> Vec<String> {
+        let active = self.active(own).into_iter().zip(self.active(before));
+        let choices = own.0.iter().zip(&before.0).zip(active);
+        let changed =
+            self.genes.iter().zip(choices).filter_map(|(gene, ((&now, &then), active))| {
+                let name = |choice: u16| &gene.choices[usize::from(choice)];
+                match active {
+                    (true, true) if now != then => {
+                        Some(format!("{}={} (was {})", gene.name, name(now), name(then)))
+                    }
+                    (true, false) => Some(format!("{}={}", gene.name, name(now))),
+                    _ => None,
+                }
+            });
+        changed.collect()
+    }
 }
 
 fn check_choices(gene: &Gene) -> Result<()> {

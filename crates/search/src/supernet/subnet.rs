@@ -3,13 +3,13 @@
 use edgecut_graph::{Graph, Op};
 use edgecut_kernels::softmax::softmax;
 use edgecut_kernels::{Ctx, Isa, Pool};
-use edgecut_train::data::Batch;
+use edgecut_train::data::{Batch, rescaled};
 use edgecut_train::engine::Engine;
 use edgecut_train::metrics::Counts;
 use edgecut_train::plan::{Extent, TrainPlan};
 
 use super::SharedWeights;
-use super::pictures::{Pictures, scaled};
+use super::pictures::{Pictures, from_data};
 use crate::error::Result;
 
 /// A network compiled for training, and where its weights are among the shared ones.
@@ -71,7 +71,7 @@ impl Subnet {
         share: f32,
         sum: &mut [f32],
     ) -> Result<f64> {
-        let x = scaled(x, from, self.engine.plan().input())?;
+        let x = rescaled(x, from, self.engine.plan().input()).map_err(from_data)?;
         self.engine.forward(&x, n, true);
         let loss = self.engine.loss_against(targets);
         self.engine.backward();
@@ -99,7 +99,8 @@ impl Subnet {
         let mut mean = vec![0.0f64; shares.len()];
         for batch in pictures.batches() {
             self.engine.params_mut().stats.fill(0.0);
-            let x = scaled(&batch.x, pictures.extent(), self.engine.plan().input())?;
+            let x = rescaled(&batch.x, pictures.extent(), self.engine.plan().input())
+                .map_err(from_data)?;
             self.engine.forward(&x, batch.n, true);
             let part = batch.n as f64 / pictures.len() as f64;
             let moved = self.engine.params().stats.iter().zip(&shares);
@@ -134,7 +135,8 @@ impl Subnet {
     pub fn score(&mut self, pictures: &Pictures) -> Result<Counts> {
         let mut counts = Counts::new(self.classes());
         for Batch { x, labels, n, .. } in pictures.batches() {
-            let x = scaled(x, pictures.extent(), self.engine.plan().input())?;
+            let x =
+                rescaled(x, pictures.extent(), self.engine.plan().input()).map_err(from_data)?;
             self.engine.forward(&x, *n, false);
             counts.add_rows(self.engine.logits(), labels);
         }

@@ -33,6 +33,7 @@ pub mod open;
 pub mod order;
 mod read;
 pub mod registry;
+mod rescale;
 mod resize;
 pub mod subset;
 pub mod transform;
@@ -46,6 +47,7 @@ pub use memory::Memory;
 pub use mix::Mix;
 pub use open::{Data, OpenOptions, Places, open, open_for_evaluation};
 pub use order::Sampling;
+pub use rescale::rescaled;
 pub use subset::{Part, Relabelled, Subset, split};
 pub use transform::{Channels, Preprocess, Resize};
 

@@ -7,7 +7,7 @@ use edgecut_graph::{Graph, Op, Tensor, ValueId};
 use edgecut_kernels::{Isa, Pool};
 use edgecut_runtime::{Model, Session};
 
-use crate::data::{Channels, Preprocess};
+use crate::data::{Channels, Preprocess, rescaled};
 use crate::error::{Result, TrainError};
 use crate::plan::Extent;
 
@@ -27,6 +27,9 @@ pub(super) struct Teacher {
     sessions: HashMap<usize, Session>,
     /// From the student's input to the teacher's, for each channel: which one, factor and addend.
     channels: Vec<(usize, f32, f32)>,
+    /// As the student takes them.
+    pictures: Extent,
+    /// As it takes them itself: pictures of another size are rescaled.
     input: Extent,
     classes: usize,
     /// Whether its output is probabilities instead of logits.
@@ -66,12 +69,6 @@ impl Teacher {
                 "takes {shape:?}, its pictures are {h}x{w} with {c} channels"
             )));
         }
-        if [h, w] != [student.height, student.width] {
-            return Err(fail(format!(
-                "takes {h}x{w} pictures, the student {}x{}; both must see the same",
-                student.height, student.width
-            )));
-        }
         let found = graph.value(output).shape.with_symbols(1).iter().product::<usize>();
         if found != classes {
             return Err(fail(format!("has {found} classes, the student {classes}")));
@@ -95,6 +92,7 @@ impl Teacher {
             channels: channels(student, own),
             model: Model::new(graph, pool.clone()).with_isa(isa),
             sessions: HashMap::new(),
+            pictures: Extent { h: student.height, w: student.width, c: student.channels.count() },
             input: Extent { h, w, c },
             classes,
             probabilities,
@@ -119,8 +117,8 @@ impl Teacher {
             }
         };
         let Extent { h, w, c } = self.input;
-        let pixels = h * w;
-        let from = x.len() / (n * pixels);
+        let (pixels, from) = (h * w, self.pictures.c);
+        let x = rescaled(x, self.pictures, Extent { h, w, c: from })?;
         let mut input = vec![0.0; n * c * pixels];
         for (image, planes) in x.chunks_exact(pixels * from).zip(input.chunks_exact_mut(c * pixels))
         {

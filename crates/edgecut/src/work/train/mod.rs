@@ -16,8 +16,8 @@ use edgecut_train::data::{Augment, Data, Mix, RandAugment, Sampling};
 use edgecut_train::distill::Guide;
 use edgecut_train::schedule::Decay;
 use edgecut_train::{
-    CheckpointOptions, ClassWeights, Control, Ending, Optimizer, Precision, Progress, RateCurve,
-    RunOptions, TrainConfig, TrainOutcome, find_rate, fit_guided,
+    CheckpointOptions, ClassWeights, Control, Ending, FineTune, Optimizer, Precision, Progress,
+    RateCurve, RunOptions, TrainConfig, TrainOutcome, find_rate, fit_guided,
 };
 
 use super::precision;
@@ -122,7 +122,7 @@ pub fn train(
     let mut records = Records::new(&job.checkpoint);
     let mut unrecorded = None;
     let (train, test) = (job.data.train.clone(), job.data.test.clone());
-    let (preprocess, mut config) = (&start.preprocess, config(job, start));
+    let (preprocess, mut config) = (&start.preprocess, config_for(job, start));
     let followed = follow_channels(job, &start.graph)?;
     let graph = followed.as_ref().map_or(&start.graph, Channels::graph);
     config.group_lasso =
@@ -175,7 +175,7 @@ pub fn search_rate(global: &Global, job: &Job, start: &Start) -> Result<RateCurv
     let mut bar = Counter::new(global, "rates", SEARCH_STEPS as u64);
     let mut done = 0;
     let train = job.data.train.clone();
-    let (graph, preprocess, config) = (&start.graph, &start.preprocess, config(job, start));
+    let (graph, preprocess, config) = (&start.graph, &start.preprocess, config_for(job, start));
     let curve =
         find_rate(graph, train, preprocess, &config, &options, SEARCH_STEPS, &mut |point| {
             done += 1;
@@ -185,14 +185,21 @@ pub fn search_rate(global: &Global, job: &Job, start: &Start) -> Result<RateCurv
     Ok(curve)
 }
 
-/// Settings as the trainer takes them.
-fn config(job: &Job, start: &Start) -> TrainConfig {
-    let s = job.settings;
+/// Settings as the trainer takes them, for what the job begins with.
+fn config_for(job: &Job, start: &Start) -> TrainConfig {
+    TrainConfig {
+        fine_tune: start::fine_tune(job.model, &start.head),
+        ..config(job.settings, is_quantised(&start.graph))
+    }
+}
+
+/// Settings as the trainer takes them, of a network that is quantised or not.
+pub fn config(s: &TrainSettings, quantised: bool) -> TrainConfig {
     TrainConfig {
         epochs: s.epochs,
         batch: s.batch,
         accumulate: s.accumulate,
-        lr: s.lr.unwrap_or(if is_quantised(&start.graph) { SLOW } else { FAST }),
+        lr: s.lr.unwrap_or(if quantised { SLOW } else { FAST }),
         optimizer: match s.optimizer {
             settings::Optimizer::Sgd => Optimizer::Sgd { momentum: s.momentum, nesterov: true },
             settings::Optimizer::Adamw => Optimizer::ADAMW,
@@ -234,7 +241,7 @@ fn config(job: &Job, start: &Start) -> TrainConfig {
         keep_zeros: s.keep_zeros,
         group_lasso: None,
         keep_palette: s.keep_palette,
-        fine_tune: start::fine_tune(job.model, &start.head),
+        fine_tune: FineTune::default(),
         precision: match s.precision {
             settings::Precision::F32 => Precision::F32,
             settings::Precision::Bf16 => Precision::Bf16,

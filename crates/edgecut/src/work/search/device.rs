@@ -1,0 +1,271 @@
+//! What networks of the space cost on the device: some are measured, the others follow from them.
+
+use std::io::{BufRead, Write};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use edgecut_device::cost::{CostModel, Estimate, Sample};
+use edgecut_device::energy::EnergyModel;
+use edgecut_device::{Work, quantised};
+use edgecut_graph::rng::Rng;
+use edgecut_graph::{Graph, onnx};
+use edgecut_kernels::Pool;
+use edgecut_runtime::{CompileOptions, Plan, compile};
+use edgecut_search::{Cost, Costs};
+use serde::{Deserialize, Serialize};
+
+use super::{DEVICE, Stage};
+use crate::errors::{Failure, Result};
+use crate::host::Machine;
+use crate::progress::{Counter, say};
+use crate::settings::{Amount, Deployed, SearchSettings};
+use crate::{files, interrupt};
+
+/// Time for each measurement, and how often each network is measured, of which the least counts:
+/// far apart, so that what disturbs one does not disturb the other.
+const EACH: Duration = Duration::from_millis(60);
+const ROUNDS: usize = 3;
+
+/// What a core has for itself, for the energy model, where nobody has measured it.
+const NEAR_BYTES: usize = 1 << 20;
+
+/// Keeps the generator of measured networks apart from those of the search.
+const STREAM: u64 = 0x6465_7669_6365;
+
+/// Costs on this machine: latency, and whatever has a limit.
+pub struct DeviceCosts {
+    names: Vec<Cost>,
+    kinds: Vec<Kind>,
+    model: CostModel,
+    int8: bool,
+    pool: Arc<Pool>,
+    digest: String,
+    /// Networks that were measured.
+    pub measured: usize,
+}
+
+/// What can be limited.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Kind {
+    Latency,
+    Memory,
+    Size,
+    Energy,
+}
+
+impl Kind {
+    /// Its name, with its unit.
+    pub fn name(self) -> &'static str {
+        match self {
+            Kind::Latency => "latency, ms",
+            Kind::Memory => "memory, bytes",
+            Kind::Size => "file, bytes",
+            Kind::Energy => "energy (model), mJ",
+        }
+    }
+}
+
+/// The first line of the file of measurements: what they are of.
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+struct Heading {
+    space: String,
+    deploy: Deployed,
+    seed: u64,
+    machine: Machine,
+}
+
+/// One measurement of a network.
+#[derive(Serialize, Deserialize)]
+struct Line {
+    network: usize,
+    sample: Sample,
+}
+
+impl DeviceCosts {
+    /// Measures networks of the space, or goes on measuring.
+    pub fn measure(stage: &Stage) -> Result<DeviceCosts> {
+        let task = stage.task;
+        let heading = Heading {
+            space: stage.space.space().digest(),
+            deploy: task.settings.deploy,
+            seed: task.training.seed,
+            machine: Machine::this(task.settings.device_threads),
+        };
+        let path = task.folder.join(DEVICE);
+        let pool = Arc::new(Pool::new(task.settings.device_threads));
+        let mut lines = read(&path, &heading)?;
+        let wanted = ROUNDS * task.settings.measure;
+        if lines.len() < wanted {
+            interrupt::listen();
+            say(task.global, "measuring networks of the space on this machine");
+            let mut bar = Counter::new(task.global, "measure", wanted as u64);
+            let int8 = task.settings.deploy == Deployed::Int8;
+            let mut file = append(&path, &heading, &lines)?;
+            while lines.len() < wanted {
+                let network = lines.len() % task.settings.measure;
+                let plan = drawn(stage, network, int8, &pool)?;
+                let sample = Sample::measure(&plan, &pool, EACH)?;
+                bar.set(lines.len() as u64, || format!("{:.3} ms", sample.us / 1e3));
+                let line = Line { network, sample };
+                let text =
+                    serde_json::to_string(&line).map_err(|e| Failure::input(e.to_string()))?;
+                writeln!(file, "{text}").map_err(|e| Failure::io(&path, &e))?;
+                lines.push(line);
+                if interrupt::asked() {
+                    return Err(super::trials::stopped("while measuring the device"));
+                }
+            }
+        }
+        DeviceCosts::of(task.settings, samples(lines.into_iter().take(wanted)), pool)
+    }
+
+    /// Costs as they were measured for the search in `folder`.
+    pub fn reopen(folder: &Path, settings: &SearchSettings) -> Result<DeviceCosts> {
+        let pool = Arc::new(Pool::new(settings.device_threads));
+        let lines = lines(&folder.join(DEVICE))?.1;
+        DeviceCosts::of(settings, samples(lines.into_iter()), pool)
+    }
+
+    fn of(settings: &SearchSettings, samples: Vec<Sample>, pool: Arc<Pool>) -> Result<DeviceCosts> {
+        let wrong =
+            |w: crate::settings::Wrong| Failure::input(format!("--{} {}", w.field, w.problem));
+        let limits = settings.limits().map_err(wrong)?;
+        let absolute = |amount: Option<Amount>| amount.map(|amount| amount.of(1.0));
+        let all = [
+            (Kind::Latency, absolute(limits.latency)),
+            (Kind::Memory, absolute(limits.memory)),
+            (Kind::Size, absolute(limits.size)),
+            (Kind::Energy, absolute(limits.energy)),
+        ];
+        let counted = all.iter().filter(|(kind, limit)| *kind == Kind::Latency || limit.is_some());
+        let (mut names, mut kinds) = (vec![], vec![]);
+        for &(kind, limit) in counted {
+            let objective = kind == Kind::Latency;
+            names.push(Cost { name: kind.name().into(), limit, objective });
+            kinds.push(kind);
+        }
+        let text = serde_json::to_vec(&samples).map_err(|e| Failure::input(e.to_string()))?;
+        Ok(DeviceCosts {
+            model: CostModel::fit(&samples, EnergyModel::default(), NEAR_BYTES)?,
+            int8: settings.deploy == Deployed::Int8,
+            pool,
+            digest: files::sha256(&text),
+            measured: samples.len(),
+            names,
+            kinds,
+        })
+    }
+
+    /// What is counted, in the order of the costs.
+    pub fn kinds(&self) -> &[Kind] {
+        &self.kinds
+    }
+
+    /// What the model says of `graph`, a float network.
+    pub fn estimate(&self, graph: &Graph) -> Result<Estimate> {
+        Ok(self.model.estimate(&self.plan(graph)?, self.pool.threads())?)
+    }
+
+    /// The steps of `graph` on the device, each with its milliseconds.
+    pub fn steps(&self, graph: &Graph) -> Result<Vec<(String, Work, f64)>> {
+        let plan = self.plan(graph)?;
+        let steps = self.model.steps(&plan)?;
+        let named = plan.steps().iter().zip(steps);
+        Ok(named.map(|(info, (work, ms))| (info.name.clone(), work, ms)).collect())
+    }
+
+    fn plan(&self, graph: &Graph) -> Result<Plan> {
+        let graph = on_device(graph, self.int8, &self.pool)?;
+        Ok(compile(&graph, &CompileOptions::default())?)
+    }
+}
+
+impl Costs for DeviceCosts {
+    fn names(&self) -> &[Cost] {
+        &self.names
+    }
+
+    fn of(&self, graph: &Graph) -> std::result::Result<Vec<f64>, String> {
+        let text = |e: Failure| e.to_string();
+        let graph = on_device(graph, self.int8, &self.pool).map_err(text)?;
+        let plan = compile(&graph, &CompileOptions::default()).map_err(|e| e.to_string())?;
+        let estimate =
+            self.model.estimate(&plan, self.pool.threads()).map_err(|e| e.to_string())?;
+        let cost = |kind: &Kind| {
+            Ok(match kind {
+                Kind::Latency => estimate.ms,
+                Kind::Memory => (plan.arena_bytes() + plan.weight_bytes()) as f64,
+                Kind::Size => onnx::to_bytes(&graph).map_err(|e| e.to_string())?.len() as f64,
+                Kind::Energy => estimate.millijoules,
+            })
+        };
+        self.kinds.iter().map(cost).collect()
+    }
+
+    fn digest(&self) -> String {
+        self.digest.clone()
+    }
+}
+
+/// `graph` as it runs on the device.
+fn on_device(graph: &Graph, int8: bool, pool: &Arc<Pool>) -> Result<Graph> {
+    Ok(if int8 { quantised(graph, pool)? } else { graph.clone() })
+}
+
+/// The network numbered `network` of those to be measured.
+fn drawn(stage: &Stage, network: usize, int8: bool, pool: &Arc<Pool>) -> Result<Arc<Plan>> {
+    let mut rng = Rng::keyed(&[stage.task.training.seed, STREAM, network as u64]);
+    let genome = stage.space.draw(&mut rng)?;
+    let graph = on_device(&stage.space.graph(&genome, 0)?, int8, pool)?;
+    Ok(Arc::new(compile(&graph, &CompileOptions::default())?))
+}
+
+/// The least times of each network.
+fn samples(lines: impl Iterator<Item = Line>) -> Vec<Sample> {
+    let mut samples: Vec<Sample> = vec![];
+    for Line { network, sample } in lines {
+        match samples.get_mut(network) {
+            Some(before) => *before = before.clone().least(sample),
+            None => samples.push(sample),
+        }
+    }
+    samples
+}
+
+/// Measurements in the file that are of the same networks and the same machine; another file is
+/// refused, a line that was not finished forgotten.
+fn read(path: &Path, heading: &Heading) -> Result<Vec<Line>> {
+    if !path.exists() {
+        return Ok(vec![]);
+    }
+    let (found, lines) = lines(path)?;
+    match found {
+        Some(found) if found == *heading => Ok(lines),
+        None => Ok(vec![]),
+        Some(_) => Err(Failure::input("has measurements of another space, machine or seed")
+            .at(path)
+            .hint("search in another folder, or begin anew with --restart")),
+    }
+}
+
+fn lines(path: &Path) -> Result<(Option<Heading>, Vec<Line>)> {
+    let file = std::fs::File::open(path).map_err(|e| Failure::io(path, &e))?;
+    let mut text = std::io::BufReader::new(file).lines().map_while(std::io::Result::ok);
+    let heading = text.next().and_then(|line| serde_json::from_str(&line).ok());
+    let whole = text.map_while(|line| serde_json::from_str(&line).ok());
+    Ok((heading, whole.collect()))
+}
+
+/// The file with its heading and `lines`, to be added to.
+fn append(path: &Path, heading: &Heading, lines: &[Line]) -> Result<std::fs::File> {
+    let text = |value: serde_json::Result<String>| value.map_err(|e| Failure::input(e.to_string()));
+    let mut whole = text(serde_json::to_string(heading))? + "\n";
+    for line in lines {
+        whole += &(text(serde_json::to_string(line))? + "\n");
+    }
+    files::write(path, whole.as_bytes())?;
+    let file = std::fs::OpenOptions::new().append(true).open(path);
+    file.map_err(|e| Failure::io(path, &e))
+}

@@ -1,0 +1,238 @@
+//! Search for the networks that fit one task and one device.
+//!
+//! | file | concern |
+//! | --- | --- |
+//! | `device` | some networks of the space, measured; what the others cost |
+//! | `shared` | the weights that all networks share |
+//! | `trials` | which networks are judged, and how it goes |
+//! | `winners` | the best of the front, trained to the end, quantised, measured |
+//! | `found` | what a search has found, as written to disk |
+//! | `explain` | one network: its blocks, where it comes from, where its time goes |
+//!
+//! Each stage keeps what it did in the folder of the search, and goes on from there.
+
+mod device;
+mod explain;
+mod found;
+mod shared;
+mod trials;
+mod winners;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use edgecut_kernels::{Isa, Pool};
+use edgecut_search::arch::{ArchSpace, SpaceFile};
+use edgecut_search::supernet::{Family, Judge, Pictures};
+use edgecut_search::{Costs, SearchError, Subnets};
+use edgecut_train::data::open::SPLIT_SEED;
+use edgecut_train::data::{Data, Dataset, Part, Preprocess, Resize, split};
+
+use crate::cli::Global;
+use crate::errors::{Failure, Result};
+use crate::progress::say;
+use crate::settings::{SearchSettings, TrainSettings};
+use crate::work::data;
+use crate::{files, term};
+
+pub use explain::explain;
+pub use found::{Found, Net, Range, Winner};
+
+use device::DeviceCosts;
+
+/// Pictures that BatchNorm's statistics of a network are taken from.
+const CALIBRATION: usize = 1024;
+/// Pictures that are judged at a time.
+const BATCH: usize = 256;
+
+/// Files in the folder of a search.
+const DEVICE: &str = "device.jsonl";
+const SHARED: &str = "shared.checkpoint";
+const JOURNAL: &str = "journal";
+const FOUND: &str = "search.json";
+const PAGE: &str = "report.html";
+
+/// A search.
+pub struct Task<'a> {
+    pub global: &'a Global,
+    pub settings: &'a SearchSettings,
+    /// How shared weights and winners are trained.
+    pub training: &'a TrainSettings,
+    /// Its test part is looked at once, in the end.
+    pub data: &'a Data,
+    pub pool: &'a Arc<Pool>,
+    pub folder: PathBuf,
+}
+
+/// What all stages see.
+pub struct Stage<'a> {
+    task: &'a Task<'a>,
+    space: ArchSpace,
+    /// Channels and side of the pictures that it was made for.
+    input: [usize; 2],
+    /// How pictures become the input of the networks with the largest one.
+    preprocess: Preprocess,
+    /// Training pictures without those held out, and these as the test part.
+    pictures: Data,
+}
+
+impl Task<'_> {
+    /// Searches, or goes on searching.
+    pub fn go(&self) -> Result<Found> {
+        files::make_folder(&self.folder)?;
+        let stage = self.stage()?;
+        let mut found = self.begin(&stage)?;
+        let costs = DeviceCosts::measure(&stage)?;
+        found.about_device(&stage, &costs)?;
+        self.say_limits(&found);
+        self.check_limits(&stage, &costs, &found)?;
+        let weights = shared::train(&stage)?;
+        let prepare = |set: &Arc<dyn Dataset>, most: usize| {
+            Pictures::prepare(set, &stage.preprocess, BATCH, most)
+        };
+        let calibration = prepare(&stage.pictures.train, CALIBRATION)?;
+        let judged = prepare(&stage.pictures.test, usize::MAX)?;
+        let machine = (self.global.threads(), Isa::detect());
+        let judge =
+            || Judge { weights: &weights, calibration: &calibration, pictures: &judged, machine };
+        let problem = Subnets::new(&stage.space, judge(), &costs);
+        let history = trials::run(&stage, &problem, &mut found)?;
+        found.about_trials(&history, &problem);
+        winners::finish(&stage, &judge(), &history, &costs, &mut found)?;
+        found.save(&self.folder)?;
+        Ok(found)
+    }
+
+    fn stage(&self) -> Result<Stage<'_>> {
+        let settings = self.settings;
+        let preprocess = data::preprocess(&self.data.train, settings.resolution)?;
+        if preprocess.height != preprocess.width {
+            let (h, w) = (preprocess.height, preprocess.width);
+            let problem = format!("pictures are {h}x{w}, the space's networks take square ones");
+            return Err(Failure::input(problem).hint("set a resolution: --resolution 96"));
+        }
+        let held_out = settings.held_out.min(self.data.train.len() / 5);
+        let (learned, held_out) =
+            split(self.data.train.clone(), SPLIT_SEED, Part::Count(held_out))?;
+        let classes = self.data.train.classes().len();
+        let input = [preprocess.channels.count(), preprocess.height];
+        let space = ArchSpace::new(space_file(&settings.space)?, input, classes)?;
+        let preprocess = at_side(&preprocess, space.side());
+        let pictures =
+            Data { train: Arc::new(learned), test: Arc::new(held_out), ..self.data.clone() };
+        Ok(Stage { task: self, space, input, preprocess, pictures })
+    }
+
+    /// What is known before anything was done, or from an earlier run.
+    fn begin(&self, stage: &Stage) -> Result<Found> {
+        let found = Found::new(stage)?;
+        let [learn, judge, end] = found.pictures.map(|count| term::count(count as u64));
+        let name = &self.data.name;
+        say(
+            self.global,
+            &format!(
+                "data: {name}, {learn} pictures to learn from, {judge} to judge by, {end} for the end"
+            ),
+        );
+        say(self.global, &format!("space: {}, {} networks", found.space.name, found.space_size));
+        match Found::read(&self.folder)? {
+            Some(before) => found.after(before, &self.folder),
+            None => Ok(found),
+        }
+    }
+
+    /// Fails where even the smallest network is too much: before anything is trained.
+    fn check_limits(&self, stage: &Stage, costs: &DeviceCosts, found: &Found) -> Result<()> {
+        let Some(facts) = found.device.as_ref().filter(|facts| facts.within == 0.0) else {
+            return Ok(());
+        };
+        let least = costs.of(&stage.space.smallest()?).map_err(Failure::input)?;
+        let over = |(range, least): (&Range, &f64)| {
+            let limit = range.limit.filter(|limit| least > limit)?;
+            let (name, least) = (range.kind.name(), range.text(*least));
+            Some(format!("{name} of the smallest is {least}, the limit {}", range.text(limit)))
+        };
+        match facts.ranges.iter().zip(&least).find_map(over) {
+            Some(problem) => Err(beyond(&problem)),
+            None => Ok(()),
+        }
+    }
+
+    fn say_limits(&self, found: &Found) {
+        let Some(facts) = &found.device else { return };
+        say(
+            self.global,
+            &format!(
+                "device: {} networks measured, predictions within {:.0} %",
+                facts.measured,
+                100.0 * facts.interval
+            ),
+        );
+        for range in &facts.ranges {
+            let limit = range.limit.map_or(String::new(), |l| format!(", limit {}", range.text(l)));
+            say(
+                self.global,
+                &format!(
+                    "  {}: {} to {}{limit}",
+                    range.kind.name(),
+                    range.text(range.least),
+                    range.text(range.most)
+                ),
+            );
+        }
+        if facts.ranges.iter().any(|range| range.limit.is_some()) {
+            let share = 100.0 * facts.within;
+            say(self.global, &format!("  {share:.0} % of the space is within the limits"));
+        }
+    }
+}
+
+/// A limit that no network keeps.
+fn beyond(what: &str) -> Failure {
+    Failure::not_met(format!("no network of the space is within the limits: {what}"))
+        .hint("allow more, or search a space with smaller networks")
+}
+
+/// Pictures as `preprocess` makes them, but with `side` pixels.
+fn at_side(preprocess: &Preprocess, side: usize) -> Preprocess {
+    let resize = match preprocess.resize {
+        Resize::ShorterSide { .. } => Resize::ShorterSide { size: side },
+        other => other,
+    };
+    Preprocess { height: side, width: side, resize, ..preprocess.clone() }
+}
+
+/// Removes what an earlier search left in `folder`.
+pub fn clear(folder: &Path) -> Result<()> {
+    for name in [DEVICE, SHARED, JOURNAL, FOUND, PAGE] {
+        let path = folder.join(name);
+        if path.exists() {
+            std::fs::remove_file(&path).map_err(|e| Failure::io(&path, &e))?;
+        }
+    }
+    winners::clear(folder)
+}
+
+/// A space that comes along, or one in a file.
+fn space_file(name: &str) -> Result<SpaceFile> {
+    let path = Path::new(name);
+    match SpaceFile::named(name) {
+        Ok(file) => Ok(file),
+        Err(unknown) if !name.ends_with(".toml") && !path.exists() => {
+            Err(Failure::from(unknown).hint("or name a TOML file"))
+        }
+        Err(_) => {
+            let text = std::fs::read_to_string(path).map_err(|e| Failure::io(path, &e))?;
+            SpaceFile::parse(&text).map_err(|e| Failure::from(e).at(path))
+        }
+    }
+}
+
+impl From<SearchError> for Failure {
+    fn from(error: SearchError) -> Failure {
+        match error {
+            SearchError::Train(error) => error.into(),
+            error => Failure::input(error.to_string()),
+        }
+    }
+}
