@@ -10,6 +10,14 @@ pub enum CollabError {
     /// Vertices and tensors that are no acyclic graph, or times that do not fit it.
     #[error("partition: {0}")]
     Problem(String),
+    /// A file that is no trace of a link.
+    #[error("{path}: {problem}", path = path.display())]
+    Trace {
+        /// The file.
+        path: std::path::PathBuf,
+        /// What is wrong with it.
+        problem: String,
+    },
     /// Tensors that a codec cannot be calibrated on or is not made for, or a file that is none.
     #[error("codec: {0}")]
     Codec(String),

@@ -9,6 +9,7 @@
 //! | --- | --- |
 //! | [`partition`] | the best cut of a graph for a link, a load and an objective |
 //! | [`Halves`] | a graph in two, each an ordinary model |
+//! | [`Trace`] | recorded links |
 //! | [`codec`] | a tensor in few bytes, of which any prefix is an answer |
 
 pub mod codec;
@@ -16,7 +17,9 @@ mod digest;
 mod error;
 mod halves;
 pub mod partition;
+mod trace;
 
 pub use digest::digest;
 pub use error::{CollabError, Result};
 pub use halves::{Halves, SPLIT_KEY, Source};
+pub use trace::Trace;

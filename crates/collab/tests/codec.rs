@@ -114,14 +114,17 @@ fn any_prefix_with_a_header_is_an_approximation() {
     let mut last = power(&new);
     for (index, &end) in ends.iter().enumerate() {
         let decoded = codec.decode(&bytes[..end]).unwrap();
-        assert_eq!(decoded.chunks, index + 1);
+        // Chunks whose bits were all as expected have no bytes.
+        let there = ends.iter().filter(|&&e| e <= end).count();
+        assert_eq!(decoded.chunks, there);
         let off = error(&new, &decoded.tensor);
         // A bit of a few elements may lead astray, a chunk of them does not.
         assert!(off < 1.02 * last, "chunk {index}: {off} after {last}");
         last = off;
         if index + 1 < ends.len() {
-            let between = codec.decode(&bytes[..end + 1]).unwrap();
-            assert_eq!((between.chunks, &between.tensor), (index + 1, &decoded.tensor));
+            let next = (end + 1).min(ends[index + 1]);
+            let between = codec.decode(&bytes[..next]).unwrap();
+            assert!(next == ends[index + 1] || between == decoded);
         }
     }
     // The first third of the bytes is worth most of the energy.

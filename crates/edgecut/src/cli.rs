@@ -4,7 +4,7 @@ use clap::{ArgAction, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::commands::{
     agent, bench, convert, data, deploy, device, distill, eval, inspect, new, prune, quantize, run,
-    search, train, verify, zoo,
+    search, split, train, verify, zoo,
 };
 
 /// Takes deep models to edge devices: from data to a small, fast, checked model.
@@ -108,6 +108,8 @@ pub enum Verb {
     Bench(bench::Args),
     /// Measure what a machine can do; predict models on a device that is not here
     Device(device::Args),
+    /// Cut a model between a device and a server, where that is best for a link
+    Split(split::Args),
     /// Let other machines measure models on this one
     Agent(agent::Args),
     /// Search for the networks that fit one task and one device
@@ -134,6 +136,7 @@ impl Verb {
             Verb::Run(args) => run::run(args, global),
             Verb::Bench(args) => bench::run(args, global),
             Verb::Device(args) => device::run(args, global),
+            Verb::Split(args) => split::run(args, global),
             Verb::Agent(args) => agent::run(args, global),
             Verb::Search(args) => search::run(args, global),
             Verb::Deploy(args) => deploy::run(args, global),

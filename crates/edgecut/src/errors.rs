@@ -117,6 +117,12 @@ impl From<edgecut_runtime::RuntimeError> for Failure {
     }
 }
 
+impl From<edgecut_collab::CollabError> for Failure {
+    fn from(error: edgecut_collab::CollabError) -> Failure {
+        Failure::input(error.to_string())
+    }
+}
+
 impl From<edgecut_compress::CompressError> for Failure {
     fn from(error: edgecut_compress::CompressError) -> Failure {
         match error {

@@ -10,7 +10,7 @@ use super::{BITS, Codec, MAX_ELEMENTS};
 use crate::{CollabError, Result};
 
 /// Values of a channel that its range is chosen by, spread evenly over all samples.
-const MAX_VALUES: usize = 1 << 12;
+const MAX_VALUES: usize = 1 << 10;
 
 /// Classes of channels with as many bits.
 const CLASSES: usize = 4;

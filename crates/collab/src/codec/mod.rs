@@ -1,7 +1,7 @@
 //! What crosses, in few bytes, of which any prefix is an answer.
 //!
-//! A tensor is clipped and quantised channel by channel to 2 to 8 bits, the bits that a channel gets
-//! being those that reduce the squared error most. Levels are written bit plane by bit plane, the most
+//! A tensor is clipped and quantised channel by channel to 2 to 8 bits, as fine as the squared error is
+//! worth the bits after entropy coding. Levels are written bit plane by bit plane, the most
 //! significant first, and within a plane those channels first whose bits are worth most: so a stream
 //! that a deadline cuts off decodes to an approximation. Each bit is coded by asymmetric numeral
 //! systems (Duda 2013, arXiv:1311.2540; rANS of the crate `constriction`) with a probability that
@@ -76,8 +76,8 @@ pub struct Decoded {
 }
 
 impl Codec {
-    /// Calibrates on `samples` of a tensor, with `bits` bits for a channel on average before entropy
-    /// coding. 8-bit tensors with 8 bits are coded without loss.
+    /// Calibrates on `samples` of a tensor, as fine as 2^`bits` levels over a channel of typical range.
+    /// 8-bit tensors with 8 bits are coded without loss.
     ///
     /// # Errors
     /// Where there is no sample, they differ in shape or type, the first extent is not 1, they are
@@ -142,21 +142,26 @@ impl Codec {
         Ok(Decoded { tensor, chunks: parts.len(), of: self.chunks.len() })
     }
 
-    /// Where each chunk of a stream ends: the prefixes that decode to more than shorter ones.
+    /// Bytes of a stream's header: the shortest prefix that decodes to something.
     ///
     /// # Errors
     /// As [`Codec::decode`].
-    pub fn ends(&self, bytes: &[u8]) -> Result<Vec<usize>> {
-        let parts = stream::read(self.id(), self.chunks.len(), bytes)?;
-        let body: usize = parts.iter().map(|part| part.len()).sum();
-        let mut end = bytes.len().saturating_sub(body);
-        Ok(parts
-            .iter()
-            .map(|part| {
-                end += part.len();
-                end
-            })
-            .collect())
+    pub fn header_bytes(&self, stream: &[u8]) -> Result<usize> {
+        let parts = stream::read(self.id(), self.chunks.len(), stream)?;
+        Ok(stream.len() - parts.iter().map(|part| part.len()).sum::<usize>())
+    }
+
+    /// Where each chunk of a whole stream ends: the prefixes that decode to more than shorter ones.
+    ///
+    /// # Errors
+    /// As [`Codec::decode`].
+    pub fn ends(&self, stream: &[u8]) -> Result<Vec<usize>> {
+        let mut end = self.header_bytes(stream)?;
+        let next = |part: &&[u8]| {
+            end += part.len();
+            end
+        };
+        Ok(stream::read(self.id(), self.chunks.len(), stream)?.iter().map(next).collect())
     }
 
     /// The level of every element, channel by channel.

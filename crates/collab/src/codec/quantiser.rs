@@ -4,8 +4,10 @@ use serde::{Deserialize, Serialize};
 
 use super::BITS;
 
-/// How far a range is narrowed at most, in twentieths.
-const NARROWEST: u32 = 5;
+/// Ranges that are tried, as shares of what was seen: narrower ones clip, wider ones have coarser steps
+/// than the fewest bits would give.
+const SHARES: [f32; 16] =
+    [0.25, 0.3, 0.35, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.25, 1.5, 2.0, 3.0, 4.0, 6.0];
 
 /// A uniform quantiser: level `l` stands for `low + l * step`.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -42,52 +44,56 @@ impl Channel {
         Channel { low, step, bits, class: 0 }
     }
 
-    /// The range in 2^bits levels that `values` have the least squared error in, and that error.
-    pub fn fit(values: &[f32], bits: u8) -> (Channel, f64) {
-        let low = values.iter().copied().fold(f32::INFINITY, f32::min);
-        let high = values.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-        let (low, high) = if low <= high { (low, high) } else { (0.0, 0.0) };
+    /// The quantiser of least squared error plus `lambda` times bits, both of all `values`, bits being
+    /// those of their entropy.
+    fn fit(values: &[f32], lambda: f64) -> Channel {
+        let [low, high] = range(values);
         let anchor = 0f32.clamp(low, high);
-        let narrowed = (NARROWEST..=20).rev().map(|twentieths| {
-            let share = twentieths as f32 / 20.0;
-            let [low, high] = [low, high].map(|end| anchor + share * (end - anchor));
-            let channel = Channel::of(low, high, bits);
-            (channel, channel.error(values))
-        });
-        narrowed.min_by(|a, b| a.1.total_cmp(&b.1)).expect("at least one share")
+        let mut best = (f64::INFINITY, Channel::of(low, high, *BITS.start()));
+        for bits in BITS {
+            for share in SHARES {
+                let [low, high] = [low, high].map(|end| anchor + share * (end - anchor));
+                let channel = Channel::of(low, high, bits);
+                let [error, bits] = channel.error_and_bits(values);
+                if error + lambda * bits < best.0 {
+                    best = (error + lambda * bits, channel);
+                }
+            }
+        }
+        best.1
     }
 
-    /// Sum of squared differences to what levels stand for.
-    fn error(&self, values: &[f32]) -> f64 {
-        let square = |v: &f32| {
-            let difference = f64::from(v - self.value(f32::from(self.level(*v))));
-            difference * difference
-        };
-        values.iter().map(square).sum()
+    /// Sum of squared differences to what levels stand for, and the bits of the levels' entropy.
+    fn error_and_bits(&self, values: &[f32]) -> [f64; 2] {
+        let mut counts = [0u32; 256];
+        let mut error = 0.0;
+        for &value in values {
+            let level = self.level(value);
+            counts[usize::from(level)] += 1;
+            error += f64::from(value - self.value(f32::from(level))).powi(2);
+        }
+        let total = values.len() as f64;
+        let counts = counts.iter().filter(|&&n| n > 0).map(|&n| f64::from(n));
+        [error, counts.map(|n| n * (total / n).log2()).sum()]
     }
 }
 
-/// The channels whose `values`, each of which has as many, have the least squared error with `bits`
-/// bits each on average: bit after bit goes where it takes away most.
+fn range(values: &[f32]) -> [f32; 2] {
+    let low = values.iter().copied().fold(f32::INFINITY, f32::min);
+    let high = values.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    if low <= high { [low, high] } else { [0.0; 2] }
+}
+
+/// The quantisers of channels with these `values`, as fine as 2^bits levels over a channel of typical
+/// range. What a bit is worth is the same in all of them, so that those which vary little take few: at
+/// a step of d the error is d^2 / 12, and a bit more takes 3/4 of it away, 2 ln 2 of it at the margin.
 pub(super) fn allocate(values: &[Vec<f32>], bits: u8) -> Vec<Channel> {
-    let fits = |values: &Vec<f32>| BITS.map(|bits| Channel::fit(values, bits)).collect();
-    let fits: Vec<Vec<(Channel, f64)>> = values.iter().map(fits).collect();
-    let least = *BITS.start();
-    let mut chosen = vec![0; fits.len()];
-    // More bits may fit worse by chance: then the gain is that of the steps up to a better fit.
-    let gain = |channel: usize, at: usize| -> f64 {
-        let fit = &fits[channel];
-        let ahead = fit.iter().enumerate().skip(at + 1);
-        ahead.map(|(to, next)| (fit[at].1 - next.1) / (to - at) as f64).fold(0.0, f64::max)
+    let square = |values: &Vec<f32>| {
+        let [low, high] = range(values);
+        f64::from(high - low).powi(2)
     };
-    for _ in 0..usize::from(bits - least) * fits.len() {
-        let open = (0..fits.len()).filter(|&c| chosen[c] + 1 < fits[c].len());
-        let best =
-            open.max_by(|&a, &b| gain(a, chosen[a]).total_cmp(&gain(b, chosen[b])).then(b.cmp(&a)));
-        match best {
-            Some(channel) => chosen[channel] += 1,
-            None => break,
-        }
-    }
-    fits.iter().zip(chosen).map(|(fit, at)| fit[at].0).collect()
+    let typical = values.iter().map(square).sum::<f64>() / values.len().max(1) as f64;
+    let levels = f64::from((1u32 << bits) - 1);
+    let lambda = std::f64::consts::LN_2 / 6.0 * typical / (levels * levels);
+    values.iter().map(|values| Channel::fit(values, lambda)).collect()
 }

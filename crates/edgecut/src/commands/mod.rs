@@ -14,6 +14,7 @@ pub mod prune;
 pub mod quantize;
 pub mod run;
 pub mod search;
+pub mod split;
 pub mod train;
 pub mod verify;
 pub mod zoo;

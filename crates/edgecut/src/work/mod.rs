@@ -21,6 +21,7 @@ pub mod search;
 pub mod shapes;
 pub mod sizes;
 pub mod speed;
+pub mod split;
 pub mod time;
 pub mod train;
 pub mod tune;

@@ -32,12 +32,18 @@ impl Subject {
 
     /// As [`Subject::new`], of a session.
     pub fn of(mut session: Session) -> Result<Subject> {
+        Subject::fill(&mut session)?;
+        Ok(Subject { plan: Arc::clone(session.plan()), session })
+    }
+
+    /// Gives every input of a session something to compute with.
+    pub fn fill(session: &mut Session) -> Result<()> {
         let plan = Arc::clone(session.plan());
         let mut rng = Rng::new(1);
         for (index, port) in plan.inputs().iter().enumerate() {
             session.set_input(index, &generated(port.dtype, &port.shape, &mut rng)?)?;
         }
-        Ok(Subject { plan, session })
+        Ok(())
     }
 
     /// What it runs.

@@ -1,0 +1,117 @@
+//! `edgecut split`.
+
+mod common;
+
+use common::{edgecut, json, model, refuse, scratch, succeed, text, toy};
+use edgecut_collab::codec::Codec;
+use edgecut_graph::{Graph, Tensor, interpret, onnx};
+
+const SERVER: [&str; 4] = ["--server", "100x", "--threads", "1"];
+
+fn split(more: &[&str]) -> serde_json::Value {
+    json(&[&["split", text(model())], &SERVER[..], more].concat())
+}
+
+#[test]
+fn links_decide_who_computes() {
+    // A server without a round trip and with any bandwidth takes all of it; a dead link nothing.
+    let fast = split(&["--link", "1000000,0"]);
+    assert_eq!(fast["chosen"]["placement"], "raw", "{}", fast["chosen"]);
+    let slow = split(&["--link", "0.001,1000"]);
+    assert_eq!(slow["chosen"]["placement"], "local", "{}", slow["chosen"]);
+    assert_eq!(slow["exhaustive"], true);
+    let rows = slow["candidates"].as_array().unwrap();
+    assert!(rows.iter().filter(|row| row["placement"] == "split").count() > 3);
+    let least = rows.iter().map(|row| row["total_ms"].as_f64().unwrap()).fold(f64::MAX, f64::min);
+    assert_eq!(slow["chosen"]["total_ms"].as_f64().unwrap(), least);
+    assert_eq!(rows.iter().filter(|row| row["chosen"] == true).count(), 1);
+    let table = succeed(&[&["split", text(model()), "--link", "5,40"], &SERVER[..]].concat());
+    assert!(table.contains("->") && table.contains("all on the device"), "{table}");
+}
+
+#[test]
+fn a_trace_gives_quantiles() {
+    let path = scratch().join("trace.json");
+    std::fs::write(
+        &path,
+        r#"[{"duration_ms": 1000, "bandwidth_kbps": 100, "latency_ms": 30},
+            {"duration_ms": 1000, "bandwidth_kbps": 100000, "latency_ms": 10}]"#,
+    )
+    .unwrap();
+    let found = split(&["--link", text(&path)]);
+    for row in found["candidates"].as_array().unwrap() {
+        let at = |name: &str| row["replay"][name].as_f64().unwrap();
+        assert!(at("p50_ms") <= at("p95_ms") && at("p95_ms") <= at("p99_ms"), "{row}");
+        assert!(at("mean_ms") >= found["chosen"]["replay"]["mean_ms"].as_f64().unwrap());
+    }
+    std::fs::write(&path, "[]").unwrap();
+    let message = refuse(&["split", text(model()), "--link", text(&path), "--server", "2x"]);
+    assert!(message.contains("trace.json: carries nothing"), "{message}");
+}
+
+fn run(graph: &Graph, inputs: &[Tensor]) -> Tensor {
+    interpret::run(graph, inputs).unwrap().remove(0)
+}
+
+#[test]
+fn both_halves_and_their_codec_are_the_model() {
+    let [head, tail, cut] =
+        ["head.onnx", "tail.onnx", "cut.codec"].map(|name| scratch().join(name));
+    let all = split(&["--link", "5,40"]);
+    let rows = all["candidates"].as_array().unwrap();
+    let cuts = rows
+        .iter()
+        .filter(|r| r["placement"] == "split" && r["sends"].as_array().unwrap().len() == 1);
+    let cuts: Vec<&str> = cuts.map(|r| r["sends"][0].as_str().unwrap()).collect();
+    let name = cuts[cuts.len() / 2];
+    let data = ["--data", text(toy()), "--images", "12", "--check", "30", "--bits", "6"];
+    let out = ["--out-head", text(&head), "--out-tail", text(&tail), "--out-codec", text(&cut)];
+    let found = split(&[&["--link", "5,40", "--at", name], &data[..], &out[..]].concat());
+    assert_eq!(found["chosen"]["sends"][0], name);
+    assert_eq!(found["written"].as_array().unwrap().len(), 3);
+    assert!(found["check"]["same"]["percent"].as_f64().unwrap() > 90.0, "{}", found["check"]);
+    assert!(found["jpeg"]["bytes"].as_f64().unwrap() > 100.0);
+    let (whole, head, tail) = (
+        onnx::import(model()).unwrap(),
+        onnx::import(&head).unwrap(),
+        onnx::import(&tail).unwrap(),
+    );
+    let codec = Codec::from_bytes(&std::fs::read(&cut).unwrap()).unwrap();
+    let shape = whole.value(whole.inputs[0]).shape.with_symbols(1);
+    let picture = Tensor::zeros(shape).unwrap();
+    let crossing = run(&head, std::slice::from_ref(&picture));
+    assert_eq!(run(&tail, std::slice::from_ref(&crossing)), run(&whole, &[picture]));
+    let stream = codec.encode(&crossing).unwrap();
+    let received = codec.decode(&stream).unwrap().tensor;
+    assert_eq!(
+        run(&tail, &[received]).shape(),
+        whole.value(whole.outputs[0]).shape.with_symbols(1)
+    );
+}
+
+#[test]
+fn limits_and_wrong_input_are_explained() {
+    let base = [&["split", text(model()), "--link", "5,40"], &SERVER[..]].concat();
+    let output = edgecut(&[&base[..], &["--max-latency", "0"]].concat());
+    assert_eq!(output.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("no candidate keeps within"));
+    let little = split(&["--link", "5,40", "--max-memory", "4kB"]);
+    assert!(little["chosen"]["memory_bytes"].as_u64().unwrap() <= 4000, "{}", little["chosen"]);
+    let cheap = split(&["--link", "5,40", "--objective", "server", "--max-latency", "1000"]);
+    assert_eq!(cheap["chosen"]["placement"], "local");
+    for (options, says) in [
+        (&["--link", "5"][..], "add the round-trip time"),
+        (&["--link", "0,5"], "allowed are"),
+        (&["--link", "none.json"], "none.json"),
+        (&["--link", "5,40", "--at", "nowhere"], "there are"),
+        (&["--link", "5,40", "--device", "none.json"], "none.json"),
+        (&["--link", "5,40", "--device", "2x"], "needs a device to refer to"),
+        (&["--link", "5,40", "--out-codec", "c"], "--data"),
+        (&["--link", "5,40", "--out-head", "head.png"], "no format"),
+        (&["--link", "5,40", "--bits", "9"], "--bits"),
+    ] {
+        let message = refuse(&[&["split", text(model())], &SERVER[..], options].concat());
+        assert!(message.contains(says), "{options:?}: {message}");
+    }
+    assert!(refuse(&["split", "no.onnx", "--link", "5,40", "--server", "2x"]).contains("no.onnx"));
+}
