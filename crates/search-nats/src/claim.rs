@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use async_nats::jetstream::message::StreamMessage;
 use async_nats::{RequestErrorKind, Subscriber};
 use edgecut_search::{Result, SearchError};
 use futures_util::StreamExt;
@@ -35,12 +36,17 @@ impl Claim {
 impl Connection {
     /// The claim that counts; `None` where nobody ever coordinated.
     pub(crate) fn claim(&self, names: &Names) -> Result<Option<Claim>> {
-        let found = self.last_message(&names.journal(), &names.claim())?;
+        // There are as many as coordinators were started.
+        let (mut found, mut next) = (None, 1);
+        while let Some(message) = self.next_message(&names.journal(), &names.claim(), next)? {
+            next = message.sequence + 1;
+            found = Some(message);
+        }
         let read = |payload: &[u8]| {
             serde_json::from_slice(payload)
                 .map_err(|e| self.error(format!("who coordinates {}: {e}", names.search())))
         };
-        found.map(|message| read(&message.payload)).transpose()
+        found.map(|message: StreamMessage| read(&message.payload)).transpose()
     }
 
     /// # Errors

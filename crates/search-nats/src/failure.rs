@@ -75,6 +75,9 @@ pub fn advice(error: &Error) -> String {
         | ErrorCode::INSUFFICIENT_RESOURCES => {
             "; give JetStream more storage (max_file_store), or remove searches that are over"
         }
+        ErrorCode::STREAM_SUBJECT_OVERLAP => {
+            "; another stream takes all subjects that begin with edgecut: narrow its subjects"
+        }
         ErrorCode::STREAM_NOT_FOUND => "; somebody has removed the search from the server",
         _ => "",
     };

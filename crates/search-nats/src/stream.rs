@@ -77,16 +77,32 @@ impl Connection {
 
     /// The message with this number; `None` where there is none.
     pub(crate) fn message(&self, stream: &str, sequence: u64) -> Result<Option<StreamMessage>> {
-        self.patiently(|| self.get(stream, json!({ "seq": sequence })))
+        match self.holds(stream, sequence)? {
+            true => self.patiently(|| self.get(stream, json!({ "seq": sequence }))),
+            false => Ok(None),
+        }
     }
 
-    /// The last message of a subject; `None` where there is none.
-    pub(crate) fn last_message(
+    /// The first message of a subject from number `first` on; `None` where there is none.
+    pub(crate) fn next_message(
         &self,
         stream: &str,
         subject: &str,
+        first: u64,
     ) -> Result<Option<StreamMessage>> {
-        self.patiently(|| self.get(stream, json!({ "last_by_subj": subject })))
+        match self.holds(stream, first)? {
+            true => {
+                let which = json!({ "seq": first, "next_by_subj": subject });
+                self.patiently(|| self.get(stream, which.clone()))
+            }
+            false => Ok(None),
+        }
+    }
+
+    /// Whether a stream has come as far as number `sequence`. Servers of version 2.9 crash where a message is
+    /// asked for while its stream is being made.
+    fn holds(&self, stream: &str, sequence: u64) -> Result<bool> {
+        Ok(self.stream_state(stream)?.is_some_and(|state| state.last_sequence >= sequence))
     }
 
     /// Messages from number `first` up to and including `last`, in order; what is not there is left out.

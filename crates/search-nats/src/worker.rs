@@ -76,7 +76,7 @@ impl Taken {
 
 impl Worker<'_> {
     /// Works until the search is over. The task under way is given back where the worker dies: others
-    /// evaluate it as soon as its lease has run out.
+    /// evaluate it as soon as its lease has run out. On the twentieth such death the trial has failed.
     ///
     /// # Errors
     /// Where problem and search differ (says in what), or the server is away for too long.
@@ -188,8 +188,8 @@ impl Worker<'_> {
         let task = tasks::read_order(self.connection, &taken.message.payload)?;
         let (trial, subject) = (task.trial, names.result(digest, task.trial));
         // A worker may have died after it stored the result, and before it acknowledged the task.
-        let is_done =
-            taken.before > 0 && self.connection.last_message(&names.results(), &subject)?.is_some();
+        let is_done = taken.before > 0
+            && self.connection.next_message(&names.results(), &subject, 1)?.is_some();
         let mut flow = ControlFlow::Continue(());
         if !is_done {
             flow = watch(WorkEvent::Begin(trial, taken.before as usize));

@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::common::{
     LEASE, Toy, address, alone, coordinate, go_on, header, nsga2, search, toy, worker,
 };
-use edgecut_search::{End, Objective};
+use edgecut_search::{End, Objective, Outcome};
 use edgecut_search_nats::{NatsJournal, NatsWorkers, WorkEnd, WorkEvent, Worker, remove};
 use edgecut_testkit::NatsServer;
 
@@ -91,6 +91,9 @@ fn without_workers_a_coordinator_says_so_and_stops_when_told() {
         seen.set(Some(waiting));
         ControlFlow::Break(())
     };
+    let go_on = |_| ControlFlow::Continue(());
+    // A lease may change when a search goes on.
+    drop(NatsWorkers::with_lease(&connection, "s", &header, LEASE, go_on).unwrap());
     let mut workers = NatsWorkers::open(&connection, "s", &header, watch).unwrap();
     let mut events = |_: edgecut_search::Event| ControlFlow::Continue(());
     let (history, end) = search.run(5.0, &mut journal, &mut workers, &mut events).unwrap();
@@ -150,4 +153,44 @@ fn long_evaluations_are_not_given_away_and_refused_ones_are() {
         assert_eq!(slow.evaluated.lock().unwrap().len(), ended);
     });
     assert_eq!(begun.into_inner(), slow.evaluated.into_inner().unwrap().len());
+}
+
+#[test]
+fn a_task_that_kills_its_workers_is_given_up() {
+    let Some(server) = NatsServer::start("") else { return };
+    let (toy, algorithm) = (toy(), nsga2());
+    let search = search(&toy, algorithm.as_ref());
+    let header = search.header();
+    let (history, deaths) = std::thread::scope(|scope| {
+        // Gives every task back twenty times, which counts as so many deaths.
+        let worker = scope.spawn(|| {
+            let connection = address(&server).connect().unwrap();
+            let mut deaths = 0;
+            loop {
+                let mut watch = |event: WorkEvent| match event {
+                    WorkEvent::Begin(_, before) if before < 20 => ControlFlow::Break(()),
+                    _ => ControlFlow::Continue(()),
+                };
+                match worker(&connection, "s", &toy).work(&mut watch).unwrap() {
+                    WorkEnd::Stopped => deaths += 1,
+                    _ => break deaths,
+                }
+            }
+        });
+        let connection = address(&server).connect().unwrap();
+        let mut journal = NatsJournal::open(&connection, "s", &header).unwrap();
+        let go_on = |_| ControlFlow::Continue(());
+        let mut workers = NatsWorkers::open(&connection, "s", &header, go_on).unwrap();
+        let mut events = |_: edgecut_search::Event| ControlFlow::Continue(());
+        let (history, _) = search.run(2.0, &mut journal, &mut workers, &mut events).unwrap();
+        journal.finish().unwrap();
+        (history, worker.join().unwrap())
+    });
+    let outcomes: Vec<_> = history.trials.iter().filter_map(|t| t.outcome.as_ref()).collect();
+    assert_eq!(deaths, 20 * outcomes.len());
+    for outcome in outcomes {
+        let Outcome::Failed(reason) = outcome else { panic!("{outcome:?}") };
+        assert!(reason.contains("20 workers died"), "{reason}");
+    }
+    assert!(toy.evaluated.into_inner().unwrap().is_empty());
 }
