@@ -83,7 +83,8 @@ impl Header {
     pub fn difference_from(&self, problem: &dyn Problem) -> Option<String> {
         let space = problem.space().digest();
         let (objectives, fidelities) = (problem.objectives().into(), problem.fidelities().into());
-        let own = Header { space, problem: problem.digest(), objectives, fidelities, ..self.clone() };
+        let own =
+            Header { space, problem: problem.digest(), objectives, fidelities, ..self.clone() };
         self.difference_in_problem(&own)
     }
 
