@@ -31,7 +31,7 @@ pub use error::{DeviceError, Result};
 pub use fit::Fit;
 pub use machine::Machine;
 pub use measure::{Progress, measure};
-pub use nets::{Subject, chosen, quantised, subjects};
+pub use nets::{Subject, chosen, quantised, quantised_with, subjects};
 pub use predict::{Prediction, StepPrediction};
 pub use profile::{DeviceProfile, Entry, Whole};
 pub use roof::{Bound, Roofs};

@@ -86,9 +86,21 @@ impl Subject {
 /// # Errors
 /// Where it cannot be quantised.
 pub fn quantised(float: &Graph, pool: &Arc<Pool>) -> Result<Graph> {
+    quantised_with(float, &[], pool)
+}
+
+/// As [`quantised`], the weights of the nodes named `int4` in 4 bits.
+///
+/// # Errors
+/// Where it cannot be quantised, or has no such node.
+pub fn quantised_with(float: &Graph, int4: &[String], pool: &Arc<Pool>) -> Result<Graph> {
     let float = prepare(float)?;
     let calibration = calibrate(&float, [noise(&float)?], pool)?;
-    let config = QuantizeConfig { method: RangeMethod::MinMax, ..QuantizeConfig::default() };
+    let config = QuantizeConfig {
+        method: RangeMethod::MinMax,
+        int4: int4.to_vec(),
+        ..QuantizeConfig::default()
+    };
     Ok(quantize(&float, &calibration, &config)?.graph)
 }
 

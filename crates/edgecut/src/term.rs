@@ -57,6 +57,15 @@ pub fn short_count(n: u64) -> String {
     }
 }
 
+/// `240`, `698,720`, `6.98e8`, of a number as long as it may be.
+pub fn short_number(digits: &str) -> String {
+    match (digits.parse(), digits.get(..1), digits.get(1..3)) {
+        (Ok(n @ 0..10_000_000), ..) => count(n),
+        (_, Some(first), Some(next)) => format!("{first}.{next}e{}", digits.len() - 1),
+        _ => digits.into(),
+    }
+}
+
 /// `512 B`, `87.4 KiB`, `13.4 MiB`
 pub fn bytes(n: u64) -> String {
     let n = n as f64;
@@ -116,6 +125,7 @@ mod tests {
         assert_eq!(count(3_504_872), "3,504,872");
         assert_eq!(count(12), "12");
         assert_eq!(short_count(300_774_272), "300.8 M");
+        assert_eq!(["1240", "698720256"].map(short_number), ["1,240", "6.98e8"]);
         assert_eq!(bytes(89_500), "87.4 KiB");
         assert_eq!(milliseconds(0.04712), "0.0471 ms");
         assert_eq!(milliseconds(1203.7), "1,204 ms");

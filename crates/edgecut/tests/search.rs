@@ -22,6 +22,7 @@ depth = [1, 2]
 stride = 2
 kernel = [3, 5]
 expansion = [2, 3]
+bits = [4, 8]
 ";
 
 fn space() -> PathBuf {
@@ -35,6 +36,7 @@ fn arguments<'a>(space: &'a Path, out: &'a Path) -> Vec<&'a str> {
         vec!["search", "--data", text(toy()), "--space", text(space), "--out", text(out)];
     args.extend(["--measure", "10", "--shared-epochs", "1", "--trials", "36", "--winners", "2"]);
     args.extend(["--epochs", "6", "--batch", "16", "--lr", "0.03", "--ema-decay", "0.9"]);
+    args.extend(["--size", "21KiB"]);
     args.extend(["--flip", "false", "--int8-epochs", "1", "--threads", "1"]);
     args
 }
@@ -66,9 +68,15 @@ fn from_pictures_to_measured_networks_whatever_is_killed() {
     let winners = said["winners"].as_array().unwrap();
     assert_eq!(winners.len(), 2);
     assert!(winners[0]["teacher"].is_null() && winners[1]["teacher"] == winners[0]["trial"]);
+    // The widest networks are too large whatever else they are.
+    assert_ne!(said["dropped"], Value::Array(vec![]));
     for winner in winners {
         assert!(winner["test"][1]["percent"].as_f64().unwrap() > 50.0, "{winner}");
         assert!(winner["latency"]["min_ms"].as_f64().unwrap() > 0.0);
+        assert!(
+            winner["bytes"].as_u64().unwrap() <= 21 * 1024
+                && winner["over"] == Value::Array(vec![])
+        );
         assert!(said["front"].as_array().unwrap().contains(&winner["trial"]));
     }
     let page = std::fs::read_to_string(out.join("report.html")).unwrap();

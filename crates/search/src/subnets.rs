@@ -3,14 +3,13 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use edgecut_graph::Graph;
 use edgecut_graph::cost::cost;
 use sha2::{Digest, Sha256};
 
 use crate::arch::ArchSpace;
 use crate::problem::{Objective, Problem, Proposal};
 use crate::space::{Genome, Space};
-use crate::supernet::Judge;
+use crate::supernet::{Judge, Network};
 
 /// One thing that networks cost; smaller is better.
 #[derive(Clone, Debug, PartialEq)]
@@ -28,11 +27,11 @@ pub trait Costs: Sync {
     /// What is counted.
     fn names(&self) -> &[Cost];
 
-    /// The costs of `graph`, one for each name, finite.
+    /// The costs of `network`, one for each name, finite.
     ///
     /// # Errors
     /// With the reason, where they cannot be said: an operator that was never measured.
-    fn of(&self, graph: &Graph) -> std::result::Result<Vec<f64>, String>;
+    fn of(&self, network: &Network) -> std::result::Result<Vec<f64>, String>;
 
     /// Digest of what they depend on, such as measurements of the device.
     fn digest(&self) -> String {
@@ -89,9 +88,9 @@ impl<'a> Subnets<'a> {
     }
 
     fn find_out(&self, genome: &Genome) -> Option<Facts> {
-        let graph = self.space.graph(genome, 0).ok()?;
-        let costs = self.costs.of(&graph).ok()?;
-        let counts = cost(&graph, 1).ok()?;
+        let network = self.space.network(genome, 0).ok()?;
+        let costs = self.costs.of(&network).ok()?;
+        let counts = cost(&network.graph, 1).ok()?;
         let features = [counts.macs, counts.parameters];
         let features = features.iter().map(|&n| libm::log(n.max(1) as f64)).collect();
         Some(Facts { costs, features })
@@ -141,8 +140,8 @@ impl Problem for Subnets<'_> {
     fn evaluate(&self, proposal: &Proposal, _: usize) -> std::result::Result<Vec<f64>, String> {
         let genome = &proposal.genome;
         let costs = self.costs(genome).ok_or("its costs are not known")?;
-        let graph = self.space.graph(genome, 0).map_err(|e| e.to_string())?;
-        let counts = self.judge.judge(graph).map_err(|e| e.to_string())?;
+        let network = self.space.network(genome, 0).map_err(|e| e.to_string())?;
+        let counts = self.judge.judge(network).map_err(|e| e.to_string())?;
         let costs = self.objective_costs(&costs);
         Ok([100.0 * counts.accuracy()].into_iter().chain(costs).collect())
     }

@@ -122,7 +122,7 @@ fn a_space_loses_what_no_network_within_the_limits_has() {
     let mut costs: Vec<u64> = (0..60).map(|seed| cost(&drawn(&space, seed))).collect();
     costs.sort_unstable();
     let limit = costs[6];
-    let shrunk = space.shrunk(&mut |net| cost(net) <= limit).unwrap();
+    let shrunk = space.shrunk(&mut |genome| cost(&space.net(genome)) <= limit).unwrap();
     assert!(!shrunk.dropped.is_empty());
     let small = ArchSpace::new(shrunk.file.clone(), [1, 24], 10).unwrap();
     assert!(small.space().size().unwrap() < space.space().size().unwrap());

@@ -5,10 +5,10 @@ mod stripes;
 
 use std::ops::ControlFlow;
 
-use edgecut_graph::{Graph, cost};
+use edgecut_graph::cost;
 use edgecut_kernels::Isa;
 use edgecut_search::arch::{ArchSpace, SpaceFile};
-use edgecut_search::supernet::{Family, Judge, Pictures, Sandwich, SharedWeights, train};
+use edgecut_search::supernet::{Family, Judge, Network, Pictures, Sandwich, SharedWeights, train};
 use edgecut_search::{
     Cost, Costs, End, NoJournal, Outcome, Predictor, Problem, Search, Subnets, Threads,
 };
@@ -47,8 +47,8 @@ impl Costs for Work {
         &self.0
     }
 
-    fn of(&self, graph: &Graph) -> Result<Vec<f64>, String> {
-        let counts = cost::cost(graph, 1).map_err(|e| e.to_string())?;
+    fn of(&self, network: &Network) -> Result<Vec<f64>, String> {
+        let counts = cost::cost(&network.graph, 1).map_err(|e| e.to_string())?;
         Ok([counts.macs, counts.parameters].map(|n| n as f64 / 1e3).to_vec())
     }
 }
@@ -91,7 +91,7 @@ fn a_search_finds_good_networks_within_limits() {
     }
     assert!(best > 70.0, "{best}");
     let largest = space.largest().unwrap().remove(0);
-    let found = costs.of(&largest).unwrap();
+    let found = costs.of(&largest.into()).unwrap();
     assert!(found[0] > limit && found[1] > parameters, "{found:?}");
     let tighter = work(100.0, parameters);
     let tighter = Subnets::new(&space, judge(), &tighter);

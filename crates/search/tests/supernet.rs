@@ -154,7 +154,7 @@ fn all_subnets_learn_together() {
     let judge =
         Judge { weights: &weights, calibration: &calibration, pictures: &pictures, machine };
     for net in [[SIDE, 16, 5], [SIDE, 8, 3], [8, 12, 5], [8, 4, 3]] {
-        let counts = judge.judge(Toy.net(net).unwrap()).unwrap();
+        let counts = judge.judge(Toy.net(net).unwrap().into()).unwrap();
         assert!(counts.accuracy() > 0.8, "{net:?}: {}", counts.accuracy());
     }
 }

@@ -240,7 +240,7 @@ impl Bench<'_> {
             let genome = self.space.draw(&mut rng).map_err(|e| e.to_string())?;
             let graph = self.space.graph(&genome, 1).map_err(|e| e.to_string())?;
             let macs = cost(&graph, 1).map_err(|e| e.to_string())?.macs;
-            let counts = judge.judge(graph.clone()).map_err(|e| e.to_string())?;
+            let counts = judge.judge(graph.clone().into()).map_err(|e| e.to_string())?;
             let inherited = 100.0 * counts.accuracy();
             let alone = self.alone(&graph, number)?;
             eprintln!("network {number}: {inherited:.2} % inherited, {alone:.2} % alone");

@@ -47,7 +47,7 @@ fn header(found: &Found) -> Markup {
             p.kicker { "edgecut search report" }
             h1 { (found.space.name) " on " (found.data) }
             p.lead {
-                (found.space_size) " networks · " (judged) " of " (found.settings.trials)
+                (term::short_number(&found.space_size)) " networks · " (judged) " of " (found.settings.trials)
                 " judged by shared weights · " (learn) " pictures to learn from, " (judge)
                 " to judge by, " (end) " for the end"
             }
@@ -83,7 +83,12 @@ fn device(found: &Found) -> Markup {
                         }
                     }
                 }
-                p.quiet.below { "Least and most of 200 networks drawn at random." }
+                p.quiet.below {
+                    "Least and most of 200 networks drawn at random."
+                    @if !found.dropped.is_empty() {
+                        " No network within the limits has " (found.dropped.join(", ")) ": these were taken out of the space before anything was trained."
+                    }
+                }
             }
         }
     }
@@ -169,7 +174,7 @@ fn winners(found: &Found) -> Markup {
                         tr {
                             th.n { "network" } th.n { "shared weights" } th.n { "float" } th.n { "deployed" }
                             th.n { "test, float" } th.n { "test, deployed" } th.n { "predicted" } th.n { "measured" }
-                            th.n { "file" } th.n { "memory" } th.n { "multiply-adds" } th { "file" }
+                            th.n { "file" } th.n { "memory" } th.n { "multiply-adds" } th { "file" } th {}
                         }
                     }
                     tbody { @for w in &found.winners { (winner(w)) } }
@@ -253,6 +258,7 @@ fn winner(w: &Winner) -> Markup {
             td.n { (term::bytes(w.memory)) }
             td.n { (term::short_count(w.macs)) }
             td { (w.files[0]) }
+            td { @for kind in &w.over { span.chip.bad { "over: " (kind.name()) } } }
         }
     }
 }
@@ -287,6 +293,7 @@ pub fn summary(found: &Found) -> String {
             term::bytes(w.bytes),
             term::short_count(w.macs),
             w.files[0].clone(),
+            w.over.iter().map(|kind| kind.name()).collect::<Vec<_>>().join(", "),
         ]
     };
     let rows: Vec<Vec<String>> = found.winners.iter().map(row).collect();
@@ -300,6 +307,7 @@ pub fn summary(found: &Found) -> String {
         "size",
         "multiply-adds",
         "file",
+        "over its limit",
     ];
     term::table(&header, &[0, 1, 2, 3, 4, 5, 6, 7], &rows)
 }

@@ -60,6 +60,9 @@ pub struct StageFile {
     /// Of each block of MobileNetV3: whether it has squeeze-and-excitation.
     #[serde(default = "excited")]
     pub excite: Choices<bool>,
+    /// Bits of the weights of its convolutions on the device, 8 or 4; activations have 8.
+    #[serde(default = "eight")]
+    pub bits: Choices<usize>,
 }
 
 fn relu() -> Choices<Activation> {
@@ -82,6 +85,10 @@ fn six() -> Choices<usize> {
     Choices::one(6)
 }
 
+fn eight() -> Choices<usize> {
+    Choices::one(8)
+}
+
 fn excited() -> Choices<bool> {
     Choices::one(true)
 }
@@ -99,8 +106,9 @@ impl Choice for Activation {
 }
 
 /// Spaces that come along, by name.
-pub const SPACES: [(&str, &str); 2] = [
+pub const SPACES: [(&str, &str); 3] = [
     ("mobile", include_str!("../../spaces/mobile.toml")),
+    ("mixed", include_str!("../../spaces/mixed.toml")),
     ("families", include_str!("../../spaces/families.toml")),
 ];
 
@@ -123,6 +131,12 @@ impl SpaceFile {
         let part = |eighths: usize| (side * eighths / 8).next_multiple_of(4).min(side);
         let usual = || Choices::ascending(vec![part(6), part(7), side]);
         self.resolution.clone().unwrap_or_else(usual)
+    }
+
+    /// The space without its choices of bits: of networks that stay float.
+    pub fn in_float(mut self) -> SpaceFile {
+        self.stages.iter_mut().for_each(|stage| stage.bits = eight());
+        self
     }
 
     /// Reads the description `text` of a space.
@@ -169,6 +183,9 @@ impl StageFile {
         let wrong = |problem: String| Err(SearchError::Input(format!("stage {number}: {problem}")));
         if let Some(even) = self.kernel.values().iter().find(|&&kernel| kernel % 2 == 0) {
             return wrong(format!("kernel: {even} is not 3, 5 or 7"));
+        }
+        if let Some(other) = self.bits.values().iter().find(|bits| ![4, 8].contains(bits)) {
+            return wrong(format!("bits: {other} is not 4 or 8"));
         }
         if let Some(odd) = self.channels.values().iter().find(|&&channels| channels % 8 != 0) {
             return wrong(format!("channels: {odd} is no multiple of 8"));

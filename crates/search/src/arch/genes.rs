@@ -59,6 +59,7 @@ pub(super) struct StageLayout {
     pub block: Source,
     pub channels: Source,
     pub depth: Source,
+    pub bits: Source,
     /// Kernel, expansion and excitation of as many blocks as there may be.
     pub blocks: Vec<[Source; 3]>,
 }
@@ -176,6 +177,7 @@ impl Genes {
         let block = self.unordered(&name("block"), &stage.block, &[]);
         let channels = self.ordered(&name("channels"), &stage.channels, &[]);
         let depth = self.ordered(&name("depth"), &stage.depth, &[]);
+        let bits = self.ordered(&name("bits"), &stage.bits, &[]);
         let depths = stage.depth.values();
         let most = depths.last().copied().unwrap_or(1);
         let blocks = (1..=most).map(|place| {
@@ -207,7 +209,7 @@ impl Genes {
             ]
         });
         let blocks = blocks.collect();
-        StageLayout { block, channels, depth, blocks }
+        StageLayout { block, channels, depth, bits, blocks }
     }
 }
 

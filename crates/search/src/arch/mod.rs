@@ -21,6 +21,7 @@
 //! kernel = [3, 5, 7]              # of each block
 //! expansion = [3, 4, 6]           # of each block
 //! excite = [false, true]          # of each block: squeeze-and-excitation
+//! bits = [4, 8]                   # of the weights on the device
 //! ```
 
 mod choices;

@@ -1,13 +1,13 @@
 //! From a genome to a network.
 
-use edgecut_graph::Graph;
 use edgecut_graph::rng::Rng;
+use edgecut_graph::{Graph, Node, Op};
 use edgecut_zoo::{Block, BlockNet, BlockStage, Family as Blocks};
 
 use super::ArchSpace;
 use crate::error::Result;
 use crate::space::Genome;
-use crate::supernet::Family;
+use crate::supernet::{Family, Network};
 
 /// Draws until one can be built.
 const DRAWS: usize = 1000;
@@ -52,6 +52,22 @@ impl ArchSpace {
     /// one before it.
     pub fn graph(&self, genome: &Genome, seed: u64) -> Result<Graph> {
         Ok(self.net(genome).build(seed)?)
+    }
+
+    /// The graph of `genome` and how many bits its weights have on the device.
+    ///
+    /// # Errors
+    /// As [`ArchSpace::graph`].
+    pub fn network(&self, genome: &Genome, seed: u64) -> Result<Network> {
+        let graph = self.graph(genome, seed)?;
+        let stages = (0..).zip(self.file.stages.iter().zip(&self.layout.stages));
+        let narrow = stages.filter(|(_, (stage, genes))| genes.bits.of(&stage.bits, genome) == 4);
+        let prefixes: Vec<String> = narrow.map(|(number, _)| format!("stages.{number}.")).collect();
+        let convolution = |node: &&Node| matches!(node.op, Op::Conv { .. });
+        let named = |node: &&Node| prefixes.iter().any(|prefix| node.name.starts_with(prefix));
+        let nodes = graph.nodes.iter().filter(convolution).filter(named);
+        let four_bit = nodes.map(|node| node.name.clone()).collect();
+        Ok(Network { graph, four_bit })
     }
 
     /// A random genome that can be built.

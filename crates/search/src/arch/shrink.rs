@@ -5,8 +5,6 @@
 //! Lin et al. 2020, arXiv:2007.10319.) A choice goes if even the smallest network that has it breaks a
 //! limit; since costs grow with every ordered choice, no network within the limits is lost.
 
-use edgecut_zoo::BlockNet;
-
 use super::choices::Choices;
 use super::file::SpaceFile;
 use super::genes::{ArchSpace, Source};
@@ -27,7 +25,7 @@ impl ArchSpace {
     ///
     /// # Errors
     /// None: every choice exists.
-    pub fn shrunk(&self, fits: &mut dyn FnMut(&BlockNet) -> bool) -> Result<Shrunk> {
+    pub fn shrunk(&self, fits: &mut dyn FnMut(&Genome) -> bool) -> Result<Shrunk> {
         let mut file = self.file.clone();
         let mut shrinking = Shrinking { space: self, fits, dropped: vec![] };
         let layout = &self.layout;
@@ -45,6 +43,7 @@ impl ArchSpace {
             stage.channels =
                 shrinking.left(&name("channels"), &stage.channels, &[genes.channels])?;
             stage.depth = shrinking.left(&name("depth"), &stage.depth, &[genes.depth])?;
+            stage.bits = shrinking.left(&name("bits"), &stage.bits, &[genes.bits])?;
             stage.kernel = shrinking.left(&name("kernel"), &stage.kernel, &each(0))?;
             stage.expansion = shrinking.left(&name("expansion"), &stage.expansion, &each(1))?;
             stage.excite = shrinking.left(&name("excite"), &stage.excite, &each(2))?;
@@ -76,7 +75,7 @@ impl ArchSpace {
 
 struct Shrinking<'a> {
     space: &'a ArchSpace,
-    fits: &'a mut dyn FnMut(&BlockNet) -> bool,
+    fits: &'a mut dyn FnMut(&Genome) -> bool,
     dropped: Vec<String>,
 }
 
@@ -108,8 +107,7 @@ impl Shrinking<'_> {
     fn one_fits(&mut self, genes: &[usize], choice: u16) -> Result<bool> {
         for &gene in genes {
             for genome in self.space.least_with(gene, choice)? {
-                let net = self.space.net(&genome);
-                if net.check().is_ok() && (self.fits)(&net) {
+                if self.space.net(&genome).check().is_ok() && (self.fits)(&genome) {
                     return Ok(true);
                 }
             }

@@ -4,7 +4,7 @@ use edgecut_graph::Graph;
 use edgecut_kernels::Isa;
 use edgecut_train::metrics::Counts;
 
-use super::{Pictures, SharedWeights, Subnet};
+use super::{Network, Pictures, SharedWeights, Subnet};
 use crate::error::Result;
 
 /// Judges subnets: each collects BatchNorm's statistics on some pictures and answers others.
@@ -20,12 +20,12 @@ pub struct Judge<'a> {
 }
 
 impl Judge<'_> {
-    /// Hits and confusions of `graph` with its part of the weights.
+    /// Hits and confusions of `network` with its part of the weights, as many bits as they will have.
     ///
     /// # Errors
     /// A graph that is no part of the weights or takes other pictures.
-    pub fn judge(&self, graph: Graph) -> Result<Counts> {
-        let mut subnet = self.subnet(graph)?;
+    pub fn judge(&self, network: Network) -> Result<Counts> {
+        let mut subnet = self.subnet(network)?;
         subnet.score(self.pictures)
     }
 
@@ -34,13 +34,14 @@ impl Judge<'_> {
     /// # Errors
     /// As [`Judge::judge`].
     pub fn inherit(&self, graph: Graph) -> Result<Graph> {
-        self.subnet(graph)?.graph()
+        self.subnet(graph.into())?.graph()
     }
 
-    fn subnet(&self, graph: Graph) -> Result<Subnet> {
+    fn subnet(&self, network: Network) -> Result<Subnet> {
         let sets = [self.calibration, self.pictures];
         let most = sets.iter().flat_map(|set| set.batches()).map(|batch| batch.n).max();
-        let mut subnet = Subnet::new(graph, self.weights, most.unwrap_or(1), self.machine)?;
+        let mut subnet = Subnet::new(network.graph, self.weights, most.unwrap_or(1), self.machine)?;
+        subnet.narrow(&network.four_bit);
         subnet.calibrate(self.calibration)?;
         Ok(subnet)
     }

@@ -16,6 +16,7 @@
 //! so this knows no architecture.
 
 mod judge;
+mod narrow;
 mod pictures;
 mod sandwich;
 mod subnet;
@@ -31,6 +32,22 @@ use edgecut_graph::Graph;
 use edgecut_graph::rng::Rng;
 
 use crate::error::Result;
+
+/// A network as it will be deployed.
+#[derive(Clone, Debug)]
+pub struct Network {
+    /// In float.
+    pub graph: Graph,
+    /// Names of the nodes whose weights have 4 bits on the device.
+    pub four_bit: Vec<String>,
+}
+
+impl From<Graph> for Network {
+    /// No weights of 4 bits.
+    fn from(graph: Graph) -> Network {
+        Network { graph, four_bit: vec![] }
+    }
+}
 
 /// Networks that share weights.
 pub trait Family: Sync {

@@ -9,6 +9,7 @@ use edgecut_train::metrics::Counts;
 use edgecut_train::plan::{Extent, TrainPlan};
 
 use super::SharedWeights;
+use super::narrow::narrow;
 use super::pictures::{Pictures, from_data};
 use crate::error::Result;
 
@@ -44,6 +45,13 @@ impl Subnet {
     pub fn load(&mut self, weights: &SharedWeights) {
         let own = &mut self.engine.params_mut().values;
         own.iter_mut().zip(&self.positions).for_each(|(w, &at)| *w = weights.values[at as usize]);
+    }
+
+    /// Rounds the weights of the nodes named `four_bit` to 4 bits, until they are loaded again.
+    pub fn narrow(&mut self, four_bit: &[String]) {
+        if !four_bit.is_empty() {
+            narrow(&self.graph, self.engine.params_mut(), four_bit);
+        }
     }
 
     /// Pictures at a time.

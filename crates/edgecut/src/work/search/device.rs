@@ -7,19 +7,23 @@ use std::time::Duration;
 
 use edgecut_device::cost::{CostModel, Estimate, Sample};
 use edgecut_device::energy::EnergyModel;
-use edgecut_device::{Work, quantised};
+use edgecut_device::{Work, quantised_with};
 use edgecut_graph::rng::Rng;
 use edgecut_graph::{Graph, onnx};
 use edgecut_kernels::Pool;
 use edgecut_runtime::{CompileOptions, Plan, compile};
+use edgecut_search::supernet::Network;
 use edgecut_search::{Cost, Costs};
+use edgecut_train::data::Preprocess;
 use serde::{Deserialize, Serialize};
 
+use super::found::Found;
 use super::{DEVICE, Stage};
 use crate::errors::{Failure, Result};
 use crate::host::Machine;
 use crate::progress::{Counter, say};
 use crate::settings::{Amount, Deployed, SearchSettings};
+use crate::work::model;
 use crate::{files, interrupt};
 
 /// Time for each measurement, and how often each network is measured, of which the least counts:
@@ -41,6 +45,8 @@ pub struct DeviceCosts {
     int8: bool,
     pool: Arc<Pool>,
     digest: String,
+    /// How pictures become the input, which stands in every file.
+    preprocess: Preprocess,
     /// Networks that were measured.
     pub measured: usize,
 }
@@ -118,17 +124,24 @@ impl DeviceCosts {
                 }
             }
         }
-        DeviceCosts::of(task.settings, samples(lines.into_iter().take(wanted)), pool)
+        let samples = samples(lines.into_iter().take(wanted));
+        DeviceCosts::of(task.settings, samples, stage.preprocess.clone(), pool)
     }
 
     /// Costs as they were measured for the search in `folder`.
-    pub fn reopen(folder: &Path, settings: &SearchSettings) -> Result<DeviceCosts> {
+    pub fn reopen(folder: &Path, found: &Found) -> Result<DeviceCosts> {
+        let settings = &found.settings;
         let pool = Arc::new(Pool::new(settings.device_threads));
         let lines = lines(&folder.join(DEVICE))?.1;
-        DeviceCosts::of(settings, samples(lines.into_iter()), pool)
+        DeviceCosts::of(settings, samples(lines.into_iter()), found.preprocess.clone(), pool)
     }
 
-    fn of(settings: &SearchSettings, samples: Vec<Sample>, pool: Arc<Pool>) -> Result<DeviceCosts> {
+    fn of(
+        settings: &SearchSettings,
+        samples: Vec<Sample>,
+        preprocess: Preprocess,
+        pool: Arc<Pool>,
+    ) -> Result<DeviceCosts> {
         let wrong =
             |w: crate::settings::Wrong| Failure::input(format!("--{} {}", w.field, w.problem));
         let limits = settings.limits().map_err(wrong)?;
@@ -151,6 +164,7 @@ impl DeviceCosts {
             model: CostModel::fit(&samples, EnergyModel::default(), NEAR_BYTES)?,
             int8: settings.deploy == Deployed::Int8,
             pool,
+            preprocess,
             digest: files::sha256(&text),
             measured: samples.len(),
             names,
@@ -163,21 +177,28 @@ impl DeviceCosts {
         &self.kinds
     }
 
-    /// What the model says of `graph`, a float network.
-    pub fn estimate(&self, graph: &Graph) -> Result<Estimate> {
-        Ok(self.model.estimate(&self.plan(graph)?, self.pool.threads())?)
+    /// What the model says of `network`.
+    pub fn estimate(&self, network: &Network) -> Result<Estimate> {
+        Ok(self.model.estimate(&self.plan(network)?, self.pool.threads())?)
     }
 
-    /// The steps of `graph` on the device, each with its milliseconds.
-    pub fn steps(&self, graph: &Graph) -> Result<Vec<(String, Work, f64)>> {
-        let plan = self.plan(graph)?;
+    /// The steps of `network` on the device, each with its milliseconds.
+    pub fn steps(&self, network: &Network) -> Result<Vec<(String, Work, f64)>> {
+        let plan = self.plan(network)?;
         let steps = self.model.steps(&plan)?;
         let named = plan.steps().iter().zip(steps);
         Ok(named.map(|(info, (work, ms))| (info.name.clone(), work, ms)).collect())
     }
 
-    fn plan(&self, graph: &Graph) -> Result<Plan> {
-        let graph = on_device(graph, self.int8, &self.pool)?;
+    /// Bytes of the file that would be written of `graph`.
+    fn file_bytes(&self, graph: &Graph) -> Result<usize> {
+        let mut graph = graph.clone();
+        model::describe(&mut graph, &self.preprocess)?;
+        Ok(onnx::to_bytes(&graph)?.len())
+    }
+
+    fn plan(&self, network: &Network) -> Result<Plan> {
+        let graph = on_device(network, self.int8, &self.pool)?;
         Ok(compile(&graph, &CompileOptions::default())?)
     }
 }
@@ -187,9 +208,9 @@ impl Costs for DeviceCosts {
         &self.names
     }
 
-    fn of(&self, graph: &Graph) -> std::result::Result<Vec<f64>, String> {
+    fn of(&self, network: &Network) -> std::result::Result<Vec<f64>, String> {
         let text = |e: Failure| e.to_string();
-        let graph = on_device(graph, self.int8, &self.pool).map_err(text)?;
+        let graph = on_device(network, self.int8, &self.pool).map_err(text)?;
         let plan = compile(&graph, &CompileOptions::default()).map_err(|e| e.to_string())?;
         let estimate =
             self.model.estimate(&plan, self.pool.threads()).map_err(|e| e.to_string())?;
@@ -197,7 +218,7 @@ impl Costs for DeviceCosts {
             Ok(match kind {
                 Kind::Latency => estimate.ms,
                 Kind::Memory => (plan.arena_bytes() + plan.weight_bytes()) as f64,
-                Kind::Size => onnx::to_bytes(&graph).map_err(|e| e.to_string())?.len() as f64,
+                Kind::Size => self.file_bytes(&graph).map_err(text)? as f64,
                 Kind::Energy => estimate.millijoules,
             })
         };
@@ -209,16 +230,17 @@ impl Costs for DeviceCosts {
     }
 }
 
-/// `graph` as it runs on the device.
-fn on_device(graph: &Graph, int8: bool, pool: &Arc<Pool>) -> Result<Graph> {
-    Ok(if int8 { quantised(graph, pool)? } else { graph.clone() })
+/// `network` as it runs on the device.
+fn on_device(network: &Network, int8: bool, pool: &Arc<Pool>) -> Result<Graph> {
+    let Network { graph, four_bit } = network;
+    Ok(if int8 { quantised_with(graph, four_bit, pool)? } else { graph.clone() })
 }
 
 /// The network numbered `network` of those to be measured.
 fn drawn(stage: &Stage, network: usize, int8: bool, pool: &Arc<Pool>) -> Result<Arc<Plan>> {
     let mut rng = Rng::keyed(&[stage.task.training.seed, STREAM, network as u64]);
     let genome = stage.space.draw(&mut rng)?;
-    let graph = on_device(&stage.space.graph(&genome, 0)?, int8, pool)?;
+    let graph = on_device(&stage.space.network(&genome, 0)?, int8, pool)?;
     Ok(Arc::new(compile(&graph, &CompileOptions::default())?))
 }
 

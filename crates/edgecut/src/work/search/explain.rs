@@ -47,19 +47,19 @@ pub fn explain(folder: &Path, trial: usize) -> Result<Explained> {
             .hint(format!("{count} were; those on the front are {:?}", found.front))
     })?;
     let [channels, side, classes] = found.input;
-    let space = ArchSpace::new(found.space.clone(), [channels, side], classes)?;
+    let space = ArchSpace::new(found.searched.clone(), [channels, side], classes)?;
     let genomes = genomes(folder)?;
     let genome = genomes.get(&trial).ok_or_else(nothing)?;
-    let costs = DeviceCosts::reopen(folder, &found.settings)?;
-    let graph = space.graph(genome, 0)?;
-    let estimate = costs.estimate(&graph)?;
-    let counts = cost(&graph, 1)?;
+    let costs = DeviceCosts::reopen(folder, &found)?;
+    let network = space.network(genome, 0)?;
+    let estimate = costs.estimate(&network)?;
+    let counts = cost(&network.graph, 1)?;
     Ok(Explained {
         on_front: found.front.contains(&trial),
         macs: counts.macs,
         parameters: counts.parameters,
         predicted: [estimate.ms, estimate.low_ms, estimate.high_ms],
-        parts: parts(&space.net(genome), costs.steps(&graph)?),
+        parts: parts(&space.net(genome), costs.steps(&network)?),
         lineage: lineage(&found, space.space(), &|trial| genomes.get(&trial), trial),
         winner: found.winners.iter().find(|winner| winner.trial == trial).cloned(),
         net,

@@ -6,6 +6,7 @@ use edgecut_graph::rng::Rng;
 use edgecut_search::arch::SpaceFile;
 use edgecut_search::supernet::Family;
 use edgecut_search::{Costs, History, Problem, Subnets};
+use edgecut_train::data::Preprocess;
 use serde::{Deserialize, Serialize};
 
 use super::device::{DeviceCosts, Kind};
@@ -34,11 +35,17 @@ pub struct Found {
     pub note: Option<String>,
     /// Pictures to learn from, to judge by, and for the end.
     pub pictures: [usize; 3],
-    /// The space, and how many networks it has.
+    /// The space as it was asked for.
     pub space: SpaceFile,
+    /// What of it was searched, without what no network within the limits has; and how many networks
+    /// that are.
+    pub searched: SpaceFile,
+    pub dropped: Vec<String>,
     pub space_size: String,
     /// Channels and side of the pictures, and number of classes.
     pub input: [usize; 3],
+    /// How pictures become the input of the networks with the largest one.
+    pub preprocess: Preprocess,
     pub machine: Machine,
     /// What networks cost; none before it was measured.
     pub device: Option<DeviceFacts>,
@@ -110,8 +117,12 @@ pub struct Winner {
     pub latency: Option<Times>,
     /// Packed weights and activations at run time.
     pub memory: u64,
+    /// By a model.
+    pub millijoules: f64,
     pub macs: u64,
     pub parameters: u64,
+    /// Limits that it breaks as it was measured.
+    pub over: Vec<Kind>,
     /// Seconds of training.
     pub seconds: f64,
     /// Where its time goes, and what it comes from.
@@ -165,8 +176,11 @@ impl Found {
             note: task.data.note.clone(),
             pictures: sets.map(|set| set.len()),
             space: stage.space.file().clone(),
+            searched: stage.space.file().clone(),
+            dropped: vec![],
             space_size: stage.space.space().size()?.to_string(),
             input: [channels, side, task.data.train.classes().len()],
+            preprocess: stage.preprocess.clone(),
             machine: Machine::this(task.settings.device_threads),
             device: None,
             trials: vec![],
@@ -174,6 +188,14 @@ impl Found {
             winners: vec![],
             done: false,
         })
+    }
+
+    /// That only the space of `stage` is searched.
+    pub fn searched(&mut self, stage: &Stage, dropped: Vec<String>) -> Result<()> {
+        self.searched = stage.space.file().clone();
+        self.space_size = stage.space.space().size()?.to_string();
+        self.dropped = dropped;
+        Ok(())
     }
 
     /// What the search in `folder` has found; none where there is none.
@@ -225,9 +247,9 @@ impl Found {
         let mut drawn: Vec<Vec<f64>> = vec![];
         for number in 0..DRAWN {
             let mut rng = Rng::keyed(&[task.training.seed, STREAM, number]);
-            let graph = stage.space.graph(&stage.space.draw(&mut rng)?, 0)?;
+            let network = stage.space.network(&stage.space.draw(&mut rng)?, 0)?;
             // What was never measured is not counted; the search does not choose it either.
-            drawn.extend(costs.of(&graph));
+            drawn.extend(costs.of(&network));
             bar.set(number, String::new);
         }
         if drawn.is_empty() {
@@ -250,7 +272,7 @@ impl Found {
                 .zip(names)
                 .all(|(cost, name)| name.limit.is_none_or(|limit| *cost <= limit))
         };
-        let estimate = costs.estimate(&stage.space.smallest()?)?;
+        let estimate = costs.estimate(&stage.space.smallest()?.into())?;
         self.device = Some(DeviceFacts {
             measured: costs.measured,
             interval: estimate.high_ms / estimate.ms - 1.0,

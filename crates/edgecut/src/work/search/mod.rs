@@ -24,14 +24,14 @@ use std::sync::Arc;
 use edgecut_kernels::{Isa, Pool};
 use edgecut_search::arch::{ArchSpace, SpaceFile};
 use edgecut_search::supernet::{Family, Judge, Pictures};
-use edgecut_search::{Costs, SearchError, Subnets};
+use edgecut_search::{Cost, Costs, Genome, SearchError, Subnets};
 use edgecut_train::data::open::SPLIT_SEED;
 use edgecut_train::data::{Data, Dataset, Part, Preprocess, Resize, split};
 
 use crate::cli::Global;
 use crate::errors::{Failure, Result};
 use crate::progress::say;
-use crate::settings::{SearchSettings, TrainSettings};
+use crate::settings::{Deployed, SearchSettings, TrainSettings};
 use crate::work::data;
 use crate::{files, term};
 
@@ -80,12 +80,13 @@ impl Task<'_> {
     /// Searches, or goes on searching.
     pub fn go(&self) -> Result<Found> {
         files::make_folder(&self.folder)?;
-        let stage = self.stage()?;
+        let mut stage = self.stage()?;
         let mut found = self.begin(&stage)?;
         let costs = DeviceCosts::measure(&stage)?;
         found.about_device(&stage, &costs)?;
         self.say_limits(&found);
         self.check_limits(&stage, &costs, &found)?;
+        self.shrink(&mut stage, &costs, &mut found)?;
         let weights = shared::train(&stage)?;
         let prepare = |set: &Arc<dyn Dataset>, most: usize| {
             Pictures::prepare(set, &stage.preprocess, BATCH, most)
@@ -100,7 +101,11 @@ impl Task<'_> {
         found.about_trials(&history, &problem);
         winners::finish(&stage, &judge(), &history, &costs, &mut found)?;
         found.save(&self.folder)?;
-        Ok(found)
+        match found.winners.iter().any(|winner| winner.over.is_empty()) {
+            true => Ok(found),
+            false => Err(Failure::not_met("no winner is within the limits as it was measured")
+                .hint(format!("see {}", self.folder.join(PAGE).display()))),
+        }
     }
 
     fn stage(&self) -> Result<Stage<'_>> {
@@ -116,7 +121,9 @@ impl Task<'_> {
             split(self.data.train.clone(), SPLIT_SEED, Part::Count(held_out))?;
         let classes = self.data.train.classes().len();
         let input = [preprocess.channels.count(), preprocess.height];
-        let space = ArchSpace::new(space_file(&settings.space)?, input, classes)?;
+        let file = space_file(&settings.space)?;
+        let file = if settings.deploy == Deployed::Float { file.in_float() } else { file };
+        let space = ArchSpace::new(file, input, classes)?;
         let preprocess = at_side(&preprocess, space.side());
         let pictures =
             Data { train: Arc::new(learned), test: Arc::new(held_out), ..self.data.clone() };
@@ -134,7 +141,14 @@ impl Task<'_> {
                 "data: {name}, {learn} pictures to learn from, {judge} to judge by, {end} for the end"
             ),
         );
-        say(self.global, &format!("space: {}, {} networks", found.space.name, found.space_size));
+        say(
+            self.global,
+            &format!(
+                "space: {}, {} networks",
+                found.space.name,
+                term::short_number(&found.space_size)
+            ),
+        );
         match Found::read(&self.folder)? {
             Some(before) => found.after(before, &self.folder),
             None => Ok(found),
@@ -146,7 +160,7 @@ impl Task<'_> {
         let Some(facts) = found.device.as_ref().filter(|facts| facts.within == 0.0) else {
             return Ok(());
         };
-        let least = costs.of(&stage.space.smallest()?).map_err(Failure::input)?;
+        let least = costs.of(&stage.space.smallest()?.into()).map_err(Failure::input)?;
         let over = |(range, least): (&Range, &f64)| {
             let limit = range.limit.filter(|limit| least > limit)?;
             let (name, least) = (range.kind.name(), range.text(*least));
@@ -156,6 +170,32 @@ impl Task<'_> {
             Some(problem) => Err(beyond(&problem)),
             None => Ok(()),
         }
+    }
+
+    /// Takes out of the space what no network within the limits has.
+    fn shrink(&self, stage: &mut Stage, costs: &DeviceCosts, found: &mut Found) -> Result<()> {
+        if costs.names().iter().all(|cost| cost.limit.is_none()) {
+            return Ok(());
+        }
+        let space = &stage.space;
+        let within = |(value, cost): (&f64, &Cost)| cost.limit.is_none_or(|limit| *value <= limit);
+        let fits = &mut |genome: &Genome| {
+            let network = space.network(genome, 0).map_err(|e| e.to_string());
+            let known = network.and_then(|network| costs.of(&network));
+            known.is_ok_and(|known| known.iter().zip(costs.names()).all(within))
+        };
+        let shrunk = space.shrunk(fits)?;
+        if shrunk.dropped.is_empty() {
+            return Ok(());
+        }
+        let classes = self.data.train.classes().len();
+        stage.space = ArchSpace::new(shrunk.file, stage.input, classes)?;
+        stage.preprocess = at_side(&stage.preprocess, stage.space.side());
+        found.searched(stage, shrunk.dropped)?;
+        let size = term::short_number(&found.space_size);
+        let gone = found.dropped.join(", ");
+        say(self.global, &format!("  {size} networks are left without what never fits: {gone}"));
+        Ok(())
     }
 
     fn say_limits(&self, found: &Found) {

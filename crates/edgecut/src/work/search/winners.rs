@@ -12,7 +12,7 @@ use edgecut_search::supernet::Judge;
 use edgecut_search::{Genome, History};
 use edgecut_train::data::{Dataset, Preprocess};
 
-use super::device::DeviceCosts;
+use super::device::{DeviceCosts, Kind};
 use super::found::{Found, Winner};
 use super::{Stage, Task, at_side, explain};
 use crate::errors::{Failure, Result};
@@ -104,17 +104,17 @@ impl Finisher<'_> {
         files::make_folder(&place)?;
         let net = space.net(genome);
         let preprocess = at_side(&self.stage.preprocess, net.input[1]);
-        let fresh = net.build(task.training.seed)?;
+        let fresh = space.network(genome, task.training.seed)?;
         let estimate = self.costs.estimate(&fresh)?;
         let parts = explain::parts(&net, self.costs.steps(&fresh)?);
-        let mut graph = self.judge.inherit(fresh)?;
+        let mut graph = self.judge.inherit(fresh.graph)?;
         graph.name = format!("{} {}", self.found.space.name, self.trial);
         model::describe(&mut graph, &preprocess)?;
         say(task.global, &format!("training network {} to the end", self.trial));
         let (float, mut seconds) = self.learn(graph, &preprocess, (&place, FLOAT))?;
         let mut deployed = FLOAT;
         if task.settings.deploy == Deployed::Int8 {
-            let (_, own) = self.integers(&float, &preprocess, &place)?;
+            let (_, own) = self.integers((&float, fresh.four_bit), &preprocess, &place)?;
             seconds += own;
             deployed = INT8;
         }
@@ -141,8 +141,10 @@ impl Finisher<'_> {
             predicted: [estimate.ms, estimate.low_ms, estimate.high_ms],
             latency: None,
             memory: subject.arena_bytes() + subject.weight_bytes(),
+            millijoules: estimate.millijoules,
             macs: counts.macs,
             parameters: counts.parameters,
+            over: vec![],
             seconds,
             parts,
             lineage: explain::lineage(self.found, space.space(), genomes, self.trial),
@@ -174,15 +176,17 @@ impl Finisher<'_> {
         Ok((Model::load(&place.join(name))?.graph, seconds))
     }
 
-    /// Quantises `float` and trains it as integers, itself being the teacher.
+    /// Quantises `float`, the weights of the nodes named `int4` to 4 bits, and trains it as integers,
+    /// itself being the teacher.
     fn integers(
         &self,
-        float: &Graph,
+        (float, int4): (&Graph, Vec<String>),
         preprocess: &Preprocess,
         place: &Path,
     ) -> Result<(Graph, f64)> {
         let task = self.stage.task;
-        let settings = QuantizeSettings { method: Method::Mse, ..QuantizeSettings::default() };
+        let settings =
+            QuantizeSettings { method: Method::Mse, int4, ..QuantizeSettings::default() };
         let pictures =
             Pictures { set: &self.stage.pictures.train, preprocess, settings: &settings };
         let found = to_int8(task.global, float, &pictures, Limits::default(), task.pool)?;
@@ -250,7 +254,16 @@ fn measure(stage: &Stage, found: &mut Found) -> Result<()> {
     let mut subjects = found.winners.iter().map(subject).collect::<Result<Vec<_>>>()?;
     let mut all: Vec<&mut Subject> = subjects.iter_mut().collect();
     let times = in_turn(task.global, &mut all, WARM_UP, RUNS)?;
+    let ranges = found.device.as_ref().map_or(&[][..], |facts| &facts.ranges);
     for (winner, times) in found.winners.iter_mut().zip(times) {
+        let cost = |kind: Kind| match kind {
+            Kind::Latency => times.min_ms,
+            Kind::Memory => winner.memory as f64,
+            Kind::Size => winner.bytes as f64,
+            Kind::Energy => winner.millijoules,
+        };
+        let over = ranges.iter().filter(|r| r.limit.is_some_and(|limit| cost(r.kind) > limit));
+        winner.over = over.map(|range| range.kind).collect();
         winner.latency = Some(times);
     }
     Ok(())
