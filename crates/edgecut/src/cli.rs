@@ -71,9 +71,11 @@ impl Cli {
 
 /// All verbs, with what depends on how they share options.
 fn command() -> clap::Command {
-    // A search needs data, to explain one does not.
+    // A search needs data; to explain one, or to work for one, does not.
     Cli::command().mut_subcommand("search", |search| {
-        search.mut_arg("source", |data| data.required(false).required_unless_present("explain"))
+        search.mut_arg("source", |data| {
+            data.required(false).required_unless_present_any(["explain", "worker"])
+        })
     })
 }
 

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use common::{command, edgecut, refuse, scratch, succeed, text, toy};
 use edgecut_graph::rng::Rng;
+use edgecut_testkit::NatsServer;
 use serde_json::Value;
 
 const SPACE: &str = "\
@@ -45,14 +46,18 @@ fn found(folder: &Path) -> Value {
     serde_json::from_slice(&std::fs::read(folder.join("search.json")).unwrap()).unwrap()
 }
 
-/// What must not depend on interruptions: the journal, and the winners' files.
+/// The winners' files.
+fn winners(folder: &Path) -> Vec<Vec<u8>> {
+    let found = found(folder);
+    let files = found["winners"].as_array().unwrap().iter();
+    let files = files.flat_map(|winner| winner["files"].as_array().unwrap());
+    files.map(|name| std::fs::read(folder.join(name.as_str().unwrap())).unwrap()).collect()
+}
+
+/// What must not depend on interruptions: the journal, and the winners.
 fn results(folder: &Path) -> Vec<Vec<u8>> {
-    let mut files = vec![folder.join("journal")];
-    for winner in found(folder)["winners"].as_array().unwrap() {
-        let own = winner["files"].as_array().unwrap();
-        files.extend(own.iter().map(|name| folder.join(name.as_str().unwrap())));
-    }
-    files.iter().map(|file| std::fs::read(file).unwrap()).collect()
+    let journal = std::fs::read(folder.join("journal")).unwrap();
+    std::iter::once(journal).chain(winners(folder)).collect()
 }
 
 #[test]
@@ -102,6 +107,8 @@ fn from_pictures_to_measured_networks_whatever_is_killed() {
     succeed(&args);
     assert!(results(&out) == results(&killed), "kills have changed the result");
 
+    judged_by_workers(&space, &out);
+
     // More trials are the same search.
     let mut more = arguments(&space, &out);
     let at = more.iter().position(|arg| *arg == "36").unwrap();
@@ -112,6 +119,28 @@ fn from_pictures_to_measured_networks_whatever_is_killed() {
     let at = more.iter().position(|arg| *arg == "--shared-epochs").unwrap() + 1;
     more[at] = "3";
     assert!(refuse(&more).contains("--restart"));
+}
+
+/// Workers on a server, of which one is killed, find what one process finds.
+fn judged_by_workers(space: &Path, whole: &Path) {
+    let Some(server) = NatsServer::start("") else { return };
+    let (url, out) = (server.url(), scratch().join("remote"));
+    std::fs::create_dir_all(&out).unwrap();
+    std::fs::copy(whole.join("device.jsonl"), out.join("device.jsonl")).unwrap();
+    let worker = || {
+        let mut command = command(&["search", "--worker", "--nats", &url, "--threads", "1"]);
+        command.stderr(Stdio::null()).spawn().unwrap()
+    };
+    let mut workers = [worker(), worker()];
+    let mut args = arguments(space, &out);
+    args.extend(["--nats", &url]);
+    let mut coordinator = command(&args).stderr(Stdio::null()).spawn().unwrap();
+    std::thread::sleep(Duration::from_secs(3));
+    workers[0].kill().unwrap();
+    assert!(coordinator.wait().unwrap().success());
+    assert!(workers[1].wait().unwrap().success(), "a worker ends with the search");
+    workers[0].wait().unwrap();
+    assert_eq!(winners(whole), winners(&out));
 }
 
 #[test]

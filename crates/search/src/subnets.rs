@@ -7,6 +7,7 @@ use edgecut_graph::cost::cost;
 use sha2::{Digest, Sha256};
 
 use crate::arch::ArchSpace;
+use crate::history::Outcome;
 use crate::problem::{Objective, Problem, Proposal};
 use crate::space::{Genome, Space};
 use crate::supernet::{Judge, Network};
@@ -69,6 +70,17 @@ impl<'a> Subnets<'a> {
     /// The costs of a network; none where it cannot be built or they cannot be said.
     pub fn costs(&self, genome: &Genome) -> Option<Vec<f64>> {
         self.facts(genome).map(|facts| facts.costs.clone())
+    }
+
+    /// `outcome` of a network with its costs as they are known here, whoever judged it.
+    pub fn priced(&self, genome: &Genome, outcome: Outcome) -> Outcome {
+        match (outcome, self.costs(genome)) {
+            (Outcome::Objectives(values), Some(costs)) => {
+                let accuracy = values.into_iter().take(1);
+                Outcome::Objectives(accuracy.chain(self.objective_costs(&costs)).collect())
+            }
+            (outcome, _) => outcome,
+        }
     }
 
     /// Those costs that are objectives.

@@ -41,6 +41,26 @@ impl Pictures {
         Ok(Pictures { batches, extent: extent(preprocess) })
     }
 
+    /// Pictures that were prepared elsewhere: `[n, h, w, c]` and `[n]` classes of each batch, and the
+    /// height, width and channels of all.
+    ///
+    /// # Errors
+    /// A batch that is empty or not that long.
+    pub fn new(batches: Vec<(Vec<f32>, Vec<u32>)>, [h, w, c]: [usize; 3]) -> Result<Pictures> {
+        let extent = Extent { h, w, c };
+        let length = h.saturating_mul(w).saturating_mul(c);
+        let batch = |(x, labels): (Vec<f32>, Vec<u32>)| match labels.len() {
+            n if n > 0 && Some(x.len()) == n.checked_mul(length) => {
+                Ok(Batch { x, labels, n, ..Batch::default() })
+            }
+            n => Err(SearchError::Input(format!(
+                "{} values are no {n} pictures of {h}x{w}x{c}",
+                x.len()
+            ))),
+        };
+        Ok(Pictures { batches: batches.into_iter().map(batch).collect::<Result<_>>()?, extent })
+    }
+
     /// The batches, none of them empty.
     pub fn batches(&self) -> &[Batch] {
         &self.batches

@@ -22,7 +22,7 @@ use super::{DEVICE, Stage};
 use crate::errors::{Failure, Result};
 use crate::host::Machine;
 use crate::progress::{Counter, say};
-use crate::settings::{Amount, Deployed, SearchSettings};
+use crate::settings::{Amount, Deployed, SearchSettings, Wrong};
 use crate::work::model;
 use crate::{files, interrupt};
 
@@ -142,23 +142,7 @@ impl DeviceCosts {
         preprocess: Preprocess,
         pool: Arc<Pool>,
     ) -> Result<DeviceCosts> {
-        let wrong =
-            |w: crate::settings::Wrong| Failure::input(format!("--{} {}", w.field, w.problem));
-        let limits = settings.limits().map_err(wrong)?;
-        let absolute = |amount: Option<Amount>| amount.map(|amount| amount.of(1.0));
-        let all = [
-            (Kind::Latency, absolute(limits.latency)),
-            (Kind::Memory, absolute(limits.memory)),
-            (Kind::Size, absolute(limits.size)),
-            (Kind::Energy, absolute(limits.energy)),
-        ];
-        let counted = all.iter().filter(|(kind, limit)| *kind == Kind::Latency || limit.is_some());
-        let (mut names, mut kinds) = (vec![], vec![]);
-        for &(kind, limit) in counted {
-            let objective = kind == Kind::Latency;
-            names.push(Cost { name: kind.name().into(), limit, objective });
-            kinds.push(kind);
-        }
+        let (names, kinds) = costs_of(settings)?;
         let text = serde_json::to_vec(&samples).map_err(|e| Failure::input(e.to_string()))?;
         Ok(DeviceCosts {
             model: CostModel::fit(&samples, EnergyModel::default(), NEAR_BYTES)?,
@@ -201,6 +185,24 @@ impl DeviceCosts {
         let graph = on_device(network, self.int8, &self.pool)?;
         Ok(compile(&graph, &CompileOptions::default())?)
     }
+}
+
+/// What is counted under these settings, and what each is.
+pub fn costs_of(settings: &SearchSettings) -> Result<(Vec<Cost>, Vec<Kind>)> {
+    let wrong = |w: Wrong| Failure::input(format!("--{} {}", w.field.replace('_', "-"), w.problem));
+    let limits = settings.limits().map_err(wrong)?;
+    let all = [
+        (Kind::Latency, limits.latency),
+        (Kind::Memory, limits.memory),
+        (Kind::Size, limits.size),
+        (Kind::Energy, limits.energy),
+    ];
+    let counted = all.into_iter().filter(|(kind, limit)| *kind == Kind::Latency || limit.is_some());
+    let cost = |(kind, limit): (Kind, Option<Amount>)| {
+        let (name, limit) = (kind.name().into(), limit.map(|amount| amount.of(1.0)));
+        (Cost { name, limit, objective: kind == Kind::Latency }, kind)
+    };
+    Ok(counted.map(cost).unzip())
 }
 
 impl Costs for DeviceCosts {

@@ -1,15 +1,13 @@
 //! One network of a search: its blocks, where it comes from, and where its time goes.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 
 use edgecut_graph::cost::cost;
+use edgecut_search::Space;
 use edgecut_search::arch::ArchSpace;
-use edgecut_search::{FileJournal, Genome, Record, Space};
 use edgecut_zoo::BlockNet;
 use serde::{Deserialize, Serialize};
 
-use super::JOURNAL;
 use super::device::DeviceCosts;
 use super::found::{Ancestor, Found, Net, Part, Winner};
 use crate::errors::{Failure, Result};
@@ -48,10 +46,8 @@ pub fn explain(folder: &Path, trial: usize) -> Result<Explained> {
     })?;
     let [channels, side, classes] = found.input;
     let space = ArchSpace::new(found.searched.clone(), [channels, side], classes)?;
-    let genomes = genomes(folder)?;
-    let genome = genomes.get(&trial).ok_or_else(nothing)?;
     let costs = DeviceCosts::reopen(folder, &found)?;
-    let network = space.network(genome, 0)?;
+    let network = space.network(&net.genome, 0)?;
     let estimate = costs.estimate(&network)?;
     let counts = cost(&network.graph, 1)?;
     Ok(Explained {
@@ -59,23 +55,11 @@ pub fn explain(folder: &Path, trial: usize) -> Result<Explained> {
         macs: counts.macs,
         parameters: counts.parameters,
         predicted: [estimate.ms, estimate.low_ms, estimate.high_ms],
-        parts: parts(&space.net(genome), costs.steps(&network)?),
-        lineage: lineage(&found, space.space(), &|trial| genomes.get(&trial), trial),
+        parts: parts(&space.net(&net.genome), costs.steps(&network)?),
+        lineage: lineage(&found, space.space(), trial),
         winner: found.winners.iter().find(|winner| winner.trial == trial).cloned(),
         net,
     })
-}
-
-/// The genomes of all trials.
-fn genomes(folder: &Path) -> Result<BTreeMap<usize, Genome>> {
-    let (_, records) = FileJournal::inspect(&folder.join(JOURNAL))?;
-    let mut genomes = BTreeMap::new();
-    for record in records {
-        if let Record::Batch { first, proposals, .. } = record {
-            genomes.extend((first..).zip(proposals.into_iter().map(|p| p.genome)));
-        }
-    }
-    Ok(genomes)
 }
 
 /// Steps summed up by the part of the network that they belong to.
@@ -145,12 +129,7 @@ fn describe(net: &BlockNet, part: &str) -> String {
 }
 
 /// The first parents of a network, oldest first, and itself.
-pub fn lineage<'g>(
-    found: &Found,
-    space: &Space,
-    genomes: &dyn Fn(usize) -> Option<&'g Genome>,
-    trial: usize,
-) -> Vec<Ancestor> {
+pub fn lineage(found: &Found, space: &Space, trial: usize) -> Vec<Ancestor> {
     let mut line = vec![trial];
     // Parents have smaller numbers, so this ends.
     while let Some(&parent) = line.last().and_then(|&last| found.net(last)?.parents.first()) {
@@ -159,11 +138,8 @@ pub fn lineage<'g>(
     line.reverse();
     let ancestor = |(at, &trial): (usize, &usize)| {
         let net = found.net(trial)?;
-        let before = at.checked_sub(1).and_then(|before| genomes(line[before]));
-        let changes = match (before, genomes(trial)) {
-            (Some(before), Some(own)) => space.changes(before, own),
-            _ => vec![],
-        };
+        let before = at.checked_sub(1).and_then(|before| found.net(line[before]));
+        let changes = before.map_or(vec![], |b| space.changes(&b.genome, &net.genome));
         Some(Ancestor { trial, accuracy: net.accuracy, ms: net.ms, changes })
     };
     line.iter().enumerate().filter_map(ancestor).collect()

@@ -5,7 +5,7 @@ use std::path::Path;
 use edgecut_graph::rng::Rng;
 use edgecut_search::arch::SpaceFile;
 use edgecut_search::supernet::Family;
-use edgecut_search::{Costs, History, Problem, Subnets};
+use edgecut_search::{Costs, Genome, History, Problem, Subnets};
 use edgecut_train::data::Preprocess;
 use serde::{Deserialize, Serialize};
 
@@ -93,8 +93,9 @@ pub struct Net {
     pub ms: f64,
     /// Trials that it comes from.
     pub parents: Vec<usize>,
-    /// Its choices.
+    /// Its choices, for people and for programs.
     pub genes: String,
+    pub genome: Genome,
 }
 
 /// A network that was trained to the end.
@@ -288,8 +289,9 @@ impl Found {
         let net = |(trial, found): (usize, &edgecut_search::Trial)| {
             let &[accuracy, ms] = found.objectives()? else { return None };
             let parents = found.proposal.parents.clone();
-            let genes = space.describe(&found.proposal.genome);
-            Some(Net { trial, accuracy, ms, parents, genes })
+            let genome = found.proposal.genome.clone();
+            let genes = space.describe(&genome);
+            Some(Net { trial, accuracy, ms, parents, genes, genome })
         };
         self.trials = history.trials.iter().enumerate().filter_map(net).collect();
         self.front = history.front(problem);

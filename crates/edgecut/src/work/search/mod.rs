@@ -7,6 +7,7 @@
 //! | `trials` | which networks are judged, and how it goes |
 //! | `winners` | the best of the front, trained to the end, quantised, measured |
 //! | `found` | what a search has found, as written to disk |
+//! | `remote` | workers on other machines |
 //! | `explain` | one network: its blocks, where it comes from, where its time goes |
 //!
 //! Each stage keeps what it did in the folder of the search, and goes on from there.
@@ -14,6 +15,7 @@
 mod device;
 mod explain;
 mod found;
+mod remote;
 mod shared;
 mod trials;
 mod winners;
@@ -37,6 +39,7 @@ use crate::{files, term};
 
 pub use explain::explain;
 pub use found::{Found, Net, Range, Winner};
+pub use remote::Meeting;
 
 use device::DeviceCosts;
 
@@ -62,6 +65,8 @@ pub struct Task<'a> {
     pub data: &'a Data,
     pub pool: &'a Arc<Pool>,
     pub folder: PathBuf,
+    /// Where workers come; without it networks are judged here.
+    pub meeting: Option<Meeting>,
 }
 
 /// What all stages see.
@@ -97,9 +102,9 @@ impl Task<'_> {
         let judge =
             || Judge { weights: &weights, calibration: &calibration, pictures: &judged, machine };
         let problem = Subnets::new(&stage.space, judge(), &costs);
-        let history = trials::run(&stage, &problem, &mut found)?;
+        let history = trials::run(&stage, (&problem, &judge()), costs.digest(), &mut found)?;
         found.about_trials(&history, &problem);
-        winners::finish(&stage, &judge(), &history, &costs, &mut found)?;
+        winners::finish(&stage, &judge(), &costs, &mut found)?;
         found.save(&self.folder)?;
         match found.winners.iter().any(|winner| winner.over.is_empty()) {
             true => Ok(found),

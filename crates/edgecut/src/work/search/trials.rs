@@ -3,6 +3,7 @@
 use std::ops::ControlFlow;
 use std::path::Path;
 
+use edgecut_search::supernet::Judge;
 use edgecut_search::{
     Algorithm, End, Event, FileJournal, History, Outcome, Predictor, Problem, Search, Subnets,
     Threads, algorithm,
@@ -14,19 +15,20 @@ use crate::errors::{Failure, Result};
 use crate::interrupt;
 use crate::progress::{Counter, say};
 
-/// Asks for `trials` judgements, as far as the journal does not have them.
-pub fn run(stage: &Stage, problem: &Subnets, found: &mut Found) -> Result<History> {
+/// Asks for `trials` judgements, as far as the journal does not have them. `device` is the digest of its
+/// measurements.
+pub fn run(
+    stage: &Stage,
+    (problem, judge): (&Subnets, &Judge),
+    device: String,
+    found: &mut Found,
+) -> Result<History> {
     let (task, settings) = (stage.task, stage.task.settings);
     interrupt::listen();
     say(task.global, "searching");
     let chosen = chosen(&settings.algorithm)?;
     let search = Search { problem, algorithm: &*chosen, seed: task.training.seed, warm: &[] };
-    let mut journal = FileJournal::open(&task.folder.join(JOURNAL), &search.header())?;
-    if let Some(notice) = journal.notice() {
-        say(task.global, notice);
-    }
-    // One at a time: each uses all threads.
-    let mut workers = Threads { problem, count: 1 };
+    let (budget, about) = (settings.trials as f64, found.clone());
     let mut view = View {
         bar: Counter::new(task.global, "search", settings.trials as u64),
         folder: &task.folder,
@@ -36,14 +38,28 @@ pub fn run(stage: &Stage, problem: &Subnets, found: &mut Found) -> Result<Histor
         best: 0.0,
         unwritten: None,
     };
-    let (history, end) =
-        search.run(settings.trials as f64, &mut journal, &mut workers, &mut |event| {
-            view.hear(&event);
-            match interrupt::asked() || view.unwritten.is_some() {
-                true => ControlFlow::Break(()),
-                false => ControlFlow::Continue(()),
+    let mut watch = |event: Event| {
+        view.hear(&event);
+        match interrupt::asked() || view.unwritten.is_some() {
+            true => ControlFlow::Break(()),
+            false => ControlFlow::Continue(()),
+        }
+    };
+    let (history, end) = match &task.meeting {
+        Some(meeting) => {
+            let subject = (&search, problem, judge);
+            meeting.coordinate(task.global, subject, (&about, device), budget, &mut watch)?
+        }
+        None => {
+            let mut journal = FileJournal::open(&task.folder.join(JOURNAL), &search.header())?;
+            if let Some(notice) = journal.notice() {
+                say(task.global, notice);
             }
-        })?;
+            // One at a time: each uses all threads.
+            let mut workers = Threads { problem, count: 1 };
+            search.run(budget, &mut journal, &mut workers, &mut watch)?
+        }
+    };
     if let Some(failure) = view.unwritten.take() {
         return Err(failure);
     }

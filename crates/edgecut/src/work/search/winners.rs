@@ -9,7 +9,6 @@ use edgecut_graph::cost::cost;
 use edgecut_kernels::Pool;
 use edgecut_search::pareto::{Bounds, subset};
 use edgecut_search::supernet::Judge;
-use edgecut_search::{Genome, History};
 use edgecut_train::data::{Dataset, Preprocess};
 
 use super::device::{DeviceCosts, Kind};
@@ -41,16 +40,9 @@ const INT8: &str = "int8.onnx";
 
 /// Trains the winners, most accurate first: it teaches the others. Then all are measured, and look at
 /// the test pictures.
-pub fn finish(
-    stage: &Stage,
-    judge: &Judge,
-    history: &History,
-    costs: &DeviceCosts,
-    found: &mut Found,
-) -> Result<()> {
+pub fn finish(stage: &Stage, judge: &Judge, costs: &DeviceCosts, found: &mut Found) -> Result<()> {
     let chosen = choose(found, stage.task.settings.winners);
     found.winners.retain(|winner| chosen.contains(&winner.trial));
-    let genome = |trial: usize| history.trials.get(trial).map(|t| &t.proposal.genome);
     for &trial in &chosen {
         let teacher = chosen.first().copied().filter(|&first| first != trial);
         let same = |w: &Winner| w.trial == trial && w.teacher == teacher;
@@ -59,7 +51,7 @@ pub fn finish(
         }
         found.winners.retain(|winner| winner.trial != trial);
         let finisher = Finisher { stage, judge, costs, found, trial, teacher };
-        let winner = finisher.finish(&genome)?;
+        let winner = finisher.finish()?;
         found.winners.push(winner);
         found.save(&stage.task.folder)?;
     }
@@ -96,10 +88,10 @@ struct Finisher<'a> {
 }
 
 impl Finisher<'_> {
-    fn finish<'g>(&self, genomes: &dyn Fn(usize) -> Option<&'g Genome>) -> Result<Winner> {
+    fn finish(&self) -> Result<Winner> {
         let (task, space) = (self.stage.task, &self.stage.space);
         let unknown = || Failure::input(format!("network {} was not judged", self.trial));
-        let genome = genomes(self.trial).ok_or_else(unknown)?;
+        let genome = &self.found.net(self.trial).ok_or_else(unknown)?.genome;
         let place = folder(&task.folder, self.trial);
         files::make_folder(&place)?;
         let net = space.net(genome);
@@ -147,7 +139,7 @@ impl Finisher<'_> {
             over: vec![],
             seconds,
             parts,
-            lineage: explain::lineage(self.found, space.space(), genomes, self.trial),
+            lineage: explain::lineage(self.found, space.space(), self.trial),
         })
     }
 }
