@@ -37,7 +37,7 @@ fn arguments<'a>(space: &'a Path, out: &'a Path) -> Vec<&'a str> {
         vec!["search", "--data", text(toy()), "--space", text(space), "--out", text(out)];
     args.extend(["--measure", "10", "--shared-epochs", "1", "--trials", "36", "--winners", "2"]);
     args.extend(["--epochs", "6", "--batch", "16", "--lr", "0.03", "--ema-decay", "0.9"]);
-    args.extend(["--size", "21KiB"]);
+    args.extend(["--size", "16KiB"]);
     args.extend(["--flip", "false", "--int8-epochs", "1", "--threads", "1"]);
     args
 }
@@ -79,7 +79,7 @@ fn from_pictures_to_measured_networks_whatever_is_killed() {
         assert!(winner["test"][1]["percent"].as_f64().unwrap() > 50.0, "{winner}");
         assert!(winner["latency"]["min_ms"].as_f64().unwrap() > 0.0);
         assert!(
-            winner["bytes"].as_u64().unwrap() <= 21 * 1024
+            winner["bytes"].as_u64().unwrap() <= 16 * 1024
                 && winner["over"] == Value::Array(vec![])
         );
         assert!(said["front"].as_array().unwrap().contains(&winner["trial"]));

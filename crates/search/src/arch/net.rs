@@ -70,6 +70,14 @@ impl ArchSpace {
         Ok(Network { graph, four_bit })
     }
 
+    /// The network of the smallest choices.
+    ///
+    /// # Errors
+    /// Where it cannot be built.
+    pub fn least(&self) -> Result<Network> {
+        self.network(&self.extreme(false, 0)?, 0)
+    }
+
     /// A random genome that can be built.
     ///
     /// # Errors

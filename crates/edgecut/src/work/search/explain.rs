@@ -152,11 +152,12 @@ impl Explained {
         let front = if self.on_front { "on the front" } else { "beaten by others" };
         let mut text = format!(
             "network {}: {:.2} % with shared weights, {ms} predicted ({low} to {high}), {} multiply-adds, \
-             {} parameters, {front}\n\n",
+             {} parameters, {front}\n{}\n\n",
             self.net.trial,
             self.net.accuracy,
             term::short_count(self.macs),
             term::short_count(self.parameters),
+            self.net.genes,
         );
         let row = |part: &Part| {
             vec![

@@ -4,7 +4,6 @@ use std::path::Path;
 
 use edgecut_graph::rng::Rng;
 use edgecut_search::arch::SpaceFile;
-use edgecut_search::supernet::Family;
 use edgecut_search::{Costs, Genome, History, Problem, Subnets};
 use edgecut_train::data::Preprocess;
 use serde::{Deserialize, Serialize};
@@ -273,7 +272,7 @@ impl Found {
                 .zip(names)
                 .all(|(cost, name)| name.limit.is_none_or(|limit| *cost <= limit))
         };
-        let estimate = costs.estimate(&stage.space.smallest()?.into())?;
+        let estimate = costs.estimate(&stage.space.least()?)?;
         self.device = Some(DeviceFacts {
             measured: costs.measured,
             interval: estimate.high_ms / estimate.ms - 1.0,

@@ -3,6 +3,7 @@
 //! | file | concern |
 //! | --- | --- |
 //! | `device` | some networks of the space, measured; what the others cost |
+//! | `limits` | what they leave of the space |
 //! | `shared` | the weights that all networks share |
 //! | `trials` | which networks are judged, and how it goes |
 //! | `winners` | the best of the front, trained to the end, quantised, measured |
@@ -15,6 +16,7 @@
 mod device;
 mod explain;
 mod found;
+mod limits;
 mod remote;
 mod shared;
 mod trials;
@@ -25,8 +27,8 @@ use std::sync::Arc;
 
 use edgecut_kernels::{Isa, Pool};
 use edgecut_search::arch::{ArchSpace, SpaceFile};
-use edgecut_search::supernet::{Family, Judge, Pictures};
-use edgecut_search::{Cost, Costs, Genome, SearchError, Subnets};
+use edgecut_search::supernet::{Judge, Pictures};
+use edgecut_search::{Costs, SearchError, Subnets};
 use edgecut_train::data::open::SPLIT_SEED;
 use edgecut_train::data::{Data, Dataset, Part, Preprocess, Resize, split};
 
@@ -38,7 +40,7 @@ use crate::work::data;
 use crate::{files, term};
 
 pub use explain::explain;
-pub use found::{Found, Net, Range, Winner};
+pub use found::{Found, Net, Winner};
 pub use remote::Meeting;
 
 use device::DeviceCosts;
@@ -89,9 +91,7 @@ impl Task<'_> {
         let mut found = self.begin(&stage)?;
         let costs = DeviceCosts::measure(&stage)?;
         found.about_device(&stage, &costs)?;
-        self.say_limits(&found);
-        self.check_limits(&stage, &costs, &found)?;
-        self.shrink(&mut stage, &costs, &mut found)?;
+        limits::apply(&mut stage, &costs, &mut found)?;
         let weights = shared::train(&stage)?;
         let prepare = |set: &Arc<dyn Dataset>, most: usize| {
             Pictures::prepare(set, &stage.preprocess, BATCH, most)
@@ -159,83 +159,6 @@ impl Task<'_> {
             None => Ok(found),
         }
     }
-
-    /// Fails where even the smallest network is too much: before anything is trained.
-    fn check_limits(&self, stage: &Stage, costs: &DeviceCosts, found: &Found) -> Result<()> {
-        let Some(facts) = found.device.as_ref().filter(|facts| facts.within == 0.0) else {
-            return Ok(());
-        };
-        let least = costs.of(&stage.space.smallest()?.into()).map_err(Failure::input)?;
-        let over = |(range, least): (&Range, &f64)| {
-            let limit = range.limit.filter(|limit| least > limit)?;
-            let (name, least) = (range.kind.name(), range.text(*least));
-            Some(format!("{name} of the smallest is {least}, the limit {}", range.text(limit)))
-        };
-        match facts.ranges.iter().zip(&least).find_map(over) {
-            Some(problem) => Err(beyond(&problem)),
-            None => Ok(()),
-        }
-    }
-
-    /// Takes out of the space what no network within the limits has.
-    fn shrink(&self, stage: &mut Stage, costs: &DeviceCosts, found: &mut Found) -> Result<()> {
-        if costs.names().iter().all(|cost| cost.limit.is_none()) {
-            return Ok(());
-        }
-        let space = &stage.space;
-        let within = |(value, cost): (&f64, &Cost)| cost.limit.is_none_or(|limit| *value <= limit);
-        let fits = &mut |genome: &Genome| {
-            let network = space.network(genome, 0).map_err(|e| e.to_string());
-            let known = network.and_then(|network| costs.of(&network));
-            known.is_ok_and(|known| known.iter().zip(costs.names()).all(within))
-        };
-        let shrunk = space.shrunk(fits)?;
-        if shrunk.dropped.is_empty() {
-            return Ok(());
-        }
-        let classes = self.data.train.classes().len();
-        stage.space = ArchSpace::new(shrunk.file, stage.input, classes)?;
-        stage.preprocess = at_side(&stage.preprocess, stage.space.side());
-        found.searched(stage, shrunk.dropped)?;
-        let size = term::short_number(&found.space_size);
-        let gone = found.dropped.join(", ");
-        say(self.global, &format!("  {size} networks are left without what never fits: {gone}"));
-        Ok(())
-    }
-
-    fn say_limits(&self, found: &Found) {
-        let Some(facts) = &found.device else { return };
-        say(
-            self.global,
-            &format!(
-                "device: {} networks measured, predictions within {:.0} %",
-                facts.measured,
-                100.0 * facts.interval
-            ),
-        );
-        for range in &facts.ranges {
-            let limit = range.limit.map_or(String::new(), |l| format!(", limit {}", range.text(l)));
-            say(
-                self.global,
-                &format!(
-                    "  {}: {} to {}{limit}",
-                    range.kind.name(),
-                    range.text(range.least),
-                    range.text(range.most)
-                ),
-            );
-        }
-        if facts.ranges.iter().any(|range| range.limit.is_some()) {
-            let share = 100.0 * facts.within;
-            say(self.global, &format!("  {share:.0} % of the space is within the limits"));
-        }
-    }
-}
-
-/// A limit that no network keeps.
-fn beyond(what: &str) -> Failure {
-    Failure::not_met(format!("no network of the space is within the limits: {what}"))
-        .hint("allow more, or search a space with smaller networks")
 }
 
 /// Pictures as `preprocess` makes them, but with `side` pixels.

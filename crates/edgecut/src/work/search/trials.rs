@@ -10,7 +10,8 @@ use edgecut_search::{
 };
 
 use super::found::Found;
-use super::{JOURNAL, Stage, beyond};
+use super::limits::beyond;
+use super::{JOURNAL, Stage};
 use crate::errors::{Failure, Result};
 use crate::interrupt;
 use crate::progress::{Counter, say};
