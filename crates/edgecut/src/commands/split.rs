@@ -88,10 +88,10 @@ pub struct Args {
     #[arg(long, value_name = "NAME|PATH")]
     data: Option<String>,
     /// Pictures that the codec is calibrated on
-    #[arg(long, value_name = "N", default_value_t = 32, value_parser = clap::value_parser!(u16).range(1..=1024))]
+    #[arg(long, value_name = "N", default_value_t = 32, value_parser = clap::value_parser!(u16).range(1..=128))]
     images: u16,
     /// Test pictures that the split is checked with
-    #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u16).range(1..))]
+    #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u16).range(1..=1000))]
     check: u16,
     #[command(flatten)]
     preprocessing: Preprocessing,
