@@ -71,6 +71,10 @@ fn both_halves_and_their_codec_are_the_model() {
     assert_eq!(found["written"].as_array().unwrap().len(), 3);
     assert!(found["check"]["same"]["percent"].as_f64().unwrap() > 90.0, "{}", found["check"]);
     assert!(found["jpeg"]["bytes"].as_f64().unwrap() > 100.0);
+    for part in ["check", "jpeg"] {
+        let top1 = &found[part]["top1"]["whole"]["percent"];
+        assert!(top1.as_f64().unwrap() > 60.0, "{part}: {}", found[part]);
+    }
     let (whole, head, tail) = (
         onnx::import(model()).unwrap(),
         onnx::import(&head).unwrap(),

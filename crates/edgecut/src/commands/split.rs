@@ -239,7 +239,8 @@ fn open(args: &Args, model: &Model) -> Result<Option<Pictures>> {
     let Some(source) = args.data.clone() else { return Ok(None) };
     let settings = DataSettings { source, validation: 0.2, limit: None, classes: None };
     let preprocess = args.preprocessing.choose(&model.card())?;
-    Ok(Some(Pictures::new(data::open(&settings, None)?, preprocess, args.jpeg)))
+    let data = data::open(&settings, None)?;
+    Ok(Some(Pictures::new(data, preprocess, args.jpeg, &model.card())))
 }
 
 /// The planner of the model for all links.
@@ -330,24 +331,29 @@ fn print(output: &Output, all: bool) -> Result<()> {
         let half = check.same_from_half.map_or(String::new(), |half| {
             format!(", {} from half of the bytes", term::percent(half.percent))
         });
-        files::print(&format!(
-            "same answer on {} of {} test pictures{half}; {} a picture, {:.2} bits an element",
-            term::percent(check.same.percent),
-            check.pictures,
-            term::bytes(check.bytes.round() as u64),
-            check.bits_per_element.unwrap_or(0.0),
-        ));
+        files::print(&format!("split: {}{half}", proved(check)));
     }
     if let Some(jpeg) = output.jpeg {
-        files::print(&format!(
-            "as JPEG: same answer on {}, {} a picture",
-            term::percent(jpeg.same.percent),
-            term::bytes(jpeg.bytes.round() as u64)
-        ));
+        files::print(&format!("as JPEG: {}", proved(jpeg)));
     }
     output.written.iter().for_each(|path| files::print(&path.display().to_string()));
     for path in output.without {
         files::print(&format!("{} is not written: this plan has no such part", path.display()));
     }
     Ok(())
+}
+
+fn proved(proof: &Proof) -> String {
+    let bits =
+        proof.bits_per_element.map_or(String::new(), |b| format!(" ({b:.2} bits an element)"));
+    let top1 = proof.top1.map_or(String::new(), |top1| {
+        let [whole, sent] = [top1.whole, top1.sent].map(|share| term::percent(share.percent));
+        format!(", top-1 {sent} instead of {whole}")
+    });
+    format!(
+        "{} a picture{bits}; same answer on {} of {} test pictures{top1}",
+        term::bytes(proof.bytes.round() as u64),
+        term::percent(proof.same.percent),
+        proof.pictures
+    )
 }

@@ -46,7 +46,7 @@ impl Parts<'_> {
         pool: &Arc<Pool>,
     ) -> Result<Checked> {
         let test = pictures.test(checked)?;
-        let jpeg = Some(proof::jpeg(self.graph, pictures, &test, pool)?);
+        let jpeg = Some(proof::jpeg(self.graph, &test, pool)?);
         if !self.is_split() {
             return Ok(Checked { jpeg, ..Checked::default() });
         }

@@ -12,6 +12,7 @@ use image::ExtendedColorType;
 
 use crate::errors::{Failure, Result};
 use crate::work::calibrate::Sample;
+use crate::work::card::Card;
 
 /// Where pictures come from.
 pub struct Pictures {
@@ -19,55 +20,61 @@ pub struct Pictures {
     preprocess: Preprocess,
     /// Quality of JPEG files, 1 to 100.
     quality: u8,
+    /// Position of the first class in the model's output, where its classes are those of the data.
+    offset: Option<usize>,
+}
+
+/// Test pictures, read one by one.
+pub struct Test<'a> {
+    pictures: &'a Pictures,
+    inputs: Sample,
+    pixels: Sample,
 }
 
 impl Pictures {
-    /// Pictures of `data`, which become the input as `preprocess` says.
-    pub fn new(data: Data, preprocess: Preprocess, quality: u8) -> Pictures {
-        Pictures { data, preprocess, quality }
+    /// Pictures of `data`, which become the input of the model of `card` as `preprocess` says.
+    pub fn new(data: Data, preprocess: Preprocess, quality: u8, card: &Card) -> Pictures {
+        let offset = card.label_offset().ok().filter(|offset| {
+            let classes = data.test.classes().len() + offset;
+            card.class_count().is_ok_and(|count| count == classes)
+        });
+        Pictures { data, preprocess, quality, offset }
     }
 
     /// At most `count` training pictures as inputs.
     pub fn training(&self, count: usize) -> Result<Vec<Tensor>> {
-        self.inputs(&self.data.train, &self.preprocess, count)
+        all(&self.sample(&self.data.train, &self.preprocess, count)?)
     }
 
-    /// At most `count` test pictures as inputs.
-    pub fn test(&self, count: usize) -> Result<Vec<Tensor>> {
-        self.inputs(&self.data.test, &self.preprocess, count)
-    }
-
-    /// The same test pictures after a JPEG file of the input's size, and that file's bytes.
-    pub fn test_as_jpeg(&self, count: usize) -> Result<Vec<(Tensor, usize)>> {
-        let files = self.jpegs(&self.data.test, count)?;
-        files.iter().map(|file| Ok((self.decoded(file)?, file.len()))).collect()
+    /// At most `count` test pictures.
+    pub fn test(&self, count: usize) -> Result<Test<'_>> {
+        let inputs = self.sample(&self.data.test, &self.preprocess, count)?;
+        let pixels = self.sample(&self.data.test, &self.as_pixels(), count)?;
+        Ok(Test { pictures: self, inputs, pixels })
     }
 
     /// What sending a training picture as a JPEG file of the input's size takes: the mean of at most
     /// `count`, with the times of this machine and of one `factor` times as fast.
     pub fn transfer(&self, count: usize, factor: f64) -> Result<Transfer> {
-        let files = self.jpegs(&self.data.train, count)?;
+        let pictures = all(&self.sample(&self.data.train, &self.as_pixels(), count)?)?;
         let [mut bytes, mut encode, mut decode] = [0f64; 3];
-        for (file, pixels) in files.iter().zip(self.pixels(&self.data.train, count)?) {
-            bytes += file.len() as f64 / files.len() as f64;
-            encode += least_ns(|| self.encoded(&pixels).map(|_| ()))? / files.len() as f64;
-            decode += least_ns(|| self.decoded(file).map(|_| ()))? / files.len() as f64;
+        for picture in &pictures {
+            let pixels = interleaved(picture)?;
+            let file = self.encoded(&pixels)?;
+            bytes += file.len() as f64 / pictures.len() as f64;
+            encode += least_ns(|| self.encoded(&pixels).map(|_| ()))? / pictures.len() as f64;
+            decode += least_ns(|| self.decoded(&file).map(|_| ()))? / pictures.len() as f64;
         }
         let decode_ns = (decode / factor) as u64;
         Ok(Transfer { bytes: bytes.ceil() as u64, encode_ns: encode as u64, decode_ns })
     }
 
-    fn inputs(
-        &self,
-        set: &Arc<dyn Dataset>,
-        how: &Preprocess,
-        count: usize,
-    ) -> Result<Vec<Tensor>> {
+    fn sample(&self, set: &Arc<dyn Dataset>, how: &Preprocess, count: usize) -> Result<Sample> {
         let sample = Sample::new(set, how, count)?;
-        if sample.is_empty() {
-            return Err(Failure::input("--data: has no pictures"));
+        match sample.is_empty() {
+            true => Err(Failure::input("--data: has no pictures")),
+            false => Ok(sample),
         }
-        Ok((0..sample.len()).map(|i| sample.read(i)).collect::<edgecut_compress::Result<_>>()?)
     }
 
     /// As the input sees them, before scaling: red, green and blue from 0 to 255.
@@ -78,19 +85,6 @@ impl Pictures {
         };
         let (mean, std) = (vec![0.0; channels.count()], vec![1.0; channels.count()]);
         Preprocess { scale: 1.0, mean, std, channels, ..self.preprocess.clone() }
-    }
-
-    fn pixels(&self, set: &Arc<dyn Dataset>, count: usize) -> Result<Vec<Vec<u8>>> {
-        let interleaved = |tensor: &Tensor| -> Result<Vec<u8>> {
-            let (values, [_, c, h, w]) = (tensor.f32s()?, four(tensor)?);
-            let value = |at: usize| values[at % c * h * w + at / c];
-            Ok((0..c * h * w).map(|at| value(at).round().clamp(0.0, 255.0) as u8).collect())
-        };
-        self.inputs(set, &self.as_pixels(), count)?.iter().map(interleaved).collect()
-    }
-
-    fn jpegs(&self, set: &Arc<dyn Dataset>, count: usize) -> Result<Vec<Vec<u8>>> {
-        self.pixels(set, count)?.iter().map(|pixels| self.encoded(pixels)).collect()
     }
 
     fn encoded(&self, pixels: &[u8]) -> Result<Vec<u8>> {
@@ -128,8 +122,41 @@ impl Pictures {
     }
 }
 
-fn four(tensor: &Tensor) -> Result<[usize; 4]> {
-    tensor.shape().try_into().map_err(|_| Failure::input("the input is no picture"))
+impl Test<'_> {
+    /// Number of pictures.
+    pub fn len(&self) -> usize {
+        self.inputs.len()
+    }
+
+    /// Picture `index` as the input.
+    pub fn input(&self, index: usize) -> Result<Tensor> {
+        Ok(self.inputs.read(index)?)
+    }
+
+    /// The same after a JPEG file of the input's size, and that file's bytes.
+    pub fn as_jpeg(&self, index: usize) -> Result<(Tensor, usize)> {
+        let file = self.pictures.encoded(&interleaved(&self.pixels.read(index)?)?)?;
+        Ok((self.pictures.decoded(&file)?, file.len()))
+    }
+
+    /// The right position in the output, where that is known.
+    pub fn label(&self, index: usize) -> Option<usize> {
+        Some(self.pictures.offset? + self.inputs.label(index)? as usize)
+    }
+}
+
+fn all(sample: &Sample) -> Result<Vec<Tensor>> {
+    Ok((0..sample.len()).map(|i| sample.read(i)).collect::<edgecut_compress::Result<_>>()?)
+}
+
+/// Bytes of a picture `[1, c, h, w]`, channels together.
+fn interleaved(tensor: &Tensor) -> Result<Vec<u8>> {
+    let &[_, c, h, w] = tensor.shape() else {
+        return Err(Failure::input("the input is no picture"));
+    };
+    let values = tensor.f32s()?;
+    let value = |at: usize| values[at % c * h * w + at / c];
+    Ok((0..c * h * w).map(|at| value(at).round().clamp(0.0, 255.0) as u8).collect())
 }
 
 /// The least of three times.

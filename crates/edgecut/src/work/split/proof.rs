@@ -9,7 +9,7 @@ use edgecut_kernels::Pool;
 use edgecut_runtime::{CompileOptions, Session, compile};
 use serde::Serialize;
 
-use super::pictures::Pictures;
+use super::pictures::Test;
 use super::prices::observe;
 use crate::errors::Result;
 use crate::stats::Share;
@@ -26,10 +26,21 @@ pub struct Proof {
     pub same: Share,
     /// The same answer from the first half of the bytes; of splits only.
     pub same_from_half: Option<Share>,
+    /// Top-1 accuracy, where the labels are the model's.
+    pub top1: Option<TopOne>,
     /// Mean bytes of a picture.
     pub bytes: f64,
     /// Bits of an element that crosses; of splits only.
     pub bits_per_element: Option<f64>,
+}
+
+/// Right answers.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct TopOne {
+    /// Of the whole model.
+    pub whole: Share,
+    /// With everything that is sent.
+    pub sent: Share,
 }
 
 /// Calibrates the codec of everything that crosses on `pictures`.
@@ -70,75 +81,108 @@ impl Runner {
     }
 }
 
-/// Head, codec and tail against the whole model on test pictures.
+/// What is counted over test pictures.
+#[derive(Default)]
+struct Tally {
+    same: usize,
+    same_from_half: usize,
+    /// Right answers of the whole model and of what is sent, where labels are known.
+    right: Option<[usize; 2]>,
+    bytes: usize,
+    elements: usize,
+}
+
+impl Tally {
+    /// The answers to a picture: the whole model's, and the one with everything that is sent.
+    fn count(&mut self, [whole, sent]: [Option<usize>; 2], label: Option<usize>) {
+        self.same += usize::from(whole == sent);
+        let Some(label) = label else { return };
+        let right = self.right.get_or_insert_default();
+        right[0] += usize::from(whole == Some(label));
+        right[1] += usize::from(sent == Some(label));
+    }
+
+    fn proof(self, pictures: usize) -> Proof {
+        let share = |count| Share::of(count, pictures);
+        let top1 = |[whole, sent]: [usize; 2]| TopOne { whole: share(whole), sent: share(sent) };
+        let split = self.elements > 0;
+        let bits = 8.0 * self.bytes as f64 / self.elements as f64;
+        Proof {
+            pictures,
+            same: share(self.same),
+            same_from_half: split.then(|| share(self.same_from_half)),
+            top1: self.right.map(top1),
+            bytes: self.bytes as f64 / pictures as f64,
+            bits_per_element: split.then_some(bits),
+        }
+    }
+}
+
+/// Head, codec and tail against the whole model on test pictures; none where nothing is split.
 pub fn split(
     graph: &Graph,
     halves: &Halves,
     codecs: &Codecs,
-    pictures: &[Tensor],
+    test: &Test,
     pool: &Arc<Pool>,
 ) -> Result<Option<Proof>> {
     let (Some(head), Some(tail)) = (&halves.head, &halves.tail) else { return Ok(None) };
-    let mut runners =
+    let [mut whole, mut head, mut tail] =
         [Runner::new(graph, pool)?, Runner::new(head, pool)?, Runner::new(tail, pool)?];
-    let (mut bytes, mut elements, mut same) = (0, 0, [0; 2]);
-    for picture in pictures {
-        let inputs = std::slice::from_ref(picture);
-        let [whole, head, tail] = &mut runners;
-        let expected = answer(&whole.run(inputs)?);
-        let made = head.run(&halves.head_inputs(inputs))?;
-        let crossing = halves.crossing(inputs, &made);
-        let streams: Vec<Option<Vec<u8>>> = crossing
-            .iter()
-            .zip(codecs)
-            .map(|(tensor, codec)| codec.as_ref().map(|codec| codec.encode(tensor)).transpose())
-            .collect::<edgecut_collab::Result<_>>()?;
-        bytes += streams.iter().flatten().map(Vec::len).sum::<usize>();
-        elements += codecs.iter().flatten().map(Codec::elements).sum::<usize>();
-        for (same, part) in same.iter_mut().zip([1, 2]) {
-            let mut received = crossing.clone();
-            for ((tensor, codec), stream) in received.iter_mut().zip(codecs).zip(&streams) {
-                if let (Some(codec), Some(stream)) = (codec, stream) {
-                    let end = (stream.len() / part).max(codec.header_bytes(stream)?);
-                    *tensor = codec.decode(&stream[..end])?.tensor;
-                }
-            }
-            let outputs = tail.run(&received)?;
-            *same += usize::from(answer(&halves.answer(inputs, &made, &outputs)) == expected);
+    let mut tally = Tally::default();
+    for index in 0..test.len() {
+        let inputs = [test.input(index)?];
+        let expected = answer(&whole.run(&inputs)?);
+        let made = head.run(&halves.head_inputs(&inputs))?;
+        let crossing = halves.crossing(&inputs, &made);
+        let streams = encoded(codecs, &crossing)?;
+        tally.bytes += streams.iter().flatten().map(Vec::len).sum::<usize>();
+        tally.elements += codecs.iter().flatten().map(Codec::elements).sum::<usize>();
+        let mut from = |part: usize| -> Result<Option<usize>> {
+            let outputs = tail.run(&received(codecs, &crossing, &streams, part)?)?;
+            Ok(answer(&halves.answer(&inputs, &made, &outputs)))
+        };
+        tally.count([expected, from(1)?], test.label(index));
+        tally.same_from_half += usize::from(from(2)? == expected);
+    }
+    Ok(Some(tally.proof(test.len())))
+}
+
+fn encoded(codecs: &Codecs, crossing: &[Tensor]) -> Result<Vec<Option<Vec<u8>>>> {
+    let encode = |(tensor, codec): (&Tensor, &Option<Codec>)| {
+        Ok(codec.as_ref().map(|codec| codec.encode(tensor)).transpose()?)
+    };
+    crossing.iter().zip(codecs).map(encode).collect()
+}
+
+/// What the server decodes from one `part`th of each stream.
+fn received(
+    codecs: &Codecs,
+    crossing: &[Tensor],
+    streams: &[Option<Vec<u8>>],
+    part: usize,
+) -> Result<Vec<Tensor>> {
+    let mut received = crossing.to_vec();
+    for ((tensor, codec), stream) in received.iter_mut().zip(codecs).zip(streams) {
+        if let (Some(codec), Some(stream)) = (codec, stream) {
+            let end = (stream.len() / part).max(codec.header_bytes(stream)?);
+            *tensor = codec.decode(&stream[..end])?.tensor;
         }
     }
-    let count = pictures.len();
-    Ok(Some(Proof {
-        pictures: count,
-        same: Share::of(same[0], count),
-        same_from_half: Some(Share::of(same[1], count)),
-        bytes: bytes as f64 / count as f64,
-        bits_per_element: Some(8.0 * bytes as f64 / (elements as f64).max(1.0)),
-    }))
+    Ok(received)
 }
 
 /// The whole model on JPEG files against itself on the pictures.
-pub fn jpeg(
-    graph: &Graph,
-    pictures: &Pictures,
-    inputs: &[Tensor],
-    pool: &Arc<Pool>,
-) -> Result<Proof> {
+pub fn jpeg(graph: &Graph, test: &Test, pool: &Arc<Pool>) -> Result<Proof> {
     let mut runner = Runner::new(graph, pool)?;
-    let (mut bytes, mut same) = (0, 0);
-    for (input, (file, size)) in inputs.iter().zip(pictures.test_as_jpeg(inputs.len())?) {
-        let expected = answer(&runner.run(std::slice::from_ref(input))?);
-        same += usize::from(answer(&runner.run(&[file])?) == expected);
-        bytes += size;
+    let mut tally = Tally::default();
+    for index in 0..test.len() {
+        let (file, bytes) = test.as_jpeg(index)?;
+        let expected = answer(&runner.run(&[test.input(index)?])?);
+        tally.count([expected, answer(&runner.run(&[file])?)], test.label(index));
+        tally.bytes += bytes;
     }
-    let count = inputs.len();
-    Ok(Proof {
-        pictures: count,
-        same: Share::of(same, count),
-        same_from_half: None,
-        bytes: bytes as f64 / count as f64,
-        bits_per_element: None,
-    })
+    Ok(tally.proof(test.len()))
 }
 
 /// The class: the position of the first output's largest element.
