@@ -4,9 +4,9 @@ mod common;
 
 use common::{edgecut, refuse, succeed};
 
-const VERBS: [&str; 17] = [
+const VERBS: [&str; 18] = [
     "new", "inspect", "convert", "zoo", "data", "train", "distill", "prune", "quantize", "verify",
-    "eval", "run", "bench", "device", "split", "agent", "deploy",
+    "eval", "run", "bench", "device", "split", "search", "agent", "deploy",
 ];
 
 #[test]
