@@ -41,6 +41,8 @@ Tasks:
                                 `cargo xtask duel-quantize --help` lists the options
   prune-torchvision [NAME...]   prune torchvision's classification models by 30 % and run them in ONNX
                                 Runtime; without names all that export
+  nas-rivals FOLDER DATA [OPTION...] winners of a search beside width-scaled networks of the papers,
+                                trained alike; `cargo xtask nas-rivals --help` lists the options
   nas-proxies DATA [OPTION...]  score networks of NAS-Bench-201 by zero-cost proxies beside published
                                 scores; `cargo xtask nas-proxies --help` lists the options
   nas-supernet DATA [OPTION...] train the shared weights of a space and compare accuracies by them with
@@ -89,6 +91,7 @@ fn main() -> ExitCode {
         ["train-beside", rest @ ..] => return train_beside::main(root, rest),
         ["nas-supernet", rest @ ..] => return nas::supernet::main(root, rest),
         ["nas-device", rest @ ..] => return nas::device::main(rest),
+        ["nas-rivals", rest @ ..] => return nas::rivals::main(root, rest),
         ["nas-proxies", rest @ ..] => return nas::proxies::main(rest),
         ["prune-beside", rest @ ..] => return prune_beside::main(root, rest),
         ["nas-crash", rest @ ..] => return nas::crash::main(rest),

@@ -4,5 +4,6 @@ pub mod bench201;
 pub mod crash;
 pub mod device;
 pub mod proxies;
+pub mod rivals;
 pub mod supernet;
 pub mod tables;
