@@ -4,6 +4,7 @@ mod aarch64;
 mod agreement;
 mod bench_peers;
 mod bench_train;
+mod cli;
 mod conformance;
 mod duel_quantize;
 mod edge;

@@ -1,9 +1,11 @@
 //! Networks pruned by edgecut and by Torch-Pruning, trained alike.
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitCode, Stdio};
+use std::process::{Command, ExitCode};
 
 use serde::Deserialize;
+
+use crate::cli::{output, top1};
 
 const HELP: &str = "\
 Usage: cargo xtask prune-beside MODEL DATA [--share X] [--epochs N] [--steps N] [--seeds N]
@@ -115,22 +117,6 @@ struct Bench<'a> {
     work: PathBuf,
 }
 
-/// What `edgecut eval --json` says.
-#[derive(Deserialize)]
-struct Scores {
-    model: Score,
-}
-
-#[derive(Deserialize)]
-struct Score {
-    top1: Share,
-}
-
-#[derive(Deserialize)]
-struct Share {
-    percent: f64,
-}
-
 /// What `torch_prune.py` says.
 #[derive(Deserialize)]
 struct Left {
@@ -216,20 +202,8 @@ impl Bench<'_> {
     /// Test accuracy of a network, of the one to begin with where none is named.
     fn score(&self, model: Option<&Path>) -> Result<f64, String> {
         let mut command = self.edgecut("eval");
-        command.arg(model.unwrap_or(&self.settings.model)).arg("--json");
-        let scores: Scores =
-            serde_json::from_slice(&output(command)?).map_err(|e| e.to_string())?;
-        Ok(scores.model.top1.percent)
-    }
-}
-
-/// What the command prints; its progress goes to the terminal.
-fn output(mut command: Command) -> Result<Vec<u8>, String> {
-    command.stderr(Stdio::inherit());
-    match command.output() {
-        Ok(output) if output.status.success() => Ok(output.stdout),
-        Ok(_) => Err(format!("failed: {command:?}")),
-        Err(e) => Err(format!("{command:?}: {e}")),
+        command.arg(model.unwrap_or(&self.settings.model));
+        top1(command)
     }
 }
 

@@ -23,6 +23,13 @@ pub struct Cost {
     pub objective: bool,
 }
 
+impl Cost {
+    /// Whether `value` is within the limit.
+    pub fn allows(&self, value: f64) -> bool {
+        self.limit.is_none_or(|limit| value <= limit)
+    }
+}
+
 /// What networks cost: of a device, without training or running them.
 pub trait Costs: Sync {
     /// What is counted.

@@ -86,7 +86,9 @@ fn spaces_that_come_along_share_their_weights() {
         }
         Subnet::new(space.smallest().unwrap(), &weights, 1, (1, Isa::detect())).unwrap();
     }
-    assert!(SpaceFile::named("marble").unwrap_err().to_string().contains("mobile, mixed, families"));
+    assert!(
+        SpaceFile::named("marble").unwrap_err().to_string().contains("mobile, mixed, families")
+    );
 }
 
 #[test]

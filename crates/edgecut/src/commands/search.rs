@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use super::train::wrong;
 use crate::cli::Global;
 use crate::errors::{Failure, Result};
 use crate::settings::{DataSettings, SearchSettings, TrainSettings};
@@ -74,9 +75,6 @@ pub fn run(args: &Args, global: &Global) -> Result<()> {
         };
     }
     let source = args.data.as_ref().ok_or_else(|| missing("--data"))?;
-    let wrong = |w: crate::settings::Wrong| {
-        Failure::input(format!("--{} {}", w.field.replace('_', "-"), w.problem))
-    };
     source.validate().map_err(wrong)?;
     args.search.validate().map_err(wrong)?;
     args.train.validate().map_err(wrong)?;

@@ -1,13 +1,13 @@
 //! Trains, quantises and tests a network by the command line, as anybody would.
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 use edgecut_graph::onnx;
-use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::nets::Built;
+use crate::cli::{output, top1};
 
 /// Settings that are switches on the command line.
 const SWITCHES: [&str; 3] = ["zero_points", "keep_zeros", "keep_palette"];
@@ -53,22 +53,6 @@ pub struct Trainer<'a> {
     pub threads: usize,
 }
 
-/// What `edgecut eval --json` says.
-#[derive(Deserialize)]
-struct Scores {
-    model: Score,
-}
-
-#[derive(Deserialize)]
-struct Score {
-    top1: Share,
-}
-
-#[derive(Deserialize)]
-struct Share {
-    percent: f64,
-}
-
 impl Trainer<'_> {
     /// Test accuracy of a network as integers, percent, trained from fresh weights; as far as files of
     /// that stem are there already, they are taken.
@@ -85,14 +69,16 @@ impl Trainer<'_> {
             onnx::export(&build(seed)?, &fresh).map_err(|e| e.to_string())?;
             let mut command = self.edgecut("train");
             command.arg(&fresh).args(self.options(self.recipe.epochs, seed, &[]));
-            output(command.arg("--out").arg(&float))?;
+            command.arg("--out").arg(&float);
+            output(command)?;
         }
         if !int8.exists() {
             let mut command = self.edgecut("distill");
             command.args([&float, &float]).args(["--bits", "8", "--alpha", ALPHA]);
             // Integers have a learning rate of their own.
             command.args(self.options(self.int8_epochs.max(1), seed, &["--lr"]));
-            output(command.arg("--out").arg(&int8))?;
+            command.arg("--out").arg(&int8);
+            output(command)?;
         }
         self.score(&int8)
     }
@@ -113,20 +99,8 @@ impl Trainer<'_> {
 
     fn score(&self, model: &Path) -> Result<f64, String> {
         let mut command = self.edgecut("eval");
-        command.arg(model).arg("--json");
-        let scores: Scores =
-            serde_json::from_slice(&output(&mut command)?).map_err(|e| e.to_string())?;
-        Ok(scores.model.top1.percent)
-    }
-}
-
-/// What the command prints; its progress goes to the terminal.
-fn output(command: &mut Command) -> Result<Vec<u8>, String> {
-    command.stderr(Stdio::inherit());
-    match command.output() {
-        Ok(output) if output.status.success() => Ok(output.stdout),
-        Ok(_) => Err(format!("failed: {command:?}")),
-        Err(e) => Err(format!("{command:?}: {e}")),
+        command.arg(model);
+        top1(command)
     }
 }
 

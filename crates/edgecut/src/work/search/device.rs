@@ -163,12 +163,13 @@ impl DeviceCosts {
 
     /// What the model says of `network`.
     pub fn estimate(&self, network: &Network) -> Result<Estimate> {
-        Ok(self.model.estimate(&self.plan(network)?, self.pool.threads())?)
+        let (_, plan) = on_device(network, self.int8, &self.pool)?;
+        Ok(self.model.estimate(&plan, self.pool.threads())?)
     }
 
     /// The steps of `network` on the device, each with its milliseconds.
     pub fn steps(&self, network: &Network) -> Result<Vec<(String, Work, f64)>> {
-        let plan = self.plan(network)?;
+        let (_, plan) = on_device(network, self.int8, &self.pool)?;
         let steps = self.model.steps(&plan)?;
         let named = plan.steps().iter().zip(steps);
         Ok(named.map(|(info, (work, ms))| (info.name.clone(), work, ms)).collect())
@@ -179,11 +180,6 @@ impl DeviceCosts {
         let mut graph = graph.clone();
         model::describe(&mut graph, &self.preprocess)?;
         Ok(onnx::to_bytes(&graph)?.len())
-    }
-
-    fn plan(&self, network: &Network) -> Result<Plan> {
-        let graph = on_device(network, self.int8, &self.pool)?;
-        Ok(compile(&graph, &CompileOptions::default())?)
     }
 }
 
@@ -212,8 +208,7 @@ impl Costs for DeviceCosts {
 
     fn of(&self, network: &Network) -> std::result::Result<Vec<f64>, String> {
         let text = |e: Failure| e.to_string();
-        let graph = on_device(network, self.int8, &self.pool).map_err(text)?;
-        let plan = compile(&graph, &CompileOptions::default()).map_err(|e| e.to_string())?;
+        let (graph, plan) = on_device(network, self.int8, &self.pool).map_err(text)?;
         let estimate =
             self.model.estimate(&plan, self.pool.threads()).map_err(|e| e.to_string())?;
         let cost = |kind: &Kind| {
@@ -233,17 +228,19 @@ impl Costs for DeviceCosts {
 }
 
 /// `network` as it runs on the device.
-fn on_device(network: &Network, int8: bool, pool: &Arc<Pool>) -> Result<Graph> {
+fn on_device(network: &Network, int8: bool, pool: &Arc<Pool>) -> Result<(Graph, Plan)> {
     let Network { graph, four_bit } = network;
-    Ok(if int8 { quantised_with(graph, four_bit, pool)? } else { graph.clone() })
+    let graph = if int8 { quantised_with(graph, four_bit, pool)? } else { graph.clone() };
+    let plan = compile(&graph, &CompileOptions::default())?;
+    Ok((graph, plan))
 }
 
 /// The network numbered `network` of those to be measured.
 fn drawn(stage: &Stage, network: usize, int8: bool, pool: &Arc<Pool>) -> Result<Arc<Plan>> {
     let mut rng = Rng::keyed(&[stage.task.training.seed, STREAM, network as u64]);
     let genome = stage.space.draw(&mut rng)?;
-    let graph = on_device(&stage.space.network(&genome, 0)?, int8, pool)?;
-    Ok(Arc::new(compile(&graph, &CompileOptions::default())?))
+    let (_, plan) = on_device(&stage.space.network(&genome, 0)?, int8, pool)?;
+    Ok(Arc::new(plan))
 }
 
 /// The least times of each network.

@@ -266,12 +266,8 @@ impl Found {
                 most: values().fold(0.0, f64::max),
             }
         };
-        let fits = |costs: &&Vec<f64>| {
-            costs
-                .iter()
-                .zip(names)
-                .all(|(cost, name)| name.limit.is_none_or(|limit| *cost <= limit))
-        };
+        let fits =
+            |costs: &&Vec<f64>| costs.iter().zip(names).all(|(cost, name)| name.allows(*cost));
         let estimate = costs.estimate(&stage.space.least()?)?;
         self.device = Some(DeviceFacts {
             measured: costs.measured,

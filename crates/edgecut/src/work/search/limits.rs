@@ -63,7 +63,7 @@ fn check(stage: &Stage, costs: &DeviceCosts, facts: &DeviceFacts) -> Result<()> 
 
 fn shrink(stage: &mut Stage, costs: &DeviceCosts, found: &mut Found) -> Result<()> {
     let space = &stage.space;
-    let within = |(value, cost): (&f64, &Cost)| cost.limit.is_none_or(|limit| *value <= limit);
+    let within = |(value, cost): (&f64, &Cost)| cost.allows(*value);
     let fits = &mut |genome: &Genome| {
         let network = space.network(genome, 0).map_err(|e| e.to_string());
         let known = network.and_then(|network| costs.of(&network));

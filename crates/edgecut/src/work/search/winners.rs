@@ -91,12 +91,12 @@ impl Finisher<'_> {
     fn finish(&self) -> Result<Winner> {
         let (task, space) = (self.stage.task, &self.stage.space);
         let unknown = || Failure::input(format!("network {} was not judged", self.trial));
-        let genome = &self.found.net(self.trial).ok_or_else(unknown)?.genome;
+        let judged = self.found.net(self.trial).ok_or_else(unknown)?;
         let place = folder(&task.folder, self.trial);
         files::make_folder(&place)?;
-        let net = space.net(genome);
+        let net = space.net(&judged.genome);
         let preprocess = at_side(&self.stage.preprocess, net.input[1]);
-        let fresh = space.network(genome, task.training.seed)?;
+        let fresh = space.network(&judged.genome, task.training.seed)?;
         let estimate = self.costs.estimate(&fresh)?;
         let parts = explain::parts(&net, self.costs.steps(&fresh)?);
         let mut graph = self.judge.inherit(fresh.graph)?;
@@ -106,8 +106,7 @@ impl Finisher<'_> {
         let (float, mut seconds) = self.learn(graph, &preprocess, (&place, FLOAT))?;
         let mut deployed = FLOAT;
         if task.settings.deploy == Deployed::Int8 {
-            let (_, own) = self.integers((&float, fresh.four_bit), &preprocess, &place)?;
-            seconds += own;
+            seconds += self.integers((&float, fresh.four_bit), &preprocess, &place)?;
             deployed = INT8;
         }
         let accuracy = |name: &str, what: &str| -> Result<f64> {
@@ -115,8 +114,8 @@ impl Finisher<'_> {
             let set = &self.stage.pictures.test;
             Ok(share(task, &graph, what, set, &preprocess)?.percent)
         };
-        let inherited = self.found.net(self.trial).map_or(0.0, |net| net.accuracy);
-        let held_out = [inherited, accuracy(FLOAT, "float")?, accuracy(deployed, "deployed")?];
+        let held_out =
+            [judged.accuracy, accuracy(FLOAT, "float")?, accuracy(deployed, "deployed")?];
         let counts = cost(&float, 1)?;
         let (sha256, bytes) = files::digest(&place.join(deployed))?;
         let relative = |name: &str| format!("{WINNERS}/{}/{name}", self.trial);
@@ -142,9 +141,7 @@ impl Finisher<'_> {
             lineage: explain::lineage(self.found, space.space(), self.trial),
         })
     }
-}
 
-impl Finisher<'_> {
     /// Trains `graph` in float; returns what is in the file then, and the seconds it took.
     fn learn(
         &self,
@@ -169,13 +166,13 @@ impl Finisher<'_> {
     }
 
     /// Quantises `float`, the weights of the nodes named `int4` to 4 bits, and trains it as integers,
-    /// itself being the teacher.
+    /// itself being the teacher; returns the seconds it took.
     fn integers(
         &self,
         (float, int4): (&Graph, Vec<String>),
         preprocess: &Preprocess,
         place: &Path,
-    ) -> Result<(Graph, f64)> {
+    ) -> Result<f64> {
         let task = self.stage.task;
         let settings =
             QuantizeSettings { method: Method::Mse, int4, ..QuantizeSettings::default() };
@@ -186,10 +183,10 @@ impl Finisher<'_> {
             return Err(super::trials::stopped("while quantising"));
         }
         let (path, graph) = (place.join(INT8), found.quantized.graph);
-        let seconds = match task.settings.int8_epochs {
+        match task.settings.int8_epochs {
             0 => {
                 model::save(&graph, &path)?;
-                0.0
+                Ok(0.0)
             }
             epochs => {
                 let training = TrainSettings {
@@ -200,10 +197,9 @@ impl Finisher<'_> {
                 };
                 let teacher = Some((float.clone(), preprocess.clone()));
                 let work = place.join("int8");
-                self.train((graph, teacher), preprocess, &training, (&work, &path))?
+                self.train((graph, teacher), preprocess, &training, (&work, &path))
             }
-        };
-        Ok((Model::load(&path)?.graph, seconds))
+        }
     }
 
     /// Trains `graph` to the file `path`, or goes on; returns the seconds it took.

@@ -1,0 +1,38 @@
+//! Runs `edgecut` and other programs for tasks, and reads what they print.
+
+use std::process::{Command, Stdio};
+
+use serde::Deserialize;
+
+/// What `edgecut eval --json` says.
+#[derive(Deserialize)]
+struct Scores {
+    model: Score,
+}
+
+#[derive(Deserialize)]
+struct Score {
+    top1: Share,
+}
+
+#[derive(Deserialize)]
+struct Share {
+    percent: f64,
+}
+
+/// What the command prints; its progress goes to the terminal.
+pub fn output(mut command: Command) -> Result<Vec<u8>, String> {
+    command.stderr(Stdio::inherit());
+    match command.output() {
+        Ok(output) if output.status.success() => Ok(output.stdout),
+        Ok(_) => Err(format!("failed: {command:?}")),
+        Err(e) => Err(format!("{command:?}: {e}")),
+    }
+}
+
+/// Top-1 accuracy in percent, as `eval`, a command of `edgecut eval MODEL --data D`, says it.
+pub fn top1(mut eval: Command) -> Result<f64, String> {
+    eval.arg("--json");
+    let scores: Scores = serde_json::from_slice(&output(eval)?).map_err(|e| e.to_string())?;
+    Ok(scores.model.top1.percent)
+}
