@@ -147,15 +147,7 @@ fn run(root: &Path, settings: &Settings) -> Result<(), String> {
 
 impl Bench<'_> {
     fn new<'a>(root: &Path, settings: &'a Settings) -> Result<Bench<'a>, String> {
-        let file = match SpaceFile::named(&settings.space) {
-            Ok(file) => file,
-            Err(unknown) if !settings.space.ends_with(".toml") => return Err(unknown.to_string()),
-            Err(_) => {
-                let text = std::fs::read_to_string(&settings.space);
-                let text = text.map_err(|e| format!("{}: {e}", settings.space))?;
-                SpaceFile::parse(&text).map_err(|e| format!("{}: {e}", settings.space))?
-            }
-        };
+        let file = SpaceFile::open(&settings.space).map_err(|e| e.to_string())?;
         let data =
             data::open(&settings.data, &OpenOptions::default()).map_err(|e| e.to_string())?;
         let classes = data.train.classes().len();

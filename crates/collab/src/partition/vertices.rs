@@ -308,19 +308,7 @@ fn places(graph: &Graph, step_of: &[Option<usize>]) -> Vec<Option<Place>> {
 
 /// Whether the runtime reads through this operator instead of computing it.
 fn rearranges(op: &Op) -> bool {
-    matches!(
-        op,
-        Op::Concat { .. }
-            | Op::Reshape { .. }
-            | Op::Flatten { .. }
-            | Op::Squeeze { .. }
-            | Op::Unsqueeze { .. }
-            | Op::Transpose { .. }
-            | Op::Slice { .. }
-            | Op::ChannelShuffle { .. }
-            | Op::DepthToSpace { .. }
-            | Op::SpaceToDepth { .. }
-    )
+    op.only_moves() || matches!(op, Op::Concat { .. })
 }
 
 /// The vertex of each place, in order of execution. Where data seems to flow back, because a step

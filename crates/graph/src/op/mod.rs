@@ -317,6 +317,22 @@ impl Op {
     /// ReLU6 of the MobileNet papers: Clip to [0, 6].
     pub const RELU6: Op = Op::Unary(Unary::Clip { min: 0.0, max: 6.0 });
 
+    /// Whether it only rearranges the elements of its one input, or leaves some out.
+    pub fn only_moves(&self) -> bool {
+        matches!(
+            self,
+            Op::Reshape { .. }
+                | Op::Flatten { .. }
+                | Op::Squeeze { .. }
+                | Op::Unsqueeze { .. }
+                | Op::Transpose { .. }
+                | Op::Slice { .. }
+                | Op::ChannelShuffle { .. }
+                | Op::DepthToSpace { .. }
+                | Op::SpaceToDepth { .. }
+        )
+    }
+
     /// The bounds of a clamping activation (Relu, Clip), or `None` for any other operator.
     pub fn clamp_bounds(&self) -> Option<(f32, f32)> {
         match self {

@@ -1,6 +1,6 @@
 //! Operators between dequantised values that could as well work on the integers.
 
-use super::qdq::{only_moves, per_tensor, same_parameters};
+use super::qdq::{per_tensor, same_parameters};
 use super::rewrite::{Names, View, add_before};
 use crate::{Graph, Node, Op, Result, ValueId};
 
@@ -37,7 +37,7 @@ fn integers(graph: &Graph, view: &View, root: usize) -> Option<Integers> {
         // The maximum of nothing is not an integer.
         Op::MaxPool(pool) => pool.meets_data(),
         Op::Concat { .. } => true,
-        op => only_moves(op),
+        op => op.only_moves(),
     };
     if !moves || node.inputs.is_empty() {
         return None;

@@ -82,7 +82,7 @@ fn round_trip(graph: &Graph, view: &View, root: usize) -> Option<(Option<Op>, Va
     let (_, before) = view.node(graph, x)?;
     let (inner, dequantize) = match before.op {
         Op::Dequantize { .. } => (None, before),
-        _ if only_moves(&before.op) && view.is_private(graph, x) => {
+        _ if before.op.only_moves() && view.is_private(graph, x) => {
             (Some(before.op.clone()), view.node(graph, before.input(0).ok()?)?.1)
         }
         _ => return None,
@@ -94,21 +94,6 @@ fn round_trip(graph: &Graph, view: &View, root: usize) -> Option<(Option<Op>, Va
         && same_parameters(graph, quantize, dequantize)
         && (single || (inner.is_none() && axis == same_axis));
     fits.then_some((inner, integers))
-}
-
-pub(super) fn only_moves(op: &Op) -> bool {
-    matches!(
-        op,
-        Op::Reshape { .. }
-            | Op::Flatten { .. }
-            | Op::Squeeze { .. }
-            | Op::Unsqueeze { .. }
-            | Op::Transpose { .. }
-            | Op::Slice { .. }
-            | Op::ChannelShuffle { .. }
-            | Op::DepthToSpace { .. }
-            | Op::SpaceToDepth { .. }
-    )
 }
 
 pub(super) fn per_tensor(graph: &Graph, node: &Node) -> bool {

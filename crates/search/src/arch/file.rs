@@ -1,5 +1,7 @@
 //! What stands in a file that describes a space.
 
+use std::path::Path;
+
 use edgecut_zoo::{Activation, Family};
 use serde::{Deserialize, Serialize};
 
@@ -123,6 +125,24 @@ impl SpaceFile {
             return Err(SearchError::Input(format!("no space '{name}'; there are {known}")));
         };
         SpaceFile::parse(text)
+    }
+
+    /// The space that comes along under this name, or the one in the file of that name.
+    ///
+    /// # Errors
+    /// Where there is neither, or the file describes none; names it.
+    pub fn open(name: &str) -> Result<SpaceFile> {
+        let path = Path::new(name);
+        match SpaceFile::named(name) {
+            Err(unknown) if !name.ends_with(".toml") && !path.exists() => {
+                Err(SearchError::Input(format!("{unknown}; or name a TOML file")))
+            }
+            Err(_) => {
+                let text = std::fs::read_to_string(path).map_err(|e| SearchError::io(path, e))?;
+                SpaceFile::parse(&text).map_err(|e| SearchError::Input(format!("{name}: {e}")))
+            }
+            known => known,
+        }
     }
 
     /// Pixels of the input for pictures of `side` pixels.

@@ -126,7 +126,7 @@ impl Task<'_> {
             split(self.data.train.clone(), SPLIT_SEED, Part::Count(held_out))?;
         let classes = self.data.train.classes().len();
         let input = [preprocess.channels.count(), preprocess.height];
-        let file = space_file(&settings.space)?;
+        let file = SpaceFile::open(&settings.space)?;
         let file = if settings.deploy == Deployed::Float { file.in_float() } else { file };
         let space = ArchSpace::new(file, input, classes)?;
         let preprocess = at_side(&preprocess, space.side());
@@ -179,21 +179,6 @@ pub fn clear(folder: &Path) -> Result<()> {
         }
     }
     winners::clear(folder)
-}
-
-/// A space that comes along, or one in a file.
-fn space_file(name: &str) -> Result<SpaceFile> {
-    let path = Path::new(name);
-    match SpaceFile::named(name) {
-        Ok(file) => Ok(file),
-        Err(unknown) if !name.ends_with(".toml") && !path.exists() => {
-            Err(Failure::from(unknown).hint("or name a TOML file"))
-        }
-        Err(_) => {
-            let text = std::fs::read_to_string(path).map_err(|e| Failure::io(path, &e))?;
-            SpaceFile::parse(&text).map_err(|e| Failure::from(e).at(path))
-        }
-    }
 }
 
 impl From<SearchError> for Failure {
