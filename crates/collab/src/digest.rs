@@ -29,6 +29,11 @@ pub fn digest(graph: &Graph) -> [u8; 32] {
     hash.finalize().into()
 }
 
+/// A digest in hexadecimal.
+pub fn hex(digest: &[u8; 32]) -> String {
+    digest.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
 /// With its length in front, so that no two lists of texts look alike.
 fn text(hash: &mut Sha256, text: &str) {
     hash.update((text.len() as u64).to_le_bytes());

@@ -21,6 +21,9 @@ pub enum CollabError {
     /// Tensors that a codec cannot be calibrated on or is not made for, or a file that is none.
     #[error("codec: {0}")]
     Codec(String),
+    /// Samples, goals or certificates that nothing can be certified with.
+    #[error("certify: {0}")]
+    Certify(String),
     /// Bytes that came over the link and are no tensor of this codec.
     #[error("coded tensor: {0}")]
     Coded(String),

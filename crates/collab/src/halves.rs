@@ -7,7 +7,7 @@
 
 use edgecut_graph::{Graph, Node, Op, Tensor, ValueId};
 
-use crate::{CollabError, Result, digest};
+use crate::{CollabError, Result, digest, hex};
 
 /// Key in the metadata of both halves: digest of the model and the names of the values that cross, one
 /// a line.
@@ -219,7 +219,7 @@ fn half(
 
 /// What both halves say of where they come from.
 fn label(graph: &Graph, crossing: &[ValueId]) -> String {
-    let digest: String = digest(graph).iter().map(|byte| format!("{byte:02x}")).collect();
+    let digest = hex(&digest(graph));
     let names = crossing.iter().map(|id| graph.value(*id).name.replace('\n', " "));
     std::iter::once(digest).chain(names).collect::<Vec<_>>().join("\n")
 }

@@ -11,15 +11,21 @@
 //! | [`Halves`] | a graph in two, each an ordinary model |
 //! | [`Trace`] | recorded links |
 //! | [`codec`] | a tensor in few bytes, of which any prefix is an answer |
+//! | [`certify`](mod@certify) | when a small model's answer will do, with a guarantee |
+//! | [`drift`] | whether it still holds |
+//! | [`privacy`] | how much of a picture is left in what crosses |
 
+pub mod certify;
 pub mod codec;
 mod digest;
+pub mod drift;
 mod error;
 mod halves;
 pub mod partition;
+pub mod privacy;
 mod trace;
 
-pub use digest::digest;
+pub use digest::{digest, hex};
 pub use error::{CollabError, Result};
 pub use halves::{Halves, SPLIT_KEY, Source};
 pub use trace::Trace;
