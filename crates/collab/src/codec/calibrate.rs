@@ -2,7 +2,7 @@
 
 use edgecut_graph::{DType, Tensor};
 
-use super::chunks::{Chunk, bits};
+use super::chunks::{Chunk, Part, bits};
 use super::layout::Layout;
 use super::model::Counts;
 use super::quantiser::{Channel, allocate};
@@ -18,6 +18,10 @@ const CLASSES: usize = 4;
 /// Bytes that a chunk is expected to have: a prefix loses half of one on average, and each takes some 8
 /// bytes of header and state.
 const CHUNK_BYTES: f64 = 512.0;
+
+/// Below this a chunk is not closed: of a small tensor all planes come together, since what chunks take
+/// beside their bits would be more than a prefix is worth.
+const MIN_CHUNK_BYTES: f64 = 160.0;
 
 /// Chunks of a plane at most.
 const MAX_CHUNKS: f64 = 16.0;
@@ -156,7 +160,7 @@ fn error(histogram: &[u64; 256], plane: u8) -> f64 {
 /// The order of bits: planes from the most significant on, in each the channels whose bits take away
 /// most of the squared error first.
 fn arrange(channels: &[Channel], histograms: &[[u64; 256]], samples: usize) -> Vec<Chunk> {
-    let mut chunks = vec![];
+    let (mut chunks, mut last, mut size) = (vec![], Chunk::default(), 0.0);
     for plane in (0..*BITS.end()).rev() {
         let mut order: Vec<(usize, f64, f64)> = vec![];
         for (index, channel) in channels.iter().enumerate().filter(|(_, c)| c.bits > plane) {
@@ -176,10 +180,18 @@ fn arrange(channels: &[Channel], histograms: &[[u64; 256]], samples: usize) -> V
             end += cost;
             let full = end >= bits / count;
             if full || place + 1 == order.len() {
-                chunks.push(Chunk { plane, channels: std::mem::take(&mut open) });
+                last.parts.push(Part { plane, channels: std::mem::take(&mut open) });
+                size += end / 8.0;
                 end = 0.0;
             }
+            if open.is_empty() && size >= MIN_CHUNK_BYTES {
+                chunks.push(std::mem::take(&mut last));
+                size = 0.0;
+            }
         }
+    }
+    if !last.parts.is_empty() {
+        chunks.push(last);
     }
     chunks
 }

@@ -13,10 +13,16 @@ type Coder = AnsCoder<u16, u32>;
 
 /// One plane of some channels.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(super) struct Chunk {
+pub(super) struct Part {
     /// The place of its bits: 0 for the least significant.
     pub plane: u8,
     pub channels: Vec<u32>,
+}
+
+/// What is coded together, and decodes as a whole.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(super) struct Chunk {
+    pub parts: Vec<Part>,
 }
 
 /// The levels of a channel to some plane, and what it is on average where there is no neighbour.
@@ -63,6 +69,15 @@ pub(super) fn bits<'a>(
 }
 
 impl Chunk {
+    /// Its planes of channels, in order.
+    fn lanes(&self) -> impl Iterator<Item = (u8, usize)> + '_ {
+        let channels = |part: &'_ Part| {
+            let plane = part.plane;
+            part.channels.clone().into_iter().map(move |index| (plane, index as usize))
+        };
+        self.parts.iter().flat_map(channels)
+    }
+
     /// The words of its bits; `levels` are channel by channel.
     pub fn encode(
         &self,
@@ -72,12 +87,12 @@ impl Chunk {
         model: &mut Adaptive,
     ) -> Vec<u8> {
         let positions = layout.positions();
-        let mut coded: Vec<(bool, Bit)> = Vec::with_capacity(self.channels.len() * positions);
-        for &index in &self.channels {
-            let (channel, first) = (channels[index as usize], index as usize * positions);
+        let mut coded: Vec<(bool, Bit)> = vec![];
+        for (plane, index) in self.lanes() {
+            let (channel, first) = (channels[index], index * positions);
             let levels = &levels[first..first + positions];
             let class = model.class(channel.class);
-            for (node, context, bit) in bits(levels, layout.columns, channel.bits, self.plane) {
+            for (node, context, bit) in bits(levels, layout.columns, channel.bits, plane) {
                 let probability = &mut class[node][context];
                 coded.push((bit, Bit::new(*probability)));
                 follow(probability, bit);
@@ -103,19 +118,19 @@ impl Chunk {
         let (words, []) = bytes.as_chunks() else { return None };
         let words: Vec<u16> = words.iter().map(|word| u16::from_le_bytes(*word)).collect();
         let mut coder = Coder::from_compressed(words).ok()?;
-        for &index in &self.channels {
-            let channel = channels[index as usize];
+        for (plane, index) in self.lanes() {
+            let channel = channels[index];
             let class = model.class(channel.class);
-            let levels = known.start(index as usize, self.plane);
+            let levels = known.start(index, plane);
             for at in 0..levels.len() {
-                let mean = mean(channel.bits, self.plane);
-                let lane = Lane { levels, columns: layout.columns, mean, plane: self.plane };
-                let prefix = (u32::from(levels[at]) >> (self.plane + 1)) as u8;
+                let mean = mean(channel.bits, plane);
+                let lane = Lane { levels, columns: layout.columns, mean, plane };
+                let prefix = (u32::from(levels[at]) >> (plane + 1)) as u8;
                 let context = context(prefix, lane.neighbours(at));
-                let probability = &mut class[node(channel.bits, self.plane, prefix)][context];
+                let probability = &mut class[node(channel.bits, plane, prefix)][context];
                 let Ok(bit) = coder.decode_symbol(Bit::new(*probability));
                 follow(probability, bit);
-                levels[at] |= u8::from(bit) << self.plane;
+                levels[at] |= u8::from(bit) << plane;
             }
         }
         coder.is_empty().then_some(())

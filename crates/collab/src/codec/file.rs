@@ -8,7 +8,7 @@ use super::{BITS, Codec, MAX_ELEMENTS};
 use crate::{CollabError, Result};
 
 /// What a file begins with; the last byte is the version of the form.
-const MAGIC: [u8; 8] = *b"edgecod\x01";
+const MAGIC: [u8; 8] = *b"edgecod\x02";
 
 impl Codec {
     /// The content of a file: magic, what the codec is, and a CRC-32.
@@ -73,9 +73,10 @@ impl Codec {
     fn check_order(&self) -> std::result::Result<(), String> {
         let mut open: Vec<u8> = self.channels.iter().map(|channel| channel.bits).collect();
         for (at, chunk) in self.chunks.iter().enumerate() {
-            for &channel in &chunk.channels {
+            let lanes = chunk.parts.iter().flat_map(|p| p.channels.iter().map(|&c| (p.plane, c)));
+            for (plane, channel) in lanes {
                 match open.get_mut(channel as usize) {
-                    Some(open) if *open == chunk.plane + 1 => *open = chunk.plane,
+                    Some(open) if Some(*open) == plane.checked_add(1) => *open = plane,
                     _ => {
                         return Err(format!(
                             "chunk {at} holds bits of channel {channel} out of turn"

@@ -9,6 +9,9 @@
 //! channels; it starts where the calibration left it and follows the tensor. The probabilities of
 //! all planes multiply to that of a level, so that planes cost nothing but their few words of state.
 //!
+//! Bits that make a chunk have a common state of the coder; a chunk is decoded whole or not at all. Of
+//! small tensors there is one chunk only.
+//!
 //! Ranges, probabilities and the order are calibrated on sample pictures and known to both sides; a
 //! stream carries only bits. Its header names the calibration by a checksum, so that halves that do
 //! not belong together notice.
@@ -16,7 +19,7 @@
 //! | bytes | hold |
 //! | --- | --- |
 //! | 0, 1 | `0xEC`, version |
-//! | 2..10 | the calibration's [`Codec::id`], little-endian |
+//! | 2..6 | the upper half of the calibration's [`Codec::id`], little-endian |
 //! | then, for each chunk | its length (LEB128) and the lower half of its CRC-32 |
 //! | 4 | CRC-32 of everything before |
 //! | then | the chunks: 16-bit words of rANS, little-endian |

@@ -3,12 +3,12 @@
 use crate::{CollabError, Result};
 
 const MAGIC: u8 = 0xEC;
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 
 /// Header and chunks.
 pub(super) fn write(id: u64, chunks: &[Vec<u8>]) -> Vec<u8> {
     let mut out = vec![MAGIC, VERSION];
-    out.extend(id.to_le_bytes());
+    out.extend(stated_id(id).to_le_bytes());
     for chunk in chunks {
         let mut len = chunk.len() as u32;
         while len >= 0x80 {
@@ -28,7 +28,7 @@ pub(super) fn write(id: u64, chunks: &[Vec<u8>]) -> Vec<u8> {
 pub(super) fn read(id: u64, count: usize, bytes: &[u8]) -> Result<Vec<&[u8]>> {
     let wrong = |problem: &str| CollabError::Coded(problem.into());
     let short = || wrong("the header is cut off");
-    let (&start, rest) = bytes.split_first_chunk::<10>().ok_or_else(short)?;
+    let (&start, rest) = bytes.split_first_chunk::<6>().ok_or_else(short)?;
     let [magic, version, stated @ ..] = start;
     if magic != MAGIC {
         return Err(wrong("this is none"));
@@ -50,12 +50,12 @@ pub(super) fn read(id: u64, count: usize, bytes: &[u8]) -> Result<Vec<&[u8]>> {
     let (crc, mut rest) = rest.split_first_chunk().ok_or_else(short)?;
     if crc32fast::hash(header) != u32::from_le_bytes(*crc) {
         // Of another calibration the number of chunks may differ, and with it where the checksum is.
-        return Err(match u64::from_le_bytes(stated) == id {
+        return Err(match u32::from_le_bytes(stated) == stated_id(id) {
             true => wrong("the header's checksum is wrong"),
             false => other(stated, id),
         });
     }
-    if u64::from_le_bytes(stated) != id {
+    if u32::from_le_bytes(stated) != stated_id(id) {
         return Err(other(stated, id));
     }
     let mut chunks = Vec::with_capacity(count);
@@ -73,10 +73,16 @@ pub(super) fn read(id: u64, count: usize, bytes: &[u8]) -> Result<Vec<&[u8]>> {
     }
 }
 
-fn other(stated: [u8; 8], id: u64) -> CollabError {
+/// What of an id a stream states: enough to notice a mistake.
+fn stated_id(id: u64) -> u32 {
+    (id >> 32) as u32
+}
+
+fn other(stated: [u8; 4], id: u64) -> CollabError {
     CollabError::Coded(format!(
-        "made by calibration {:016x}, this is {id:016x}: both halves need the same codec",
-        u64::from_le_bytes(stated)
+        "made by calibration {:08x}, this is {:08x}: both halves need the same codec",
+        u32::from_le_bytes(stated),
+        stated_id(id)
     ))
 }
 
