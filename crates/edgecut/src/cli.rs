@@ -3,8 +3,8 @@
 use clap::{ArgAction, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::commands::{
-    agent, bench, convert, data, deploy, device, distill, eval, inspect, new, prune, quantize, run,
-    search, split, train, verify, zoo,
+    agent, bench, cascade, convert, data, deploy, device, distill, eval, inspect, new, prune,
+    quantize, run, search, split, train, verify, zoo,
 };
 
 /// Takes deep models to edge devices: from data to a small, fast, checked model.
@@ -112,6 +112,8 @@ pub enum Verb {
     Device(device::Args),
     /// Cut a model between a device and a server, where that is best for a link
     Split(split::Args),
+    /// Certify when a small model's answers will do, and when a larger one is to be asked
+    Cascade(cascade::Args),
     /// Let other machines measure models on this one
     Agent(agent::Args),
     /// Search for the networks that fit one task and one device
@@ -139,6 +141,7 @@ impl Verb {
             Verb::Bench(args) => bench::run(args, global),
             Verb::Device(args) => device::run(args, global),
             Verb::Split(args) => split::run(args, global),
+            Verb::Cascade(args) => cascade::run(args, global),
             Verb::Agent(args) => agent::run(args, global),
             Verb::Search(args) => search::run(args, global),
             Verb::Deploy(args) => deploy::run(args, global),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use edgecut_graph::Tensor;
 use edgecut_runtime::{CompileOptions, Precision};
-use edgecut_train::data::{Subset, open::SPLIT_SEED};
+use edgecut_train::data::{Dataset, Subset, open::SPLIT_SEED};
 use serde::Serialize;
 
 use crate::cli::Global;
@@ -61,10 +61,10 @@ pub struct Args {
 
 /// Which pictures.
 #[derive(clap::Args)]
-struct EvalData {
+pub struct EvalData {
     /// Data set: a name or a path (also a folder of pictures named NUMBER_anything.jpg)
     #[arg(long = "data", value_name = "NAME|PATH")]
-    source: String,
+    pub source: String,
     /// Which part of it
     #[arg(long, value_enum, default_value = "auto")]
     part: Part,
@@ -74,6 +74,25 @@ struct EvalData {
     /// Share held out for testing when the data has no test part of its own
     #[arg(long, value_name = "SHARE", default_value_t = 0.2)]
     validation: f32,
+}
+
+impl EvalData {
+    /// The pictures, and what must be said beside results on them. `trained_here` as for
+    /// [`data::part`].
+    pub fn open(&self, trained_here: bool) -> Result<(Arc<dyn Dataset>, Option<String>)> {
+        let settings = DataSettings {
+            source: self.source.clone(),
+            validation: self.validation,
+            limit: None,
+            classes: None,
+        };
+        settings.validate().map_err(|w| Failure::input(format!("--{} {}", w.field, w.problem)))?;
+        let (set, note) = data::part(&settings, self.part, trained_here)?;
+        Ok(match self.limit.filter(|&l| l < set.len()) {
+            Some(limit) => (Arc::new(Subset::sample(set, SPLIT_SEED, limit)), note),
+            None => (set, note),
+        })
+    }
 }
 
 /// What `--json` prints.
@@ -126,18 +145,7 @@ pub fn run(args: &Args, global: &Global) -> Result<()> {
     let model = load(&args.model)?;
     let other = args.against.as_deref().map(load).transpose()?;
     let wanted = &args.data;
-    let settings = DataSettings {
-        source: wanted.source.clone(),
-        validation: wanted.validation,
-        limit: None,
-        classes: None,
-    };
-    settings.validate().map_err(|w| Failure::input(format!("--{} {}", w.field, w.problem)))?;
-    let trained_here = model.0.preprocess()?.is_some();
-    let (mut set, note) = data::part(&settings, wanted.part, trained_here)?;
-    if let Some(limit) = wanted.limit.filter(|&l| l < set.len()) {
-        set = Arc::new(Subset::sample(set, SPLIT_SEED, limit));
-    }
+    let (set, note) = wanted.open(model.0.preprocess()?.is_some())?;
     let pool = global.pool();
     let answer = |(card, loaded): &(Card, Loaded),
                   name: &str,

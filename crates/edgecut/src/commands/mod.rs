@@ -2,6 +2,7 @@
 
 pub mod agent;
 pub mod bench;
+pub mod cascade;
 pub mod convert;
 pub mod data;
 pub mod deploy;

@@ -188,7 +188,8 @@ pub fn batch_for(graph: &Graph, preprocess: &Preprocess) -> usize {
     first.unwrap_or(if small { 32 } else { 4 }).max(1)
 }
 
-fn check_labels(batch: &Batch, classes: usize) -> Result<()> {
+/// Refuses labels that the model has no class for.
+pub fn check_labels(batch: &Batch, classes: usize) -> Result<()> {
     match batch.labels.iter().find(|&&l| l as usize >= classes) {
         None => Ok(()),
         Some(label) => Err(Failure::input(format!(

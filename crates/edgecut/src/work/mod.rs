@@ -3,6 +3,7 @@
 
 pub mod calibrate;
 pub mod card;
+pub mod cascade;
 pub mod classify;
 pub mod data;
 pub mod feed;

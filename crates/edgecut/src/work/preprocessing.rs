@@ -35,6 +35,11 @@ pub enum Fit {
 }
 
 impl Preprocessing {
+    /// The one of this name or file.
+    pub fn named(name: &str) -> Preprocessing {
+        Preprocessing { preprocess: name.into(), fit: None }
+    }
+
     /// Whether it is left to the model's file.
     pub fn is_auto(&self) -> bool {
         self.preprocess == "auto" && self.fit.is_none()

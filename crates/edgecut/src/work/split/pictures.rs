@@ -31,6 +31,33 @@ pub struct Test<'a> {
     pixels: Sample,
 }
 
+/// A picture that was a JPEG file.
+pub struct Jpeg {
+    /// As the input.
+    pub input: Tensor,
+    /// Of the file.
+    pub bytes: usize,
+    /// Without tables, which are the same for all files of a size and a quality.
+    pub scan_bytes: usize,
+}
+
+/// Bytes before the scan's data: behind the segment of the marker SOS (ITU-T T.81, B.2.3).
+fn before_scan(file: &[u8]) -> usize {
+    let length = |at: usize| match file.get(at..at + 2) {
+        Some(&[high, low]) => usize::from(high) << 8 | usize::from(low),
+        _ => 0,
+    };
+    // The first marker has no segment; each other states its length.
+    let mut at = 2;
+    while let Some(&[0xff, marker]) = file.get(at..at + 2) {
+        at += 2 + length(at + 2);
+        if marker == 0xda {
+            return at;
+        }
+    }
+    0
+}
+
 impl Pictures {
     /// Pictures of `data`, which become the input of the model of `card` as `preprocess` says.
     pub fn new(data: Data, preprocess: Preprocess, quality: u8, card: &Card) -> Pictures {
@@ -133,10 +160,11 @@ impl Test<'_> {
         Ok(self.inputs.read(index)?)
     }
 
-    /// The same after a JPEG file of the input's size, and that file's bytes.
-    pub fn as_jpeg(&self, index: usize) -> Result<(Tensor, usize)> {
+    /// The same after a JPEG file of the input's size.
+    pub fn as_jpeg(&self, index: usize) -> Result<Jpeg> {
         let file = self.pictures.encoded(&interleaved(&self.pixels.read(index)?)?)?;
-        Ok((self.pictures.decoded(&file)?, file.len()))
+        let input = self.pictures.decoded(&file)?;
+        Ok(Jpeg { input, bytes: file.len(), scan_bytes: file.len() - before_scan(&file) })
     }
 
     /// The right position in the output, where that is known.
