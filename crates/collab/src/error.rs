@@ -18,6 +18,14 @@ pub enum CollabError {
         /// What is wrong with it.
         problem: String,
     },
+    /// A file that cannot be read.
+    #[error("{path}: {problem}", path = path.display())]
+    File {
+        /// The file.
+        path: std::path::PathBuf,
+        /// Why not.
+        problem: String,
+    },
     /// Tensors that a codec cannot be calibrated on or is not made for, or a file that is none.
     #[error("codec: {0}")]
     Codec(String),

@@ -25,7 +25,7 @@ pub mod partition;
 pub mod privacy;
 mod trace;
 
-pub use digest::{digest, hex};
+pub use digest::{digest, files_digest, hex};
 pub use error::{CollabError, Result};
 pub use halves::{Halves, SPLIT_KEY, Source};
 pub use trace::Trace;

@@ -11,6 +11,11 @@ use crate::{CollabError, Result};
 const MAGIC: [u8; 8] = *b"edgecod\x02";
 
 impl Codec {
+    /// Name of the file beside a served model that holds the codec of its input `index`.
+    pub fn file_name(index: usize) -> String {
+        format!("input-{index}.codec")
+    }
+
     /// The content of a file: magic, what the codec is, and a CRC-32.
     pub fn to_bytes(&self) -> Vec<u8> {
         // Postcard fails for maps and sequences of unknown length only.

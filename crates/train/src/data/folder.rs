@@ -180,9 +180,6 @@ pub fn is_picture(path: &Path) -> bool {
 
 /// Decodes a file; see [`Image::open`].
 pub(crate) fn decode(path: &Path, into: &mut Image) -> Result<()> {
-    let unreadable = |error: &dyn std::fmt::Display| {
-        DataError::format(path, format!("cannot be decoded: {error}; replace or remove the file"))
-    };
     // The content decides the format; a reader made from a path would believe the name.
     let (file, size) = super::read::open_file(path)?;
     if size > MAX_IMAGE_BYTES {
@@ -190,14 +187,21 @@ pub(crate) fn decode(path: &Path, into: &mut Image) -> Result<()> {
     }
     let mut bytes = Vec::with_capacity(size as usize);
     file.take(MAX_IMAGE_BYTES).read_to_end(&mut bytes).map_err(|e| DataError::io(path, e))?;
-    if super::jpeg::decode(&bytes, into).is_some() {
+    decode_bytes(&bytes, into).map_err(|problem| {
+        DataError::format(path, format!("{problem}; replace or remove the file"))
+    })
+}
+
+/// Decodes the content of a JPEG or PNG file; otherwise the problem.
+pub(crate) fn decode_bytes(bytes: &[u8], into: &mut Image) -> std::result::Result<(), String> {
+    let unreadable = |error: &dyn std::fmt::Display| format!("cannot be decoded: {error}");
+    if super::jpeg::decode(bytes, into).is_some() {
         return Ok(());
     }
-    let mut reader = ImageReader::new(Cursor::new(bytes))
-        .with_guessed_format()
-        .map_err(|error| DataError::io(path, error))?;
+    let mut reader =
+        ImageReader::new(Cursor::new(bytes)).with_guessed_format().map_err(|e| unreadable(&e))?;
     if reader.format().is_none() {
-        return Err(DataError::format(path, "is neither JPEG nor PNG"));
+        return Err("is neither JPEG nor PNG".into());
     }
     let mut limits = Limits::default();
     limits.max_image_width = Some(MAX_SIDE);

@@ -118,6 +118,20 @@ impl Image {
         Ok(image)
     }
 
+    /// As [`Image::open`], of a file's content.
+    ///
+    /// # Errors
+    /// As [`Image::open`].
+    pub fn from_bytes(bytes: &[u8]) -> Result<Image> {
+        if bytes.len() as u64 > limits::MAX_IMAGE_BYTES {
+            let problem = format!("{} bytes, at most {}", bytes.len(), limits::MAX_IMAGE_BYTES);
+            return Err(DataError::invalid("picture", problem));
+        }
+        let mut image = Image::default();
+        folder::decode_bytes(bytes, &mut image).map_err(|e| DataError::invalid("picture", e))?;
+        Ok(image)
+    }
+
     /// Makes this an `h x w x c` picture, reusing the buffer. The content is unspecified.
     pub(crate) fn reset(&mut self, h: usize, w: usize, c: usize) {
         (self.h, self.w, self.c) = (h, w, c);
