@@ -24,6 +24,9 @@ pub enum Source {
     Tail(usize),
 }
 
+/// Names of tensors by position, and where those are.
+type Named<'a> = (&'a [String], fn(usize) -> Source);
+
 /// A model in two.
 #[derive(Clone, Debug)]
 pub struct Halves {
@@ -89,6 +92,44 @@ impl Halves {
         };
         let crossing = names(&tail).iter().filter_map(source).collect();
         Ok(Halves { head, tail, head_inputs, crossing, answer })
+    }
+
+    /// Puts together what [`Halves::of`] made of `whole` and what was written since: values are known by
+    /// their names.
+    ///
+    /// # Errors
+    /// Where the halves do not come from `whole`, or not from the same cut; names the value.
+    pub fn of_parts(whole: &Graph, head: Graph, tail: Graph) -> Result<Halves> {
+        let label = |graph: &Graph| graph.metadata.get(SPLIT_KEY).cloned();
+        if label(&head).is_none() || label(&head) != label(&tail) {
+            let problem = "head and tail are not of the same cut: write both again";
+            return Err(CollabError::Problem(problem.into()));
+        }
+        let names = |graph: &Graph, ids: &[ValueId]| -> Vec<String> {
+            ids.iter().map(|&id| graph.value(id).name.clone()).collect()
+        };
+        let inputs = names(whole, &whole.inputs);
+        let (made, answered) = (names(&head, &head.outputs), names(&tail, &tail.outputs));
+        let lists: [Named; 3] =
+            [(&inputs, Source::Input), (&made, Source::Head), (&answered, Source::Tail)];
+        let find = |wanted: Vec<String>, count: usize| -> Result<Vec<Source>> {
+            let one = |name: &String| {
+                let at = |(list, source): &Named| {
+                    list.iter().position(|known| known == name).map(source)
+                };
+                lists[..count].iter().find_map(at).ok_or_else(|| {
+                    CollabError::Problem(format!("no half of the model gives '{name}'"))
+                })
+            };
+            wanted.iter().map(one).collect()
+        };
+        let position = |source: Source| match source {
+            Source::Input(index) | Source::Head(index) | Source::Tail(index) => index,
+        };
+        let head_inputs = find(names(&head, &head.inputs), 1)?.into_iter().map(position).collect();
+        let crossing = find(names(&tail, &tail.inputs), 2)?;
+        let answer = find(names(whole, &whole.outputs), 3)?;
+        Ok(Halves { head: Some(head), tail: Some(tail), head_inputs, crossing, answer })
     }
 
     /// The head's inputs out of the model's.

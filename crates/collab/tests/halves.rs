@@ -79,6 +79,29 @@ fn halves_of_arbitrary_operators_are_the_graph_to_the_bit() {
     }
 }
 
+#[test]
+fn halves_are_put_together_from_their_files() {
+    let folder = tempfile::tempdir().unwrap();
+    let whole = zoo("mobilenet-v2-s32");
+    let read = |graph: &Graph, name: &str| {
+        let path = folder.path().join(name);
+        onnx::export(graph, &path).unwrap();
+        onnx::import(&path).unwrap()
+    };
+    let [middle, other] = [2, 3].map(|part| {
+        let device = cuts(&whole).swap_remove(cuts(&whole).len() / part);
+        Halves::of(&whole, &device).unwrap()
+    });
+    let (head, tail) = (middle.head.as_ref().unwrap(), middle.tail.as_ref().unwrap());
+    let (head, tail) = (read(head, "head.onnx"), read(tail, "tail.onnx"));
+    let halves = Halves::of_parts(&whole, head.clone(), tail.clone()).unwrap();
+    assert_eq!(halves.crossing, middle.crossing);
+    let inputs = random_inputs(&whole, 1, 5);
+    assert_eq!(bytes(&together(&halves, &inputs, &compiled)), bytes(&compiled(&whole, &inputs)));
+    let error = Halves::of_parts(&whole, head, other.tail.clone().unwrap()).unwrap_err();
+    assert!(error.to_string().contains("same cut"), "{error}");
+}
+
 fn compiled(graph: &Graph, inputs: &[Tensor]) -> Vec<Tensor> {
     let plan = Arc::new(compile(graph, &CompileOptions::default()).unwrap());
     Session::new(plan, Arc::new(Pool::new(1))).infer(inputs).unwrap()

@@ -1,5 +1,7 @@
 //! A calibration as a file: both sides have it before anything crosses.
 
+use std::path::Path;
+
 use sha2::{Digest, Sha256};
 
 use super::layout::Layout;
@@ -7,8 +9,36 @@ use super::model::CONTEXTS;
 use super::{BITS, Codec, MAX_ELEMENTS};
 use crate::{CollabError, Result};
 
+/// Largest file of a codec that is read.
+const MAX_BYTES: u64 = 64 << 20;
+
 /// What a file begins with; the last byte is the version of the form.
 const MAGIC: [u8; 8] = *b"edgecod\x02";
+
+/// The codecs of the inputs of the model at `model` that are beside it.
+///
+/// # Errors
+/// The file, where one is no codec.
+pub fn beside(model: &Path, inputs: usize) -> Result<Vec<Option<Codec>>> {
+    let read = |index| {
+        let path = model.with_file_name(Codec::file_name(index));
+        let wrong = |problem: String| CollabError::Codec(format!("{}: {problem}", path.display()));
+        match std::fs::metadata(&path) {
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            Err(e) => return Err(wrong(e.to_string())),
+            Ok(meta) if meta.len() > MAX_BYTES => {
+                return Err(wrong(format!(
+                    "{} bytes; a codec has at most {MAX_BYTES}",
+                    meta.len()
+                )));
+            }
+            Ok(_) => {}
+        }
+        let bytes = std::fs::read(&path).map_err(|e| wrong(e.to_string()))?;
+        Codec::from_bytes(&bytes).map(Some).map_err(|e| wrong(e.to_string()))
+    };
+    (0..inputs).map(read).collect()
+}
 
 impl Codec {
     /// Name of the file beside a served model that holds the codec of its input `index`.

@@ -47,6 +47,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{CollabError, Result};
 use chunks::{Chunk, Known};
+pub use file::beside;
 use layout::Layout;
 use model::{Class, Means};
 use quantiser::Channel;
