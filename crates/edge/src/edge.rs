@@ -1,0 +1,360 @@
+//! The device's half in earnest: requests come in, and every one is answered by its deadline.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use edgecut_graph::Tensor;
+use edgecut_oip::{Traceparent, WireTensor};
+use tokio::sync::oneshot;
+use tokio::time::Instant;
+
+use crate::balance::Servers;
+use crate::clock::{Clock, Monotonic, SECOND, Steady, Time};
+use crate::engine::{Engine, Port, Warm, timed};
+use crate::ledger::{Admission, Ledger};
+use crate::metrics::Metrics;
+use crate::plans::Plans;
+use crate::policy::{Policy, Reserve};
+use crate::remote::{Access, Remote};
+use crate::request::Mark;
+use crate::store::Store;
+use crate::{EdgeError, Result, drive, upkeep};
+
+/// How long a server that has another version of a plan is not asked for it.
+const SKEWED_NS: Time = 30 * SECOND;
+
+/// How the device's half behaves.
+#[derive(Clone)]
+pub struct Settings {
+    /// Addresses of servers; none where there is no cloud half.
+    pub servers: Vec<String>,
+    /// How they are reached.
+    pub access: Access,
+    /// Time that a request has where it does not say.
+    pub deadline: Duration,
+    /// How the device's own answer begins.
+    pub reserve: Reserve,
+    /// Threads that compute.
+    pub threads: usize,
+    /// Most requests under way, and most answers that are remembered by their ids.
+    pub most_open: usize,
+    /// See there.
+    pub most_answered: usize,
+    /// Where samples wait that the device was not sure of.
+    pub store: Option<Keep>,
+    /// Spreads the retries of many devices.
+    pub seed: u64,
+}
+
+/// Samples for later.
+#[derive(Clone, Debug)]
+pub struct Keep {
+    /// Where.
+    pub folder: PathBuf,
+    /// Bytes there at most.
+    pub most_bytes: u64,
+    /// Answers of the device with a smaller probability of their class are kept.
+    pub confidence: f32,
+}
+
+impl Default for Settings {
+    fn default() -> Settings {
+        Settings {
+            servers: vec![],
+            access: Access::default(),
+            deadline: Duration::from_millis(500),
+            reserve: Reserve::AtOnce,
+            threads: 1,
+            most_open: 256,
+            most_answered: 4096,
+            store: None,
+            seed: 0,
+        }
+    }
+}
+
+/// What is asked of the device.
+#[derive(Clone, Debug, Default)]
+pub struct Question {
+    /// Its name; the same again gets the same answer. Empty where it has none.
+    pub id: String,
+    /// The model's inputs, in its order.
+    pub inputs: Vec<Tensor>,
+    /// The picture that the only input was made of, as a file of JPEG or PNG: what a server gets where
+    /// that is the plan.
+    pub picture: Option<Arc<[u8]>>,
+    /// Time until the deadline; none leaves it to the settings.
+    pub left: Option<Duration>,
+    /// The span that it comes from.
+    pub trace: Option<Traceparent>,
+}
+
+/// The one answer.
+#[derive(Clone, Debug)]
+pub struct Answer {
+    /// Where it is from.
+    pub mark: Mark,
+    /// The model's outputs, in its order; none where it is late.
+    pub outputs: Vec<Tensor>,
+    /// From the question to here.
+    pub elapsed: Duration,
+    /// Why it is late.
+    pub problem: Option<String>,
+}
+
+/// What decisions are made from.
+pub(crate) struct State {
+    pub(crate) policy: Policy,
+    pub(crate) servers: Servers,
+    steady: Steady,
+    /// Until when a server is not asked for a plan.
+    skewed: HashMap<(usize, usize), Time>,
+}
+
+impl State {
+    /// A server does not have plan `plan` in this version.
+    pub(crate) fn skewed(&mut self, now: Time, server: usize, plan: usize) {
+        self.skewed.insert((server, plan), now.saturating_add(SKEWED_NS));
+    }
+
+    /// The plans that `server` is not asked for, a bit each.
+    pub(crate) fn without(&mut self, now: Time, server: usize) -> u64 {
+        self.skewed.retain(|_, until| now < *until);
+        let plans = self.skewed.keys().filter(|(at, _)| *at == server);
+        plans.fold(0, |bits, (_, plan)| bits | 1 << (*plan).min(63))
+    }
+}
+
+/// The device's half.
+pub struct Edge {
+    pub(crate) plans: Plans,
+    pub(crate) settings: Settings,
+    pub(crate) engine: Engine,
+    pub(crate) remotes: Vec<Remote>,
+    /// What is counted.
+    pub metrics: Metrics,
+    pub(crate) store: Option<Mutex<Store>>,
+    inputs: Vec<Port>,
+    outputs: Vec<Port>,
+    state: Mutex<State>,
+    ledger: Mutex<Ledger<Answer, oneshot::Sender<Arc<Answer>>>>,
+    clock: Box<dyn Clock>,
+    began: Instant,
+    unnamed: crate::metrics::Counter,
+}
+
+impl Edge {
+    /// Reads the plans in `folder`, compiles and runs everything once, and begins to watch the servers.
+    /// Needs a runtime of tokio.
+    ///
+    /// # Errors
+    /// What is missing or wrong.
+    pub fn start(folder: &std::path::Path, settings: Settings) -> Result<Arc<Edge>> {
+        Edge::start_with(folder, settings, Box::new(Monotonic::default()))
+    }
+
+    /// As [`Edge::start`], with a clock for everything but deadlines, which may jump.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn start_with(
+        folder: &std::path::Path,
+        settings: Settings,
+        clock: Box<dyn Clock>,
+    ) -> Result<Arc<Edge>> {
+        let plans = Plans::read(folder)?;
+        let mut warm = Warm::load(folder, &plans, settings.threads)?;
+        let candidates = plans.plans.iter().map(|plan| plan.times).collect();
+        let missing = || EdgeError::file(folder, "no plan is local-only");
+        let mut policy = Policy::new(candidates, settings.reserve).ok_or_else(missing)?;
+        warm_up(&mut warm, &mut policy)?;
+        let remote = |url: &String| Remote::new(url, &settings.access);
+        let remotes: Vec<Remote> = settings.servers.iter().map(remote).collect::<Result<_>>()?;
+        let store = match &settings.store {
+            Some(keep) => {
+                let store = Store::open(&keep.folder, keep.most_bytes);
+                Some(Mutex::new(store.map_err(|e| EdgeError::file(&keep.folder, e))?))
+            }
+            None => None,
+        };
+        let servers = Servers::new(remotes.len(), settings.seed);
+        let state = State { policy, servers, steady: Steady::default(), skewed: HashMap::new() };
+        let (inputs, outputs) = (warm.inputs().to_vec(), warm.outputs().to_vec());
+        let engine = Engine::start(warm).map_err(|e| EdgeError::file(folder, e))?;
+        let edge = Arc::new(Edge {
+            ledger: Mutex::new(Ledger::new(settings.most_open, settings.most_answered)),
+            state: Mutex::new(state),
+            metrics: Metrics::default(),
+            unnamed: crate::metrics::Counter::default(),
+            plans,
+            settings,
+            engine,
+            remotes,
+            store,
+            inputs,
+            outputs,
+            clock,
+            began: Instant::now(),
+        });
+        upkeep::begin(&edge);
+        Ok(edge)
+    }
+
+    /// The model's name.
+    pub fn name(&self) -> &str {
+        &self.plans.name
+    }
+
+    /// The model's inputs.
+    pub fn inputs(&self) -> &[Port] {
+        &self.inputs
+    }
+
+    /// The model's outputs.
+    pub fn outputs(&self) -> &[Port] {
+        &self.outputs
+    }
+
+    /// Asks, and waits for the answer, which comes by the deadline. Who stops waiting changes nothing.
+    ///
+    /// # Errors
+    /// Where inputs do not fit or the id is too long, and where too many requests are under way.
+    pub async fn ask(self: &Arc<Edge>, mut question: Question) -> Result<Arc<Answer>> {
+        let arrived = Instant::now();
+        self.check(&question.inputs)?;
+        if question.id.is_empty() {
+            self.unnamed.add();
+            question.id = format!("unnamed-{}", self.unnamed.get());
+        }
+        let (waiter, answer) = oneshot::channel();
+        let admission = self.ledger().admit(&question.id, waiter);
+        match admission {
+            Admission::New => {
+                tokio::spawn(drive::request(Arc::clone(self), question, arrived));
+            }
+            Admission::Joined => self.metrics.repeated.add(),
+            Admission::Known(answer) => {
+                self.metrics.repeated.add();
+                return Ok(answer);
+            }
+            Admission::Full => {
+                self.metrics.refused.add();
+                return Err(EdgeError::Busy);
+            }
+            Admission::BadId => return Err(EdgeError::Request("id: at most 256 bytes".into())),
+        }
+        answer.await.map_err(|_| EdgeError::Request("the device's half is closing".into()))
+    }
+
+    /// Gives `id` its answer; false where it has one.
+    pub(crate) fn answer(&self, id: &str, answer: Answer) -> bool {
+        let (mark, elapsed) = (answer.mark, answer.elapsed);
+        let Some((waiters, answer)) = self.ledger().answer(id, answer) else { return false };
+        self.metrics.answered(mark, elapsed.as_nanos() as Time);
+        for waiter in waiters {
+            // Who does not wait any more may ask again.
+            let _ = waiter.send(Arc::clone(&answer));
+        }
+        true
+    }
+
+    /// Now, as the engine orders its work: no clock that may jump.
+    pub(crate) fn engine_time(&self) -> Time {
+        self.began.elapsed().as_nanos() as Time
+    }
+
+    /// Now, for everything but deadlines, with what decisions are made from.
+    pub(crate) fn state(&self) -> (Time, MutexGuard<'_, State>) {
+        let mut state = lock(&self.state);
+        let now = state.steady.at(self.clock.now());
+        (now, state)
+    }
+
+    /// Samples that wait to be forwarded.
+    pub fn waiting(&self) -> usize {
+        self.store.as_ref().map_or(0, |store| lock(store).waiting())
+    }
+
+    fn ledger(&self) -> MutexGuard<'_, Ledger<Answer, oneshot::Sender<Arc<Answer>>>> {
+        lock(&self.ledger)
+    }
+
+    fn check(&self, inputs: &[Tensor]) -> Result<()> {
+        let (given, wanted) = (inputs.len(), self.inputs.len());
+        if given != wanted {
+            return Err(EdgeError::Request(format!("{given} inputs, the model has {wanted}")));
+        }
+        let fits = |(port, tensor): &(&Port, &Tensor)| {
+            port.dtype == tensor.dtype() && port.shape == tensor.shape()
+        };
+        match self.inputs.iter().zip(inputs).find(|pair| !fits(pair)) {
+            None => Ok(()),
+            Some((port, tensor)) => Err(EdgeError::Request(format!(
+                "input '{}' is {} {:?}, the model takes {} {:?}",
+                port.name,
+                tensor.dtype(),
+                tensor.shape(),
+                port.dtype,
+                port.shape
+            ))),
+        }
+    }
+
+    /// Everything that is counted, in the text form of Prometheus.
+    pub fn metrics_text(&self) -> String {
+        let mut gauges = vec![
+            ("open", String::new(), self.ledger().open() as f64),
+            ("backlog_seconds", String::new(), self.engine.backlog_ns() as f64 / 1e9),
+        ];
+        if let Some(store) = &self.store {
+            let store = lock(store);
+            gauges.push(("store_waiting", String::new(), store.waiting() as f64));
+            gauges.push(("store_bytes", String::new(), store.bytes() as f64));
+        }
+        let (now, state) = self.state();
+        for (index, remote) in self.remotes.iter().enumerate() {
+            let server = state.servers.get(index);
+            let label = format!("{{server=\"{}\"}}", remote.url().replace(['"', '\\', '\n'], "_"));
+            let rate = server.link.rate(now).at(0.0);
+            gauges.extend([
+                ("server_up", label.clone(), f64::from(u8::from(server.breaker.is_closed()))),
+                ("uplink_bits_per_second", label.clone(), rate),
+                ("round_trip_seconds", label.clone(), server.link.rtt_or(0) as f64 / 1e9),
+                ("queue_seconds", label, server.load.queue_ns(now) as f64 / 1e9),
+            ]);
+        }
+        self.metrics.text(&gauges)
+    }
+}
+
+/// Locks what no panic leaves half-changed.
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
+/// Runs everything, so that no request meets cold code, and sees how fast the device is beside the plans.
+fn warm_up(warm: &mut Warm, policy: &mut Policy) -> Result<()> {
+    const RUNS: usize = 3;
+    let zeros = |port: &Port| {
+        let bytes = port.shape.iter().product::<usize>() * port.dtype.bytes();
+        let tensor =
+            WireTensor::new(&port.name, port.dtype.into(), port.shape.clone(), vec![0; bytes]);
+        tensor.and_then(|tensor| tensor.to_tensor()).map_err(|e| EdgeError::Request(e.to_string()))
+    };
+    let inputs: Vec<Tensor> = warm.inputs().iter().map(zeros).collect::<Result<_>>()?;
+    for index in 0..policy.candidates().len() {
+        if policy.candidates()[index].placement == edgecut_collab::partition::Placement::Split {
+            let made = warm.head(index, &inputs)?;
+            warm.rest(index, &inputs, &made)?;
+        }
+    }
+    let planned = policy.candidates()[policy.local()].own_ns;
+    for _ in 0..RUNS {
+        let (done, taken) = timed(|| warm.whole(&inputs));
+        done?;
+        policy.device.worked(planned, taken);
+    }
+    Ok(())
+}

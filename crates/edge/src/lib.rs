@@ -1,0 +1,47 @@
+//! The device's half: where each request is computed, and an answer to every one by its deadline.
+//!
+//! ```text
+//! exchanges ─> Link, Load ─┐
+//! Planner ─> Candidates ───┴─> Policy ─> Choice ─> Request ── events ──> one answer
+//! ```
+//!
+//! What decides does nothing: time is passed in, so that minutes of a link are simulated in milliseconds
+//! ([`simulate`]). What does things ([`Edge`]) asks it and obeys.
+//!
+//! | module | holds |
+//! | --- | --- |
+//! | [`clock`] | time that is passed in, and never goes back |
+//! | [`estimate`] | round trip, rate and load, with how sure that is |
+//! | [`breaker`] | a server that fails is left alone for a while |
+//! | [`balance`] | which of several servers |
+//! | [`policy`] | device, split or server for one request |
+//! | [`request`] | one request's two ways to its one answer |
+//! | [`ledger`] | the same id again gets the same answer |
+//! | [`simulate`] | the policy on a recorded link |
+//! | [`plans`] | a model with everything that both halves need, as a folder |
+//! | [`engine`] | the device's processor |
+//! | [`remote`] | a server |
+//! | [`store`] | samples on disk until a server takes them |
+//! | `edge`, `drive`, `upkeep` | all of it at work: requests, one request, what goes on beside them |
+//! | [`metrics`] | what is counted |
+
+pub mod balance;
+pub mod breaker;
+pub mod clock;
+mod drive;
+mod edge;
+pub mod engine;
+mod error;
+pub mod estimate;
+pub mod ledger;
+pub mod metrics;
+pub mod plans;
+pub mod policy;
+pub mod remote;
+pub mod request;
+pub mod simulate;
+pub mod store;
+mod upkeep;
+
+pub use edge::{Answer, Edge, Keep, Question, Settings};
+pub use error::{EdgeError, Result};

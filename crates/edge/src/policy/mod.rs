@@ -1,0 +1,203 @@
+//! Where a request is computed: on the device, on a server, or on both.
+//!
+//! What crosses the link may come back late or never, so that a plan with a server always has a
+//! *reserve*: the device computes on from where it was when it sent. Whichever answers first, answers.
+//! The latency of a plan at one rate of the link is therefore the smaller of
+//!
+//! ```text
+//!   remote   own part + round trip + bytes / rate + queue + server
+//!   reserve  begin of the reserve + rest of the model
+//! ```
+//!
+//! and the plan is chosen whose mean over the rates that the link may have is least. That mean knows
+//! what a guess is worth: where the rate is uncertain and the reserve costs little, trying the link is
+//! cheaper than not knowing, and so the estimate comes to be renewed. No plan is taken whose reserve
+//! misses a deadline that the device alone would keep.
+//!
+//! | file | holds |
+//! | --- | --- |
+//! | `candidate` | the plans to choose from |
+//! | `device` | how fast the device is now |
+//! | `inertia` | what a change of plan costs, and whether it is worth it |
+
+mod candidate;
+mod device;
+mod inertia;
+
+use edgecut_collab::partition::Placement;
+
+pub use candidate::{Candidate, MAX_SPLITS};
+pub use device::Device;
+pub use inertia::Inertia;
+
+use crate::clock::{MS, SECOND, Time};
+use crate::estimate::{Link, Load, Rate};
+
+/// Deviations and weights that stand for a normal distribution (Gauss-Hermite, five points).
+const RATES: [(f64, f64); 5] = [
+    (-2.856_970, 0.011_257),
+    (-1.355_626, 0.222_076),
+    (0.0, 0.533_333),
+    (1.355_626, 0.222_076),
+    (2.856_970, 0.011_257),
+];
+
+/// The round trip before any was measured.
+const UNKNOWN_RTT: Time = 50 * MS;
+
+/// Once the rate was not measured for so long, the next try has its reserve at once: what was learnt of
+/// an outage must not be believed for ever.
+const STALE_NS: Time = 5 * SECOND;
+
+/// What a plan with a server must save, as a share of the device's own time: else nothing is sent.
+const WORTH_SENDING: f64 = 0.005;
+
+/// How the reserve begins.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Reserve {
+    /// As soon as the device has sent: where energy does not matter. Its processor would only wait.
+    #[default]
+    AtOnce,
+    /// When the answer is overdue, or at the last moment that keeps the deadline.
+    Late,
+}
+
+/// What a request finds.
+#[derive(Clone, Copy, Debug)]
+pub struct Situation<'a> {
+    /// Now.
+    pub now: Time,
+    /// Time that is left until the deadline.
+    pub left_ns: Time,
+    /// Work of other requests that the device does first.
+    pub wait_ns: Time,
+    /// The server that would get it; none where none can be used.
+    pub server: Option<(&'a Link, &'a Load)>,
+    /// Whether the request has a picture as a file.
+    pub picture: bool,
+    /// Candidates that the server does not have in the right version, a bit each.
+    pub without: u64,
+}
+
+/// What becomes of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Choice {
+    /// Which of the candidates.
+    pub candidate: usize,
+    /// Expected latency.
+    pub expected_ns: Time,
+    /// When the reserve begins at the latest, from now; none for local plans.
+    pub reserve_ns: Option<Time>,
+    /// How it begins.
+    pub reserve: Reserve,
+}
+
+/// Chooses among candidates.
+#[derive(Clone, Debug)]
+pub struct Policy {
+    candidates: Vec<Candidate>,
+    local: usize,
+    reserve: Reserve,
+    /// How fast the device is now.
+    pub device: Device,
+    /// What changes of plan cost.
+    pub inertia: Inertia,
+}
+
+impl Policy {
+    /// A policy over `candidates`; none where local-only is not one of them.
+    pub fn new(candidates: Vec<Candidate>, reserve: Reserve) -> Option<Policy> {
+        let local = candidates.iter().position(|c| c.placement == Placement::Local)?;
+        let inertia = Inertia::new(local);
+        Some(Policy { candidates, local, reserve, device: Device::default(), inertia })
+    }
+
+    /// The candidates.
+    pub fn candidates(&self) -> &[Candidate] {
+        &self.candidates
+    }
+
+    /// The candidate that is local-only.
+    pub fn local(&self) -> usize {
+        self.local
+    }
+
+    /// The choice for a request. Takes microseconds.
+    pub fn choose(&mut self, situation: &Situation) -> Choice {
+        let choices = (0..self.candidates.len()).filter_map(|at| self.consider(at, situation));
+        let choices: Vec<Choice> = choices.collect();
+        let best = choices.iter().min_by_key(|choice| choice.expected_ns);
+        let kept = choices.iter().find(|choice| choice.candidate == self.inertia.current());
+        let chosen = match (best, kept) {
+            (Some(best), Some(kept)) if self.inertia.holds(best.expected_ns, kept.expected_ns) => {
+                *kept
+            }
+            (Some(best), _) => *best,
+            (None, _) => self.alone(situation),
+        };
+        self.inertia.chose(chosen.candidate);
+        chosen
+    }
+
+    /// The device alone, whatever comes.
+    fn alone(&self, situation: &Situation) -> Choice {
+        let local = self.candidates[self.local].own_ns;
+        let expected_ns = situation.wait_ns + self.device.expected_ns(local);
+        Choice { candidate: self.local, expected_ns, reserve_ns: None, reserve: self.reserve }
+    }
+
+    fn consider(&self, at: usize, situation: &Situation) -> Option<Choice> {
+        let candidate = &self.candidates[at];
+        if candidate.placement == Placement::Local {
+            return Some(self.alone(situation));
+        }
+        let (link, load) = situation.server?;
+        let absent = situation.without >> at.min(63) & 1 == 1;
+        if absent || candidate.placement == Placement::Picture && !situation.picture {
+            return None;
+        }
+        let Situation { now, left_ns, wait_ns, .. } = *situation;
+        let sent = wait_ns + self.device.expected_ns(candidate.own_ns);
+        let rest = self.device.expected_ns(candidate.rest_ns);
+        let surely = |ns: Time| self.device.surely_ns(ns);
+        let alone_keeps = wait_ns + surely(self.candidates[self.local].own_ns) <= left_ns;
+        let work = candidate.own_ns + candidate.rest_ns;
+        if alone_keeps && wait_ns + surely(work) > left_ns {
+            return None;
+        }
+        let back = sent
+            + link.rtt_or(UNKNOWN_RTT)
+            + load.queue_ns(now)
+            + load.loaded_ns(candidate.server_ns);
+        let rate = link.rate(now);
+        let remote = |deviations: f64| back + send_ns(candidate.bytes, &rate, deviations);
+        let stale = link.seen().is_none_or(|seen| now.saturating_sub(seen) >= STALE_NS);
+        let reserve = if stale { Reserve::AtOnce } else { self.reserve };
+        let begin = match reserve {
+            Reserve::AtOnce => sent,
+            Reserve::Late => {
+                let last = left_ns.saturating_sub(surely(candidate.rest_ns));
+                last.min(remote(-2.0)).max(sent)
+            }
+        };
+        let latency = |deviations: f64| {
+            let ns = remote(deviations).min(begin + rest);
+            // Nobody waits for what comes behind the deadline.
+            if ns > left_ns { left_ns.saturating_mul(2).max(ns) } else { ns }
+        };
+        let mean: f64 = RATES.iter().map(|&(at, weight)| weight * latency(at) as f64).sum();
+        let expected_ns = mean as Time;
+        let alone = self.alone(situation).expected_ns;
+        if alone <= left_ns && mean > alone as f64 * (1.0 - WORTH_SENDING) {
+            return None;
+        }
+        Some(Choice { candidate: at, expected_ns, reserve_ns: Some(begin), reserve })
+    }
+}
+
+fn send_ns(bytes: u64, rate: &Rate, deviations: f64) -> Time {
+    (bytes as f64 * 8e9 / rate.at(deviations)) as Time
+}
+
+#[cfg(test)]
+mod tests;
