@@ -3,6 +3,7 @@
 mod aarch64;
 mod agreement;
 mod bench_peers;
+mod bench_serve;
 mod bench_train;
 mod cli;
 mod conformance;
@@ -35,6 +36,8 @@ Tasks:
                                 LiteRT; without names all of EDGECUT_DATA, the OCR package and the zoo
   bench-peers [OPTION...]       measure edgecut and other runtimes on the same models and inputs;
                                 `cargo xtask bench-peers --help` lists the options
+  bench-serve MODEL [OPTION...] measure `edgecut serve` and other servers at their peak and beyond it;
+                                `cargo xtask bench-serve --help` lists the options
   bench-train [OPTION...] [NET...]
                                 measure steps of training of edgecut and PyTorch on the same networks
   train-beside DATA [OPTION...] train a network, and its first epochs in PyTorch, by the same recipe
@@ -88,6 +91,7 @@ fn main() -> ExitCode {
         ["models", rest @ ..] => models::run(root, rest),
         ["prune-torchvision", rest @ ..] => prune_torchvision::run(root, rest),
         ["bench-peers", rest @ ..] => return bench_peers::main(root, rest),
+        ["bench-serve", rest @ ..] => return bench_serve::main(root, rest),
         ["bench-train", rest @ ..] => return bench_train::main(root, rest),
         ["train-beside", rest @ ..] => return train_beside::main(root, rest),
         ["nas-supernet", rest @ ..] => return nas::supernet::main(root, rest),

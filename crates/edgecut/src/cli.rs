@@ -4,7 +4,7 @@ use clap::{ArgAction, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::commands::{
     agent, bench, cascade, convert, data, deploy, device, distill, eval, inspect, new, prune,
-    quantize, run, search, split, train, verify, zoo,
+    quantize, run, search, serve, split, train, verify, zoo,
 };
 
 /// Takes deep models to edge devices: from data to a small, fast, checked model.
@@ -114,6 +114,8 @@ pub enum Verb {
     Split(split::Args),
     /// Certify when a small model's answers will do, and when a larger one is to be asked
     Cascade(cascade::Args),
+    /// Serve models to other machines, by the Open Inference Protocol (REST and gRPC)
+    Serve(serve::Args),
     /// Let other machines measure models on this one
     Agent(agent::Args),
     /// Search for the networks that fit one task and one device
@@ -142,6 +144,7 @@ impl Verb {
             Verb::Device(args) => device::run(args, global),
             Verb::Split(args) => split::run(args, global),
             Verb::Cascade(args) => cascade::run(args, global),
+            Verb::Serve(args) => serve::run(args, global),
             Verb::Agent(args) => agent::run(args, global),
             Verb::Search(args) => search::run(args, global),
             Verb::Deploy(args) => deploy::run(args, global),

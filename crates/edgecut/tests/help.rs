@@ -4,9 +4,9 @@ mod common;
 
 use common::{edgecut, refuse, succeed};
 
-const VERBS: [&str; 19] = [
+const VERBS: [&str; 20] = [
     "new", "inspect", "convert", "zoo", "data", "train", "distill", "prune", "quantize", "verify",
-    "eval", "run", "bench", "device", "split", "cascade", "search", "agent", "deploy",
+    "eval", "run", "bench", "device", "split", "cascade", "search", "serve", "agent", "deploy",
 ];
 
 #[test]

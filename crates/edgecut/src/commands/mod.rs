@@ -15,6 +15,7 @@ pub mod prune;
 pub mod quantize;
 pub mod run;
 pub mod search;
+pub mod serve;
 pub mod split;
 pub mod train;
 pub mod verify;

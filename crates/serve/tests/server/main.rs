@@ -1,0 +1,8 @@
+//! A server, its clients, and those who are none.
+
+mod attacks;
+mod common;
+mod models;
+mod overload;
+mod protocol;
+mod triton;
