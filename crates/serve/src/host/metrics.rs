@@ -138,7 +138,8 @@ impl Metrics {
             head(&mut out, name, "histogram", help);
             all.iter().for_each(|(key, figures)| part(figures).write(&mut out, name, &labels(key)));
         }
-        let counts: [(&str, &str, fn(&Figures) -> &AtomicU64); 2] = [
+        type Count = fn(&Figures) -> &AtomicU64;
+        let counts: [(&str, &str, Count); 2] = [
             ("edgecut_batches_total", "Batches that were computed.", |f| &f.batches),
             ("edgecut_batch_rows_total", "Rows of all batches.", |f| &f.rows),
         ];

@@ -60,7 +60,8 @@ impl Spans {
 
     /// Hands a span over.
     pub fn add(&self, span: Span) {
-        if let Some(Err(TrySendError::Full(_))) = self.sender.as_ref().map(|s| s.try_send(span)) {
+        let Some(sender) = &self.sender else { return };
+        if let Err(TrySendError::Full(_)) = sender.try_send(span) {
             self.dropped.fetch_add(1, Ordering::Relaxed);
         }
     }

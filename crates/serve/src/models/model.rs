@@ -194,7 +194,7 @@ impl Model {
         let ports = self.plans.outputs().iter().zip(outputs);
         let tensors = ports.filter(|(port, _)| wanted(port)).map(|(port, bytes)| {
             let shape = port.row_shape(rows);
-            Ok(WireTensor::new(port.name.clone(), port.dtype.into(), shape, bytes)?)
+            WireTensor::new(port.name.clone(), port.dtype.into(), shape, bytes)
         });
         tensors
             .collect::<Result<_, edgecut_oip::OipError>>()

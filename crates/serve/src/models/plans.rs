@@ -112,7 +112,7 @@ impl Plans {
     }
 
     fn build(plans: Vec<Arc<Plan>>, open: bool, pools: &[Arc<Pool>]) -> Checked<Plans> {
-        let open = open && plans.len() > 0 && opens(&plans);
+        let open = open && !plans.is_empty() && opens(&plans);
         let plans = if open { plans } else { plans.into_iter().take(1).collect() };
         let first = plans.first().ok_or("holds no plan")?;
         let port = |port: &edgecut_runtime::Port| PortShape {

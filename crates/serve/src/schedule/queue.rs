@@ -64,9 +64,12 @@ pub struct Queue<T> {
     busy: Vec<Option<Instant>>,
 }
 
+/// Priority, then who came first.
+type Key = (usize, u64);
+
 struct Lane<T> {
     limits: LaneLimits,
-    waiting: BTreeMap<(usize, u64), Entry<T>>,
+    waiting: BTreeMap<Key, Entry<T>>,
     rows: usize,
 }
 
@@ -135,8 +138,8 @@ impl<T> Queue<T> {
     /// way.
     pub fn next(&mut self, now: Instant, alive: impl Fn(&T) -> bool) -> Next<T> {
         loop {
-            let (mut best, mut soonest): (Option<((usize, u64), u64)>, Option<Instant>) =
-                (None, None);
+            let mut best: Option<(Key, u64)> = None;
+            let mut soonest: Option<Instant> = None;
             for (&model, lane) in &self.lanes {
                 let Some((&key, head)) = lane.waiting.first_key_value() else { continue };
                 let ripe = head.arrived + lane.limits.delay;

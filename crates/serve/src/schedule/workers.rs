@@ -12,8 +12,8 @@ pub trait Task: Send + Sized + 'static {
     /// Whether somebody still waits for the answer.
     fn alive(&self) -> bool;
 
-    /// Runs entries that belong together; returns their expected time before that. A panic ends
-    /// neither the worker nor the server: whoever waits sees that the answer is gone.
+    /// Runs entries of one model together. A panic ends neither the worker nor the server: whoever
+    /// waits sees that the answer is gone.
     fn run(batch: Vec<Entry<Self>>, worker: usize);
 }
 
