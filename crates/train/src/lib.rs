@@ -17,6 +17,7 @@
 //! | [`optim`], [`schedule`], [`ema`] | what a step does with gradients |
 //! | [`qat`] | quantised graphs that learn |
 //! | [`distill`] | learning from trained networks |
+//! | [`inversion`] | an attacker who draws pictures from inner values |
 //! | [`trainer`], [`progress`] | the loop: validation, stopping, resuming, what it reports |
 //! | [`checkpoint`], [`fingerprint`] | state that survives a kill, and what it belongs to |
 //! | [`evaluate`](mod@evaluate), [`metrics`] | accuracy, confusions, intervals |
@@ -35,6 +36,7 @@ pub mod evaluate;
 pub mod fine_tune;
 pub mod fingerprint;
 mod grad;
+pub mod inversion;
 pub mod metrics;
 pub mod optim;
 pub mod params;

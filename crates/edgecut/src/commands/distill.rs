@@ -207,5 +207,5 @@ fn distillation(args: &Args, student: &Graph, teacher: &Graph) -> Result<Distill
     }
     let labels = if args.unlabelled { 0.0 } else { 1.0 - settings.alpha };
     let answers = if args.unlabelled { 1.0 } else { settings.alpha };
-    Ok(Distillation { labels, answers, loss, features, views: settings.views })
+    Ok(Distillation { labels, answers, loss, features, rates: vec![], views: settings.views })
 }

@@ -11,6 +11,16 @@ const LEAST: f32 = 1e-6;
 /// The weight of angles beside distances.
 const ANGLES: f32 = 2.0;
 
+/// Squared distance of `s` and `t` over the squared length of `t`, its gradient times `weight` added
+/// to `ds`.
+pub fn same(s: &[f32], t: &[f32], weight: f32, ds: &mut [f32]) -> f64 {
+    let length = f64::from(dot(t, t)).max(1e-12);
+    let error: Vec<f32> = s.iter().zip(t).map(|(s, t)| s - t).collect();
+    let scale = (2.0 * f64::from(weight) / length) as f32;
+    ds.iter_mut().zip(&error).for_each(|(d, e)| *d += scale * e);
+    f64::from(dot(&error, &error)) / length
+}
+
 /// Squared distance of `s[rows, cs] w[cs, ct]` and `t[rows, ct]` over the squared length of `t`, its
 /// gradient times `weight` for `s` (added to `ds`) and for `w` (into `dw`).
 pub fn hint(
@@ -211,6 +221,15 @@ mod tests {
     fn draw(len: usize, seed: u64) -> Vec<f32> {
         let mut rng = Rng::new(seed);
         (0..len).map(|_| rng.normal()).collect()
+    }
+
+    #[test]
+    fn gradients_of_equal_shapes_are_those_of_differences() {
+        let (s, t) = (draw(12, 8), draw(12, 9));
+        let mut gradient = vec![0.0; s.len()];
+        same(&s, &t, 1.0, &mut gradient);
+        check_gradient(&s, |s| same(s, &t, 0.0, &mut vec![0.0; s.len()]), &gradient);
+        assert_eq!(same(&t, &t, 1.0, &mut gradient), 0.0);
     }
 
     #[test]

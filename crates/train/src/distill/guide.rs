@@ -11,9 +11,10 @@ use sha2::{Digest, Sha256};
 
 use super::answers::answer_loss;
 use super::cache::Cache;
-use super::features::{attention, hint, relation};
+use super::features::{attention, hint, relation, same};
+use super::rate::rate;
 use super::teacher::Teacher;
-use super::{Distillation, FeatureLoss, FeatureMatch, TeacherModel};
+use super::{Distillation, FeatureLoss, FeatureMatch, RateTerm, TeacherModel};
 use crate::config::{TrainConfig, pool};
 use crate::data::{Batch, Dataset, Preprocess};
 use crate::engine::Engine;
@@ -108,6 +109,12 @@ impl Guide {
                 options.extras.push(Extra { name, values, decayed: true });
             }
         }
+        for term in &self.config.rates {
+            let problem = format!("has no value '{}' to be priced", term.value);
+            let model = student.name.clone();
+            let found = student.find_value(&term.value);
+            options.taps.push(found.ok_or(TrainError::Model { model, problem })?);
+        }
         Ok(())
     }
 
@@ -181,6 +188,9 @@ impl Guide {
                 compare(engine, index, pair, (taught, extent), &mut hints, &work.pool, self.isa);
             loss += f64::from(pair.weight) * value?;
         }
+        for (index, term) in config.rates.iter().enumerate() {
+            loss += f64::from(term.weight) * price(engine, config.features.len() + index, term);
+        }
         Ok(loss)
     }
 }
@@ -223,6 +233,17 @@ impl Work {
     }
 }
 
+/// The bits of a value, whose gradient goes to its tap.
+fn price(engine: &mut Engine, index: usize, term: &RateTerm) -> f64 {
+    let tap = &engine.plan().taps()[index];
+    let (len, channels) = (tap.len(), tap.shape.get(1).copied().unwrap_or(1));
+    let values = engine.tap(index).to_vec();
+    let mut gradient = vec![0.0; values.len()];
+    let bits = rate(values.len() / len.max(1), channels, &values, term.weight, &mut gradient);
+    engine.tap_gradient(index).copy_from_slice(&gradient);
+    bits
+}
+
 /// The loss of one pair of values; its gradients go to the tap, and to the weights of a hint.
 fn compare(
     engine: &mut Engine,
@@ -251,6 +272,14 @@ fn compare(
         return Err(TrainError::Model { model: "distillation".into(), problem });
     }
     let loss = match pair.loss {
+        FeatureLoss::Same if cs != ct => {
+            let problem = format!(
+                "value '{}' has {cs} channels, the teacher's '{}' {ct}: they are to be the same",
+                pair.student, pair.teacher
+            );
+            return Err(TrainError::Model { model: "distillation".into(), problem });
+        }
+        FeatureLoss::Same => same(&student, taught, pair.weight, &mut gradient),
         FeatureLoss::Attention => {
             attention(n, [cs, ct], &student, taught, pair.weight, &mut gradient)
         }

@@ -3,7 +3,8 @@
 //! | module | holds |
 //! | --- | --- |
 //! | `answers` | losses of logits: Hinton's, decoupled |
-//! | `features` | losses of inner values: hints, attention, relations |
+//! | `features` | losses of inner values: the same, hints, attention, relations |
+//! | `rate` | what inner values would take to be sent |
 //! | `teacher` | networks that run, float or int8, on the student's input |
 //! | `cache` | what teachers have answered, on disk |
 //! | `pairs` | which inner values belong together |
@@ -18,6 +19,7 @@ mod cache;
 mod features;
 mod guide;
 mod pairs;
+mod rate;
 mod teacher;
 
 use serde::{Deserialize, Serialize};
@@ -39,6 +41,9 @@ pub struct Distillation {
     pub loss: AnswerLoss,
     /// Inner values that the student's are compared with.
     pub features: Vec<FeatureMatch>,
+    /// Values of the student that are to take few bits.
+    #[serde(default)]
+    pub rates: Vec<RateTerm>,
     /// Variations of each picture; 0 makes a new one for each epoch.
     pub views: u64,
 }
@@ -64,10 +69,21 @@ pub enum AnswerLoss {
     },
 }
 
+/// A price on a value that is rounded to whole numbers and sent.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RateTerm {
+    /// Name of the value in the student's graph, before it is rounded.
+    pub value: String,
+    /// The loss of each bit of an image.
+    pub weight: f32,
+}
+
 /// A loss of inner values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum FeatureLoss {
+    /// Squared distance of values of one shape, over the teacher's squared length.
+    Same,
     /// Squared distance after a learned 1x1 convolution, over the teacher's squared length (Romero et
     /// al. 2015, arXiv:1412.6550).
     Hint,
@@ -115,6 +131,9 @@ impl Distillation {
             && !(weight(target) && weight(others))
         {
             return fail("decoupled", format!("{target}, {others}; must be from 0"));
+        }
+        if let Some(wrong) = self.rates.iter().find(|term| !weight(term.weight)) {
+            return fail("rates", format!("weight {}; must be from 0", wrong.weight));
         }
         if let Some(wrong) = self.features.iter().find(|m| !weight(m.weight)) {
             return fail("features", format!("weight {}; must be from 0", wrong.weight));

@@ -2,11 +2,12 @@
 
 use std::path::{Path, PathBuf};
 
-use edgecut_graph::Graph;
+use edgecut_graph::{Graph, interpret};
 use edgecut_kernels::Isa;
 use edgecut_train::data::Augment;
 use edgecut_train::distill::{
-    AnswerLoss, Distillation, FeatureLoss, FeatureMatch, Guide, TeacherModel, label, pairs,
+    AnswerLoss, Distillation, FeatureLoss, FeatureMatch, Guide, RateTerm, TeacherModel, label,
+    pairs,
 };
 use edgecut_train::{
     CheckpointOptions, Control, Ending, Event, Progress, RunOptions, TrainConfig, TrainOutcome,
@@ -33,6 +34,7 @@ fn soft() -> Distillation {
         answers: 1.0,
         loss: AnswerLoss::Soft { temperature: 2.0 },
         features: vec![],
+        rates: vec![],
         views: 2,
     }
 }
@@ -81,12 +83,33 @@ fn every_loss_teaches_without_labels() {
         Distillation { features: vec![feature(FeatureLoss::Hint, 1.0)], ..soft() },
         Distillation { features: vec![feature(FeatureLoss::Attention, 5.0)], ..soft() },
         Distillation { features: vec![feature(FeatureLoss::Relation, 2.0)], ..soft() },
+        Distillation { features: vec![feature(FeatureLoss::Same, 1.0)], ..soft() },
     ];
     for distillation in losses {
         let outcome = student(&distillation, &teachers, (&toy::config(25), 2), None, None, &mut go);
         let accuracy = outcome.validation.unwrap().counts.accuracy();
         assert!(accuracy > 0.95, "{distillation:?}: {accuracy}");
     }
+}
+
+/// A price makes a value small, and leaves what is learned alone.
+#[test]
+fn values_with_a_price_take_fewer_bits() {
+    let teachers = [teacher(3)];
+    let (value, _) = pairs(FeatureLoss::Hint, &toy::network(9), &teachers[0].graph).pop().unwrap();
+    let size = |weight: f32| {
+        let rates = vec![RateTerm { value: value.clone(), weight }];
+        let distillation = Distillation { rates, ..soft() };
+        let outcome = student(&distillation, &teachers, (&toy::config(12), 1), None, None, &mut go);
+        assert!(outcome.validation.unwrap().counts.accuracy() > 0.9, "{weight}");
+        let mut graph = outcome.graph;
+        graph.outputs = vec![graph.find_value(&value).unwrap()];
+        let image = graph.value(graph.inputs[0]).shape.with_symbols(1);
+        let seen = interpret::run(&graph, &[edgecut_testkit::random_tensor(&image, 1)]).unwrap();
+        seen[0].to_f32().iter().map(|v| f64::from(v.abs())).sum::<f64>()
+    };
+    let (free, priced) = (size(0.0), size(0.003));
+    assert!(priced < 0.8 * free, "{priced} {free}");
 }
 
 #[test]

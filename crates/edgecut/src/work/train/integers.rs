@@ -91,6 +91,7 @@ pub fn own_teacher(
         answers: alpha,
         loss: AnswerLoss::Soft { temperature },
         features: vec![],
+        rates: vec![],
         views,
     };
     let teacher = TeacherModel { graph: before, preprocess: Some(preprocess.clone()) };
