@@ -94,6 +94,28 @@ fn both_halves_and_their_codec_are_the_model() {
 }
 
 #[test]
+fn what_leaks_is_measured_and_limited() {
+    let data = ["--data", text(toy()), "--images", "8", "--check", "8", "--link", "5,40"];
+    let all = split(&["--link", "5,40"]);
+    let cut = |r: &&serde_json::Value| {
+        r["placement"] == "split" && r["sends"].as_array().unwrap().len() == 1
+    };
+    let rows = all["candidates"].as_array().unwrap();
+    let first = rows.iter().find(cut).unwrap()["sends"][0].as_str().unwrap();
+    let found = split(&[&data[..], &["--privacy", "--at", first]].concat());
+    let rows = found["candidates"].as_array().unwrap();
+    let dcor = |row: &serde_json::Value| row["dcor"].as_f64().unwrap();
+    assert!(rows.iter().all(|row| (0.0..=1.0).contains(&dcor(row))));
+    let of = |placement: &str| dcor(rows.iter().find(|r| r["placement"] == placement).unwrap());
+    assert_eq!([of("local"), of("raw")], [0.0, 1.0]);
+    assert!(rows.iter().filter(cut).any(|row| dcor(row) > 0.5));
+    let psnr = |name: &str| found["inversion"][name].as_f64().unwrap();
+    assert!(psnr("psnr_db") > psnr("blind_db"), "{}", found["inversion"]);
+    let quiet = split(&[&data[..], &["--max-dcor", "0"]].concat());
+    assert_eq!(quiet["chosen"]["placement"], "local");
+}
+
+#[test]
 fn limits_and_wrong_input_are_explained() {
     let base = [&["split", text(model()), "--link", "5,40"], &SERVER[..]].concat();
     let output = edgecut(&[&base[..], &["--max-latency", "0"]].concat());
@@ -113,6 +135,8 @@ fn limits_and_wrong_input_are_explained() {
         (&["--link", "5,40", "--out-codec", "c"], "--data"),
         (&["--link", "5,40", "--out-head", "head.png"], "no format"),
         (&["--link", "5,40", "--bits", "9"], "--bits"),
+        (&["--link", "5,40", "--max-dcor", "2"], "--max-dcor"),
+        (&["--link", "5,40", "--privacy"], "--data"),
     ] {
         let message = refuse(&[&["split", text(model())], &SERVER[..], options].concat());
         assert!(message.contains(says), "{options:?}: {message}");

@@ -7,6 +7,7 @@ use edgecut_collab::partition::{
     Decision, Limits, Objective, Placement, Planner, Radio, Transfer, Vertices,
 };
 use edgecut_graph::ValueId;
+use edgecut_train::inversion::Inversion;
 use serde::Serialize;
 
 use crate::cli::Global;
@@ -20,6 +21,7 @@ use crate::work::split::link::{Link, LinkName};
 use crate::work::split::parts::{Checked, Parts};
 use crate::work::split::pictures::Pictures;
 use crate::work::split::prices::{PRICED, Prices};
+use crate::work::split::privacy;
 use crate::work::split::proof::Proof;
 use crate::work::split::rows::{self, Replay, Row};
 use crate::work::split::times::{self, Side, Steps};
@@ -95,6 +97,13 @@ pub struct Args {
     check: u16,
     #[command(flatten)]
     preprocessing: Preprocessing,
+    /// Measure how much of a picture is left in what crosses: the distance correlation of pictures with
+    /// it for every candidate, and for the best cut the pictures that an attacker draws; needs --data
+    #[arg(long, requires = "data")]
+    privacy: bool,
+    /// Largest distance correlation, 0 to 1; needs --data
+    #[arg(long, value_name = "X", requires = "data", value_parser = unit)]
+    max_dcor: Option<f64>,
     /// Where to write the device's part (.onnx or .tflite)
     #[arg(long, value_name = "FILE")]
     out_head: Option<PathBuf>,
@@ -132,6 +141,11 @@ fn milliseconds(text: &str) -> std::result::Result<f64, String> {
     }
 }
 
+fn unit(text: &str) -> std::result::Result<f64, String> {
+    let value: f64 = text.parse().map_err(|_| format!("'{text}' is no number"))?;
+    if (0.0..=1.0).contains(&value) { Ok(value) } else { Err("allowed is 0 to 1".into()) }
+}
+
 /// What `--json` prints.
 #[derive(Serialize)]
 struct Output<'a> {
@@ -151,6 +165,8 @@ struct Output<'a> {
     check: Option<&'a Proof>,
     /// Test pictures as JPEG files.
     jpeg: Option<&'a Proof>,
+    /// What an attacker draws who sees what crosses.
+    inversion: Option<Inversion>,
     written: &'a [PathBuf],
     /// Files that were asked for and have no content in this plan.
     without: &'a [PathBuf],
@@ -178,9 +194,17 @@ pub fn run(args: &Args, global: &Global) -> Result<()> {
         let sends = d.placement != Placement::Local;
         link.trace.as_ref().map(|trace| Replay::of(trace, &d.cost, link.now.rtt_ns, sends))
     };
+    let leaks = match &pictures {
+        Some(pictures) if args.privacy || args.max_dcor.is_some() => {
+            let plans = (&planner, &vertices);
+            privacy::correlations(&decisions, plans, &model.graph, pictures, &global.pool())?
+        }
+        _ => vec![],
+    };
     let row = |d: &Decision| Row::of(d, &planner, &vertices, &model.graph, replay(d));
-    let chosen = choose(args, &planner, &link, decisions.iter().map(|d| (d, row(d))))?;
-    let mut rows: Vec<Row> = decisions.iter().map(row).collect();
+    let known = |(i, d): (usize, &Decision)| Row { dcor: leaks.get(i).copied(), ..row(d) };
+    let mut rows: Vec<Row> = decisions.iter().enumerate().map(known).collect();
+    let chosen = choose(args, &planner, &link, decisions.iter().zip(rows.iter().cloned()))?;
     let same = |d: &Decision| d.placement == chosen.placement && d.device == chosen.device;
     match decisions.iter().position(same) {
         Some(at) => rows[at].chosen = true,
@@ -188,7 +212,15 @@ pub fn run(args: &Args, global: &Global) -> Result<()> {
         None => rows.push(Row { chosen: true, ..row(&chosen) }),
     }
     let halves = Halves::of(&model.graph, &vertices.nodes(&chosen.device))?;
-    let crossing = planner.problem().crossing(&chosen.device).map(|t| vertices.value(t)).collect();
+    let crossing: Vec<ValueId> =
+        planner.problem().crossing(&chosen.device).map(|t| vertices.value(t)).collect();
+    let split = chosen.placement == Placement::Split;
+    let inversion = match &pictures {
+        Some(pictures) if args.privacy && split => {
+            privacy::attack(&model.graph, &crossing, pictures, &global.pool())?
+        }
+        _ => None,
+    };
     let parts = Parts { graph: &model.graph, halves: &halves, crossing };
     let checked = match &pictures {
         Some(pictures) => {
@@ -220,6 +252,7 @@ pub fn run(args: &Args, global: &Global) -> Result<()> {
         candidates: &rows,
         check: checked.split.as_ref(),
         jpeg: checked.jpeg.as_ref(),
+        inversion,
         written: &written,
         without: &without,
     };
@@ -293,22 +326,25 @@ fn choose<'a>(
         latency_ns: args.max_latency.map(|ms| (ms * 1e6) as u64),
     };
     let none = || {
-        Failure::not_met("no candidate keeps within --max-memory and --max-latency")
+        Failure::not_met("no candidate keeps within --max-memory, --max-latency and --max-dcor")
             .hint("allow more, or fewer --bits")
     };
-    if link.trace.is_none() || args.max_latency.is_none() && objective(args) != Objective::Latency {
+    let replayed = args.max_latency.is_some() || objective(args) == Objective::Latency;
+    // What leaks no planner knows.
+    if args.max_dcor.is_none() && !(link.trace.is_some() && replayed) {
         return planner.decide(objective(args), &limits, &link.now).ok_or_else(none);
     }
-    // Over a trace latency is what its replay says.
-    let value = |d: &Decision, replay: &Replay| match objective(args) {
-        Objective::Latency => replay.mean_ms,
-        other => other.of(&d.cost) as f64,
-    };
     let memory = Limits { latency_ns: None, ..limits };
     let kept = candidates.filter_map(|(d, row)| {
-        let replay = row.replay?;
-        let fast = args.max_latency.is_none_or(|most| replay.p95_ms <= most);
-        (fast && memory.admit(&d.cost)).then(|| (value(d, &replay), replay.mean_ms, d.clone()))
+        // Over a trace latency is what its replay says.
+        let [mean, late] = row.replay.map_or([row.total_ms; 2], |r| [r.mean_ms, r.p95_ms]);
+        let value = match objective(args) {
+            Objective::Latency => mean,
+            other => other.of(&d.cost) as f64,
+        };
+        let fast = args.max_latency.is_none_or(|most| late <= most);
+        let quiet = args.max_dcor.is_none_or(|most| row.dcor.is_none_or(|dcor| dcor <= most));
+        (fast && quiet && memory.admit(&d.cost)).then(|| (value, mean, d.clone()))
     });
     let best = kept.min_by(|a, b| a.0.total_cmp(&b.0).then(a.1.total_cmp(&b.1)));
     best.map(|(_, _, decision)| decision).ok_or_else(none)
@@ -335,6 +371,12 @@ fn print(output: &Output, all: bool) -> Result<()> {
     }
     if let Some(jpeg) = output.jpeg {
         files::print(&format!("as JPEG: {}", proved(jpeg)));
+    }
+    if let Some(Inversion { psnr_db, blind_db }) = output.inversion {
+        files::print(&format!(
+            "an attacker who learned from pairs draws test pictures with {psnr_db:.1} dB (PSNR) of what \
+             crosses, {blind_db:.1} dB without seeing it"
+        ));
     }
     output.written.iter().for_each(|path| files::print(&path.display().to_string()));
     for path in output.without {

@@ -5,6 +5,7 @@ pub mod link;
 pub mod parts;
 pub mod pictures;
 pub mod prices;
+pub mod privacy;
 pub mod proof;
 pub mod rows;
 pub mod times;

@@ -73,6 +73,16 @@ impl Pictures {
         all(&self.sample(&self.data.train, &self.preprocess, count)?)
     }
 
+    /// The same as pixels, 0 to 1.
+    pub fn training_pixels(&self, count: usize) -> Result<Vec<Tensor>> {
+        let pixels = all(&self.sample(&self.data.train, &self.as_pixels(), count)?)?;
+        let scaled = |t: Tensor| -> Result<Tensor> {
+            let values: Vec<f32> = t.f32s()?.iter().map(|v| v / 255.0).collect();
+            Ok(Tensor::new(t.shape(), values)?)
+        };
+        pixels.into_iter().map(scaled).collect()
+    }
+
     /// At most `count` test pictures.
     pub fn test(&self, count: usize) -> Result<Test<'_>> {
         let inputs = self.sample(&self.data.test, &self.preprocess, count)?;

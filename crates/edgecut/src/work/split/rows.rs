@@ -32,6 +32,8 @@ pub struct Row {
     pub millijoules: f64,
     /// The device's memory, by a model.
     pub memory_bytes: u64,
+    /// Distance correlation of pictures with what is sent, where it is measured.
+    pub dcor: Option<f64>,
     /// Over the trace, where there is one.
     pub replay: Option<Replay>,
     /// Whether this is the plan.
@@ -96,6 +98,7 @@ impl Row {
             stage_ms: ms(cost.stage_ns()),
             millijoules: cost.picojoules as f64 / 1e9,
             memory_bytes: cost.memory_bytes,
+            dcor: None,
             replay,
             chosen: false,
         }
@@ -142,6 +145,7 @@ pub fn table(rows: &[Row], all: bool) -> (String, usize) {
     let mut header = vec!["", "sends", "device", "bytes", "link", "server", "total"];
     header.extend(if trace { &["mean", "p95"][..] } else { &[] });
     header.extend(["energy", "memory"]);
+    header.extend(rows.iter().any(|row| row.dcor.is_some()).then_some("dcor"));
     let numeric: Vec<usize> = (2..header.len()).collect();
     let cells = |row: &&Row| {
         let mut cells = vec![
@@ -158,6 +162,7 @@ pub fn table(rows: &[Row], all: bool) -> (String, usize) {
         }
         cells.push(format!("{:.2} mJ", row.millijoules));
         cells.push(term::bytes(row.memory_bytes));
+        cells.extend(row.dcor.map(|dcor| format!("{dcor:.3}")));
         cells
     };
     let cells: Vec<Vec<String>> = shown.iter().map(cells).collect();
