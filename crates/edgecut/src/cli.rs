@@ -3,8 +3,8 @@
 use clap::{ArgAction, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::commands::{
-    agent, bench, cascade, convert, data, deploy, device, distill, eval, inspect, new, prune,
-    quantize, run, search, serve, split, train, verify, zoo,
+    agent, bench, bottleneck, cascade, convert, data, deploy, device, distill, eval, exits,
+    inspect, new, prune, quantize, run, search, serve, split, train, verify, zoo,
 };
 
 /// Takes deep models to edge devices: from data to a small, fast, checked model.
@@ -112,6 +112,10 @@ pub enum Verb {
     Device(device::Args),
     /// Cut a model between a device and a server, where that is best for a link
     Split(split::Args),
+    /// Train a few bytes that cross instead of a picture, and the halves that make and read them
+    Bottleneck(bottleneck::Args),
+    /// Give a network answers on its way
+    Exits(exits::Args),
     /// Certify when a small model's answers will do, and when a larger one is to be asked
     Cascade(cascade::Args),
     /// Serve models to other machines, by the Open Inference Protocol (REST and gRPC)
@@ -143,6 +147,8 @@ impl Verb {
             Verb::Bench(args) => bench::run(args, global),
             Verb::Device(args) => device::run(args, global),
             Verb::Split(args) => split::run(args, global),
+            Verb::Bottleneck(args) => bottleneck::run(args, global),
+            Verb::Exits(args) => exits::run(args, global),
             Verb::Cascade(args) => cascade::run(args, global),
             Verb::Serve(args) => serve::run(args, global),
             Verb::Agent(args) => agent::run(args, global),

@@ -4,9 +4,29 @@ mod common;
 
 use common::{edgecut, refuse, succeed};
 
-const VERBS: [&str; 20] = [
-    "new", "inspect", "convert", "zoo", "data", "train", "distill", "prune", "quantize", "verify",
-    "eval", "run", "bench", "device", "split", "cascade", "search", "serve", "agent", "deploy",
+const VERBS: [&str; 22] = [
+    "new",
+    "inspect",
+    "convert",
+    "zoo",
+    "data",
+    "train",
+    "distill",
+    "prune",
+    "quantize",
+    "verify",
+    "eval",
+    "run",
+    "bench",
+    "device",
+    "split",
+    "bottleneck",
+    "exits",
+    "cascade",
+    "search",
+    "serve",
+    "agent",
+    "deploy",
 ];
 
 #[test]

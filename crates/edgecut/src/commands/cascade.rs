@@ -46,7 +46,7 @@ of the pictures, which neither model may have been trained on, such that with pr
 over their drawing the cascade's accuracy on new pictures of the same kind lies at most epsilon below
 CLOUD's (fixed-sequence testing in Learn then Test, with a test for paired answers that is exact for
 any number of pictures). The other part then measures it. EDGE may have several outputs, one for each
-exit, the first one first. An edge that loads the certificate sends a share of all requests to the
+exit, the first one first; a model with exits is both EDGE and CLOUD. An edge that loads the certificate sends a share of all requests to the
 cloud as well, whatever it thinks of them, and escalates everything once their answers differ too
 often; as long as nothing changes, that alarm comes with probability --alpha at most, ever.")]
 pub struct Args {

@@ -2,6 +2,7 @@
 
 pub mod agent;
 pub mod bench;
+pub mod bottleneck;
 pub mod cascade;
 pub mod convert;
 pub mod data;
@@ -9,6 +10,7 @@ pub mod deploy;
 pub mod device;
 pub mod distill;
 pub mod eval;
+pub mod exits;
 pub mod inspect;
 pub mod new;
 pub mod prune;

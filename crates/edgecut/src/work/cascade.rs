@@ -109,8 +109,14 @@ fn outputs(card: &Card) -> Result<Vec<usize>> {
     }
 }
 
-/// Samples of a cascade from `edge`, whose outputs are its exits, to the last output of `cloud`.
-pub fn samples(edge: Answers, cloud: &Answers) -> Vec<Sample> {
+/// Samples of a cascade from `edge`, whose outputs are its exits, to the last output of `cloud`. Of a
+/// model that is both, that is none of the exits.
+pub fn samples(mut edge: Answers, cloud: &Answers) -> Vec<Sample> {
+    if edge.digest == cloud.digest {
+        edge.exits.iter_mut().filter(|exits| exits.len() > 1).for_each(|exits| {
+            exits.pop();
+        });
+    }
     let full = cloud.exits.iter().filter_map(|exits| exits.last()).map(|(_, class)| *class);
     let samples = edge.exits.into_iter().zip(full).zip(edge.labels);
     samples.map(|((exits, full), label)| Sample { exits, full, label: Some(label) }).collect()

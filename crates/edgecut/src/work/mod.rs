@@ -1,6 +1,7 @@
 //! The stages that verbs share. A verb parses options and prints; the work is done here, so that
 //! `deploy` and the single verbs cannot differ.
 
+pub mod bottleneck;
 pub mod calibrate;
 pub mod card;
 pub mod cascade;
