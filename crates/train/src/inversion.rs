@@ -6,7 +6,7 @@
 //! number is a lower bound of what leaks.
 
 use edgecut_graph::rng::Rng;
-use edgecut_graph::{Builder, Graph, Tensor, Window};
+use edgecut_graph::{Builder, Conv, Graph, Op, Tensor, Window};
 use edgecut_kernels::Isa;
 
 use crate::config::pool;
@@ -72,8 +72,13 @@ pub fn invert(crossing: &[Tensor], pictures: &[Tensor], attack: &Attack) -> Resu
     let plan = TrainPlan::with(&graph, BATCH.min(count), &options)?;
     let mut optimizer = OptimizerState::new(Optimizer::ADAMW, Group::of_tensors(plan.params()));
     let mut engine = Engine::new(plan, pool(attack.threads), Isa::detect());
-    let (inputs, targets) = (standardised(crossing, code), rows(pictures, picture));
+    let (inputs, mut targets) = (standardised(crossing, code), rows(pictures, picture));
     let (learned, held) = (count - count / HELD_OUT, count / HELD_OUT);
+    let mean: Vec<f32> = (0..targets[0].len())
+        .map(|at| targets[..learned].iter().map(|t| t[at]).sum::<f32>() / learned as f32)
+        .collect();
+    // What is drawn is the difference to the mean picture.
+    targets.iter_mut().for_each(|t| t.iter_mut().zip(&mean).for_each(|(t, m)| *t -= m));
     let mut order: Vec<usize> = (0..learned).collect();
     let mut rng = Rng::keyed(&[STREAM, attack.seed]);
     let batch = BATCH.min(learned);
@@ -98,18 +103,14 @@ pub fn invert(crossing: &[Tensor], pictures: &[Tensor], attack: &Attack) -> Resu
         let (params, gradients, pool) = engine.update();
         optimizer.step(pool, &mut params.values, gradients, 0.0, rate, step);
     }
-    let mean: Vec<f32> = (0..targets[0].len())
-        .map(|at| targets[..learned].iter().map(|t| t[at]).sum::<f32>() / learned as f32)
-        .collect();
     let [mut error, mut blind] = [0f64; 2];
-    let square = |a: &[f32], b: &[f32]| -> f64 {
-        a.iter().zip(b).map(|(a, b)| f64::from(a - b).powi(2)).sum()
-    };
-    for index in learned..count {
-        engine.forward(&inputs[index], 1, false);
-        let drawn: Vec<f32> = engine.tap(0).iter().map(|v| v.clamp(0.0, 1.0)).collect();
-        error += square(&drawn, &targets[index]);
-        blind += square(&mean, &targets[index]);
+    for (input, target) in inputs[learned..].iter().zip(&targets[learned..]) {
+        engine.forward(input, 1, false);
+        for ((drawn, wanted), mean) in engine.tap(0).iter().zip(target).zip(&mean) {
+            let drawn = (drawn + mean).clamp(0.0, 1.0) - mean;
+            error += f64::from(drawn - wanted).powi(2);
+            blind += f64::from(*wanted).powi(2);
+        }
     }
     let decibels = |sum: f64| -10.0 * (sum / (held * mean.len()) as f64).max(1e-12).log10();
     Ok(Inversion { psnr_db: decibels(error), blind_db: decibels(blind) })
@@ -145,7 +146,10 @@ fn decoder(code: [usize; 3], picture: [usize; 3], seed: u64) -> Result<Graph> {
             x = b.relu(x)?;
         }
     }
-    let x = b.conv(x, "last", picture[0], Window::same(3, 1), 1, true)?;
+    // Small weights: at first nothing but the mean picture is drawn.
+    let weight = b.weight("last.weight", &[picture[0], WIDTH, 3, 3], 0.01)?;
+    let x =
+        b.node("last", Op::Conv(Conv { window: Window::same(3, 1), groups: 1 }), &[x, weight])?;
     b.rename(x, PICTURE);
     let mean = b.global_average_pool(x)?;
     let mean = b.flatten(mean)?;

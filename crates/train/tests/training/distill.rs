@@ -100,7 +100,7 @@ fn values_with_a_price_take_fewer_bits() {
     let size = |weight: f32| {
         let rates = vec![RateTerm { value: value.clone(), weight }];
         let distillation = Distillation { rates, ..soft() };
-        let outcome = student(&distillation, &teachers, (&toy::config(12), 1), None, None, &mut go);
+        let outcome = student(&distillation, &teachers, (&toy::config(25), 2), None, None, &mut go);
         assert!(outcome.validation.unwrap().counts.accuracy() > 0.9, "{weight}");
         let mut graph = outcome.graph;
         graph.outputs = vec![graph.find_value(&value).unwrap()];

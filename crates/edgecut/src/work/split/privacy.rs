@@ -16,7 +16,7 @@ use crate::errors::Result;
 const PICTURES: usize = 256;
 
 /// Steps of the attacker.
-const STEPS: u64 = 300;
+const STEPS: u64 = 200;
 
 /// Distance correlation of pictures with what each of `decisions` sends: 0 where nothing crosses, 1
 /// where the picture does.
