@@ -4,6 +4,9 @@ mod common;
 
 use common::{edgecut, json, model, refuse, scratch, succeed, text, toy};
 use edgecut_collab::codec::Codec;
+use edgecut_collab::partition::Placement;
+use edgecut_edge::engine::Warm;
+use edgecut_edge::plans::Plans;
 use edgecut_graph::{Graph, Tensor, interpret, onnx};
 
 const SERVER: [&str; 4] = ["--server", "100x", "--threads", "1"];
@@ -142,4 +145,32 @@ fn limits_and_wrong_input_are_explained() {
         assert!(message.contains(says), "{options:?}: {message}");
     }
     assert!(refuse(&["split", "no.onnx", "--link", "5,40", "--server", "2x"]).contains("no.onnx"));
+}
+
+#[test]
+fn plans_hold_what_both_halves_need() {
+    let folder = scratch().join("plans");
+    let data = ["--data", text(toy()), "--images", "4", "--check", "4"];
+    let out = ["--link", "5,40", "--out-plans", text(&folder)];
+    let found = split(&[&data[..], &out[..]].concat());
+    let plans = Plans::read(&folder).unwrap();
+    assert_eq!(found["plans"].as_array().unwrap().len(), plans.plans.len());
+    let placed = |placement| plans.plans.iter().filter(move |p| p.times.placement == placement);
+    for placement in [Placement::Local, Placement::Raw, Placement::Picture] {
+        assert_eq!(placed(placement).count(), 1, "{placement:?}");
+    }
+    assert!(placed(Placement::Split).count() <= 8);
+    // Everything is read, and every cut computes what the model does.
+    let mut warm = Warm::load(&folder, &plans, 1).unwrap();
+    let input = [Tensor::zeros(warm.inputs()[0].shape.clone()).unwrap()];
+    let whole = warm.whole(&input).unwrap();
+    for (index, plan) in plans.plans.iter().enumerate().filter(|(_, plan)| plan.cut.is_some()) {
+        let made = warm.head(index, &input).unwrap();
+        assert_eq!(warm.rest(index, &input, &made).unwrap(), whole, "{plan:?}");
+    }
+    // Again over the old ones, but not over anything else.
+    split(&[&data[..], &out[..]].concat());
+    std::fs::remove_file(folder.join("plans.json")).unwrap();
+    let again = [&["split", text(model())], &SERVER[..], &data[..], &out[..]].concat();
+    assert!(refuse(&again).contains("no plans"));
 }

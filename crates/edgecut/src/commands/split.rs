@@ -6,6 +6,7 @@ use edgecut_collab::Halves;
 use edgecut_collab::partition::{
     Decision, Limits, Objective, Placement, Planner, Radio, Transfer, Vertices,
 };
+use edgecut_edge::plans::Plan;
 use edgecut_graph::ValueId;
 use edgecut_train::inversion::Inversion;
 use serde::Serialize;
@@ -20,6 +21,7 @@ use crate::work::shapes::Shapes;
 use crate::work::split::link::{Link, LinkName};
 use crate::work::split::parts::{Checked, Parts};
 use crate::work::split::pictures::Pictures;
+use crate::work::split::plans;
 use crate::work::split::prices::{PRICED, Prices};
 use crate::work::split::privacy;
 use crate::work::split::proof::Proof;
@@ -36,6 +38,7 @@ Examples:
       --out-head head.onnx --out-tail tail.onnx --out-codec cut.codec
   edgecut split model.onnx --link report_bus_0004.json --device pi4.json --server xeon.json
   edgecut split model.onnx --link 5,40 --server 10x --objective server --max-latency 80
+  edgecut split model.onnx --link 5,40 --server 10x --data ./flowers --out-plans plans
 
 Candidates of one decision: everything on the device, the input to the server as it is or as a JPEG
 file, and every cut between steps of the runtime. For latency and energy the best of all cuts is found
@@ -113,6 +116,10 @@ pub struct Args {
     /// Where to write the codec that both sides need; needs --data
     #[arg(long, value_name = "FILE", requires = "data")]
     out_codec: Option<PathBuf>,
+    /// Folder for everything that `edgecut edge` and `edgecut serve` need: the model, and head, tail
+    /// and codecs of each cut that is best for some link; needs --data
+    #[arg(long, value_name = "DIR", requires = "data")]
+    out_plans: Option<PathBuf>,
 }
 
 /// What is to be least.
@@ -170,6 +177,8 @@ struct Output<'a> {
     written: &'a [PathBuf],
     /// Files that were asked for and have no content in this plan.
     without: &'a [PathBuf],
+    /// Plans that were written with --out-plans.
+    plans: &'a [Plan],
 }
 
 /// Splits.
@@ -238,6 +247,15 @@ pub fn run(args: &Args, global: &Global) -> Result<()> {
             out.into_iter().flatten().map(PathBuf::from).filter(|o| !written.contains(o)).collect()
         }
     };
+    let plans = match (&args.out_plans, &pictures) {
+        (Some(folder), Some(pictures)) => {
+            let how = (args.bits, usize::from(args.images));
+            let cuts = (&planner, &vertices);
+            plans::write(folder, &args.model, &model.graph, cuts, pictures, how, &global.pool())?
+                .plans
+        }
+        _ => vec![],
+    };
     let chosen = rows.iter().find(|row| row.chosen).expect("one row is marked");
     let output = Output {
         model: &args.model,
@@ -255,6 +273,7 @@ pub fn run(args: &Args, global: &Global) -> Result<()> {
         inversion,
         written: &written,
         without: &without,
+        plans: &plans,
     };
     if global.json { files::print_json(&output) } else { print(&output, global.verbose > 0) }
 }
@@ -379,6 +398,10 @@ fn print(output: &Output, all: bool) -> Result<()> {
         ));
     }
     output.written.iter().for_each(|path| files::print(&path.display().to_string()));
+    if !output.plans.is_empty() {
+        let cuts = output.plans.iter().filter(|plan| plan.cut.is_some()).count();
+        files::print(&format!("{} plans, {cuts} of them cuts", output.plans.len()));
+    }
     for path in output.without {
         files::print(&format!("{} is not written: this plan has no such part", path.display()));
     }

@@ -4,6 +4,7 @@
 pub mod link;
 pub mod parts;
 pub mod pictures;
+pub mod plans;
 pub mod prices;
 pub mod privacy;
 pub mod proof;

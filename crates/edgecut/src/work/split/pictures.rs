@@ -6,13 +6,14 @@ use std::time::Instant;
 
 use edgecut_collab::partition::Transfer;
 use edgecut_compress::Images;
-use edgecut_graph::Tensor;
+use edgecut_graph::{Graph, Tensor};
 use edgecut_train::data::{Channels, Data, Dataset, Preprocess};
 use image::ExtendedColorType;
 
 use crate::errors::{Failure, Result};
 use crate::work::calibrate::Sample;
 use crate::work::card::Card;
+use crate::work::model;
 
 /// Where pictures come from.
 pub struct Pictures {
@@ -66,6 +67,11 @@ impl Pictures {
             card.class_count().is_ok_and(|count| count == classes)
         });
         Pictures { data, preprocess, quality, offset }
+    }
+
+    /// Stores in `graph` how pictures become its input, unless it says so already.
+    pub fn describe(&self, graph: &mut Graph) -> Result<()> {
+        model::describe(graph, &self.preprocess)
     }
 
     /// At most `count` training pictures as inputs.
