@@ -5,6 +5,7 @@ mod agreement;
 mod bench_peers;
 mod bench_serve;
 mod bench_train;
+mod chaos;
 mod cli;
 mod conformance;
 mod duel_quantize;
@@ -61,6 +62,9 @@ Tasks:
                                 `cargo xtask nas-tables --help` lists the options
   edge                          build the program that runs packed models alone, stripped, and
                                 check that it stays within 2 MiB
+  chaos [--requests N] [--side-by-side N] [--seed N]
+                                ask a device while its link, its server, their version and the clock
+                                misbehave: one answer to each request by its deadline
   aarch64 [TEST...]             run the tests of kernels and runtime (those whose name has TEST) on
                                 AArch64, under qemu where this machine is another
   same-bits [MODEL...]          run models on every instruction set, AArch64's included where its tools
@@ -85,6 +89,7 @@ fn main() -> ExitCode {
         ["agreement", model, data, rest @ ..] => agreement::run(root, model, data, rest),
         ["conformance", rest @ ..] => conformance::run(root, rest),
         ["edge"] => edge::run(root),
+        ["chaos", rest @ ..] => chaos::run(root, rest),
         ["aarch64", rest @ ..] => aarch64::run(root, rest),
         ["same-bits", rest @ ..] => same_bits::run(root, rest),
         ["fuzz", rest @ ..] => fuzz::run(root, rest),

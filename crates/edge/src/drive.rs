@@ -147,8 +147,10 @@ impl Drive {
             self.give_up();
         }
         if let Some(mark) = step.answer {
-            let outputs = std::mem::take(&mut self.outputs);
-            let problem = (mark == Mark::Late).then(|| self.problem.clone());
+            let late = mark == Mark::Late;
+            // What came behind the deadline is no answer.
+            let outputs = if late { vec![] } else { std::mem::take(&mut self.outputs) };
+            let problem = late.then(|| self.problem.clone());
             let elapsed = self.arrived.elapsed();
             let answer = Answer { mark, outputs, elapsed, problem };
             let hard = self.edge.settings.store.as_ref().filter(|keep| match mark {

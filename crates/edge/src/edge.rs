@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
+use edgecut_collab::partition::Placement;
 use edgecut_graph::Tensor;
 use edgecut_oip::{Traceparent, WireTensor};
 use tokio::sync::oneshot;
@@ -15,11 +16,12 @@ use crate::clock::{Clock, Monotonic, SECOND, Steady, Time};
 use crate::engine::{Engine, Port, Warm, timed};
 use crate::ledger::{Admission, Ledger};
 use crate::metrics::Metrics;
-use crate::plans::Plans;
+use crate::plans::{Plan, Plans};
 use crate::policy::{Policy, Reserve};
 use crate::remote::{Access, Remote};
 use crate::request::Mark;
 use crate::store::Store;
+use crate::upkeep::Kept;
 use crate::{EdgeError, Result, drive, upkeep};
 
 /// How long a server that has another version of a plan is not asked for it.
@@ -135,7 +137,7 @@ pub struct Edge {
     pub(crate) remotes: Vec<Remote>,
     /// What is counted.
     pub metrics: Metrics,
-    pub(crate) store: Option<Mutex<Store>>,
+    pub(crate) kept: Option<Arc<Kept>>,
     inputs: Vec<Port>,
     outputs: Vec<Port>,
     state: Mutex<State>,
@@ -172,10 +174,10 @@ impl Edge {
         warm_up(&mut warm, &mut policy)?;
         let remote = |url: &String| Remote::new(url, &settings.access);
         let remotes: Vec<Remote> = settings.servers.iter().map(remote).collect::<Result<_>>()?;
-        let store = match &settings.store {
+        let kept = match &settings.store {
             Some(keep) => {
                 let store = Store::open(&keep.folder, keep.most_bytes);
-                Some(Mutex::new(store.map_err(|e| EdgeError::file(&keep.folder, e))?))
+                Some(Arc::new(Kept::new(store.map_err(|e| EdgeError::file(&keep.folder, e))?)))
             }
             None => None,
         };
@@ -192,7 +194,7 @@ impl Edge {
             settings,
             engine,
             remotes,
-            store,
+            kept,
             inputs,
             outputs,
             clock,
@@ -205,6 +207,17 @@ impl Edge {
     /// The model's name.
     pub fn name(&self) -> &str {
         &self.plans.name
+    }
+
+    /// What may become of a request, in words.
+    pub fn plans(&self) -> Vec<String> {
+        let word = |plan: &Plan| match plan.times.placement {
+            Placement::Local => "local".into(),
+            Placement::Raw => "raw".into(),
+            Placement::Picture => "picture".into(),
+            Placement::Split => format!("cut at {}", plan.sends.join(" + ")),
+        };
+        self.plans.plans.iter().map(word).collect()
     }
 
     /// The model's inputs.
@@ -274,7 +287,7 @@ impl Edge {
 
     /// Samples that wait to be forwarded.
     pub fn waiting(&self) -> usize {
-        self.store.as_ref().map_or(0, |store| lock(store).waiting())
+        self.kept.as_ref().map_or(0, |kept| kept.waiting())
     }
 
     fn ledger(&self) -> MutexGuard<'_, Ledger<Answer, oneshot::Sender<Arc<Answer>>>> {
@@ -308,10 +321,8 @@ impl Edge {
             ("open", String::new(), self.ledger().open() as f64),
             ("backlog_seconds", String::new(), self.engine.backlog_ns() as f64 / 1e9),
         ];
-        if let Some(store) = &self.store {
-            let store = lock(store);
-            gauges.push(("store_waiting", String::new(), store.waiting() as f64));
-            gauges.push(("store_bytes", String::new(), store.bytes() as f64));
+        if let Some(kept) = &self.kept {
+            gauges.push(("store_waiting", String::new(), kept.waiting() as f64));
         }
         let (now, state) = self.state();
         for (index, remote) in self.remotes.iter().enumerate() {
@@ -345,7 +356,7 @@ fn warm_up(warm: &mut Warm, policy: &mut Policy) -> Result<()> {
     };
     let inputs: Vec<Tensor> = warm.inputs().iter().map(zeros).collect::<Result<_>>()?;
     for index in 0..policy.candidates().len() {
-        if policy.candidates()[index].placement == edgecut_collab::partition::Placement::Split {
+        if policy.candidates()[index].placement == Placement::Split {
             let made = warm.head(index, &inputs)?;
             warm.rest(index, &inputs, &made)?;
         }

@@ -199,7 +199,9 @@ fn write_all(
             let problem = format!("cut {number} has only one half");
             return Err(EdgeError::file(folder, problem));
         };
-        write_model(&head_file(folder, number), head, &[])?;
+        let path = head_file(folder, number);
+        make_folder_of(&path)?;
+        onnx::export(head, &path)?;
         let digest = write_model(&server_file(folder, name, Some(number)), tail, &cut.codecs)?;
         let sends = tail.inputs.iter().map(|&input| tail.value(input).name.clone()).collect();
         plans.push(Plan { cut: Some(number), sends, times: cut.times, digest: Some(digest) });
@@ -214,13 +216,17 @@ fn write_all(
 /// Writes a model with its codecs; the digest of their files.
 fn write_model(path: &Path, graph: &Graph, codecs: &[Option<Codec>]) -> Result<String> {
     let fail = |e: std::io::Error| EdgeError::file(path, e);
-    fs::create_dir_all(path.parent().unwrap_or(path)).map_err(fail)?;
+    make_folder_of(path)?;
     onnx::export(graph, path)?;
     for (index, codec) in codecs.iter().enumerate() {
         let Some(codec) = codec else { continue };
         fs::write(path.with_file_name(Codec::file_name(index)), codec.to_bytes()).map_err(fail)?;
     }
     digest(path, codecs)
+}
+
+fn make_folder_of(path: &Path) -> Result<()> {
+    fs::create_dir_all(path.parent().unwrap_or(path)).map_err(|e| EdgeError::file(path, e))
 }
 
 /// The digest of a model and of its codecs, as servers compute it.

@@ -1,7 +1,8 @@
 //! What goes on beside requests: servers are asked whether they are ready, and samples that the device
 //! was not sure of go to a server when there is time.
 
-use std::sync::{Arc, Weak};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
 use edgecut_graph::Tensor;
@@ -10,8 +11,8 @@ use edgecut_oip::{InferRequest, WireTensor};
 
 use crate::clock::Time;
 use crate::edge::{Edge, Question, lock};
-use crate::engine::timed;
 use crate::remote::{Ask, Refusal};
+use crate::store::Store;
 
 /// How often servers are looked at.
 const LOOK: Duration = Duration::from_millis(50);
@@ -23,10 +24,44 @@ const READY: Duration = Duration::from_secs(1);
 const FORWARD: Duration = Duration::from_millis(200);
 const SAMPLE: Duration = Duration::from_secs(10);
 
+/// Samples on disk. The disk may take its time, so that only threads which may wait touch it.
+pub(crate) struct Kept {
+    store: Mutex<Store>,
+    waiting: AtomicUsize,
+}
+
+impl Kept {
+    pub(crate) fn new(store: Store) -> Kept {
+        let waiting = AtomicUsize::new(store.waiting());
+        Kept { store: Mutex::new(store), waiting }
+    }
+
+    /// How many wait, without waiting for the disk.
+    pub(crate) fn waiting(&self) -> usize {
+        self.waiting.load(Ordering::Relaxed)
+    }
+
+    fn with<T>(&self, work: impl FnOnce(&mut Store) -> T) -> T {
+        let mut store = lock(&self.store);
+        let done = work(&mut store);
+        self.waiting.store(store.waiting(), Ordering::Relaxed);
+        done
+    }
+}
+
+/// Does `work` with what is kept, on a thread that may wait for the disk.
+async fn on_disk<T: Send + 'static>(
+    kept: &Arc<Kept>,
+    work: impl FnOnce(&mut Store) -> std::io::Result<T> + Send + 'static,
+) -> Option<T> {
+    let kept = Arc::clone(kept);
+    tokio::task::spawn_blocking(move || kept.with(work)).await.ok()?.ok()
+}
+
 /// Begins to watch; ends when the last one else lets `edge` go.
 pub(crate) fn begin(edge: &Arc<Edge>) {
     tokio::spawn(watch(Arc::downgrade(edge)));
-    if edge.store.is_some() && !edge.remotes.is_empty() {
+    if edge.kept.is_some() && !edge.remotes.is_empty() {
         tokio::spawn(forward(Arc::downgrade(edge)));
     }
 }
@@ -86,8 +121,8 @@ pub(crate) fn keep(edge: &Arc<Edge>, question: &Question, inputs: &Arc<Vec<Tenso
         let model = edge.name().to_string();
         let request = InferRequest { model, id, inputs: wire.collect(), ..Default::default() };
         let record = ModelInferRequest::from(request).encode_to_vec();
-        let Some(store) = &edge.store else { return };
-        match lock(store).push(&record) {
+        let Some(kept) = &edge.kept else { return };
+        match kept.with(|store| store.push(&record)) {
             Ok(true) => edge.metrics.stored.add(),
             // A broken disk is a full one to whoever wants to store.
             Ok(false) | Err(_) => edge.metrics.overflowed.add(),
@@ -109,14 +144,13 @@ async fn forward(edge: Weak<Edge>) {
 
 /// Forwards the oldest sample, if there is one and no request under way; whether there may be another.
 async fn forward_one(edge: &Arc<Edge>) -> bool {
-    let Some(store) = &edge.store else { return false };
+    let Some(kept) = edge.kept.clone().filter(|kept| kept.waiting() > 0) else { return false };
     let server = {
         let (now, mut state) = edge.state();
         state.servers.pick(now)
     };
     let Some(server) = server else { return false };
-    let first = lock(store).first();
-    let Ok(Some(record)) = first else { return false };
+    let Some(Some(record)) = on_disk(&kept, Store::first).await else { return false };
     let message = ModelInferRequest::decode(record.as_slice()).ok();
     let request = message.and_then(|message| InferRequest::try_from(message).ok());
     if let Some(request) = request {
@@ -140,6 +174,6 @@ async fn forward_one(edge: &Arc<Edge>) -> bool {
         }
     }
     // What cannot be read is nobody's any more.
-    let (forgotten, _) = timed(|| lock(store).forget_first(record.len()));
-    forgotten.is_ok()
+    let len = record.len();
+    on_disk(&kept, move |store| store.forget_first(len)).await.is_some()
 }

@@ -3,7 +3,7 @@
 use clap::{ArgAction, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::commands::{
-    agent, bench, bottleneck, cascade, convert, data, deploy, device, distill, eval, exits,
+    agent, bench, bottleneck, cascade, convert, data, deploy, device, distill, edge, eval, exits,
     inspect, new, prune, quantize, run, search, serve, split, train, verify, zoo,
 };
 
@@ -112,6 +112,8 @@ pub enum Verb {
     Device(device::Args),
     /// Cut a model between a device and a server, where that is best for a link
     Split(split::Args),
+    /// Answer requests on a device by their deadlines, with servers where that is faster
+    Edge(edge::Args),
     /// Train a few bytes that cross instead of a picture, and the halves that make and read them
     Bottleneck(bottleneck::Args),
     /// Give a network answers on its way
@@ -147,6 +149,7 @@ impl Verb {
             Verb::Bench(args) => bench::run(args, global),
             Verb::Device(args) => device::run(args, global),
             Verb::Split(args) => split::run(args, global),
+            Verb::Edge(args) => edge::run(args, global),
             Verb::Bottleneck(args) => bottleneck::run(args, global),
             Verb::Exits(args) => exits::run(args, global),
             Verb::Cascade(args) => cascade::run(args, global),

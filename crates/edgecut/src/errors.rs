@@ -123,6 +123,12 @@ impl From<edgecut_collab::CollabError> for Failure {
     }
 }
 
+impl From<edgecut_edge::EdgeError> for Failure {
+    fn from(error: edgecut_edge::EdgeError) -> Failure {
+        Failure::input(error.to_string())
+    }
+}
+
 impl From<edgecut_compress::CompressError> for Failure {
     fn from(error: edgecut_compress::CompressError) -> Failure {
         match error {

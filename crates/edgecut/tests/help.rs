@@ -4,7 +4,7 @@ mod common;
 
 use common::{edgecut, refuse, succeed};
 
-const VERBS: [&str; 22] = [
+const VERBS: [&str; 23] = [
     "new",
     "inspect",
     "convert",
@@ -20,6 +20,7 @@ const VERBS: [&str; 22] = [
     "bench",
     "device",
     "split",
+    "edge",
     "bottleneck",
     "exits",
     "cascade",

@@ -9,6 +9,7 @@ pub mod data;
 pub mod deploy;
 pub mod device;
 pub mod distill;
+pub mod edge;
 pub mod eval;
 pub mod exits;
 pub mod inspect;

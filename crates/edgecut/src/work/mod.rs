@@ -7,6 +7,7 @@ pub mod card;
 pub mod cascade;
 pub mod classify;
 pub mod data;
+pub mod edge;
 pub mod feed;
 pub mod interface;
 pub mod loaded;

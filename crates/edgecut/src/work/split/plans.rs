@@ -12,7 +12,7 @@ use edgecut_kernels::Pool;
 
 use super::pictures::Pictures;
 use super::proof;
-use crate::errors::{Failure, Result};
+use crate::errors::Result;
 
 /// Writes `folder`: the model of `planner` with its plans, whose codecs are calibrated on `images`
 /// pictures.
@@ -65,10 +65,4 @@ fn name(model: &Path) -> String {
     let plain = |c: char| if c.is_ascii_alphanumeric() || "-_.".contains(c) { c } else { '-' };
     let name: String = stem.trim_start_matches('.').chars().map(plain).take(100).collect();
     if name.is_empty() { "model".into() } else { name }
-}
-
-impl From<edgecut_edge::EdgeError> for Failure {
-    fn from(error: edgecut_edge::EdgeError) -> Failure {
-        Failure::input(error.to_string())
-    }
 }

@@ -1,0 +1,169 @@
+//! `edgecut edge`: the device's half of a split model, which answers every request by its deadline.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use edgecut_edge::policy::Reserve;
+use edgecut_edge::remote::Access;
+use edgecut_edge::{Edge, Keep, Settings, plans};
+use edgecut_serve::front::{Front, FrontOptions, Limits};
+
+use crate::cli::Global;
+use crate::errors::{Failure, Result};
+use crate::settings::Size;
+use crate::work::edge::Local;
+use crate::work::model::Model;
+use crate::{files, interrupt};
+
+/// Options of `edge`.
+#[derive(clap::Args)]
+#[command(after_help = "\
+Examples:
+  edgecut split model.onnx --link 5,40 --server 10x --data ./flowers --out-plans plans
+  edgecut serve plans/server --grpc 0.0.0.0:8001                       (on the server)
+  edgecut edge plans --server http://10.0.0.5:8001 --deadline 200
+  edgecut edge plans --server https://a:8001,https://b:8001 --ca ca.pem --cert device.pem --key device.key \\
+      --keep ./hard --confidence 0.6
+
+Programs on the device ask it by the Open Inference Protocol, as they would ask a server. Each request
+is computed here, there, or cut in two, by what is known of link and load; while a server works, the
+device computes on, so that a dead link costs no answer. Responses say in edgecut_answered which way
+it was: local, split or cloud. A request that has no answer by its deadline ends with 504, or
+DEADLINE_EXCEEDED. The same id again gets the same answer. Figures are at /metrics.")]
+pub struct Args {
+    /// The folder that `edgecut split --out-plans` wrote
+    #[arg(value_name = "DIR")]
+    plans: PathBuf,
+    /// Servers (gRPC), with commas between; without any the device is alone
+    #[arg(long, value_name = "URL", value_delimiter = ',')]
+    server: Vec<String>,
+    /// Time in milliseconds that a request has where it does not say so itself (parameter timeout,
+    /// grpc-timeout)
+    #[arg(long, value_name = "MS", default_value_t = 500.0, value_parser = deadline)]
+    deadline: f64,
+    /// Begin the device's own answer only when the server's is overdue, or must be given up: less
+    /// energy, later answers where links fail
+    #[arg(long)]
+    save: bool,
+    /// Address for HTTP (REST); none turns it off
+    #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:7420")]
+    http: String,
+    /// Address for gRPC; none turns it off
+    #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:7421")]
+    grpc: String,
+    /// Certificates that servers' are signed with, PEM
+    #[arg(long, value_name = "FILE")]
+    ca: Option<PathBuf>,
+    /// The device's certificate for servers that ask for one, PEM
+    #[arg(long, value_name = "FILE", requires = "key")]
+    cert: Option<PathBuf>,
+    /// Its private key, PEM
+    #[arg(long, value_name = "FILE", requires = "cert")]
+    key: Option<PathBuf>,
+    /// File with the token that servers know the device by
+    #[arg(long, value_name = "FILE")]
+    token_file: Option<PathBuf>,
+    /// Folder where samples wait for a server that the device was not sure of, or had no answer to
+    #[arg(long, value_name = "DIR")]
+    keep: Option<PathBuf>,
+    /// Most that waits there
+    #[arg(long, value_name = "SIZE", default_value = "256MB")]
+    keep_size: Size,
+    /// The device is not sure where the probability of its class is below this
+    #[arg(long, value_name = "SHARE", default_value_t = 0.6, value_parser = share)]
+    confidence: f32,
+    /// Spreads retries of many devices
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    seed: u64,
+}
+
+fn deadline(text: &str) -> std::result::Result<f64, String> {
+    let value: f64 = text.parse().map_err(|_| format!("'{text}' is no number"))?;
+    match (1.0..=600_000.0).contains(&value) {
+        true => Ok(value),
+        false => Err("allowed is 1 to 600000".into()),
+    }
+}
+
+fn share(text: &str) -> std::result::Result<f32, String> {
+    let value: f32 = text.parse().map_err(|_| format!("'{text}' is no number"))?;
+    match (0.0..=1.0).contains(&value) {
+        true => Ok(value),
+        false => Err("allowed is 0 to 1".into()),
+    }
+}
+
+/// Serves until Ctrl-C.
+pub fn run(args: &Args, global: &Global) -> Result<()> {
+    let settings = Settings {
+        servers: args.server.clone(),
+        access: Access {
+            ca: args.ca.clone(),
+            identity: args.cert.clone().zip(args.key.clone()),
+            token: args.token_file.clone(),
+        },
+        deadline: Duration::from_secs_f64(args.deadline / 1e3),
+        reserve: if args.save { Reserve::Late } else { Reserve::AtOnce },
+        threads: global.threads(),
+        store: args.keep.clone().map(|folder| Keep {
+            folder,
+            most_bytes: args.keep_size.0,
+            confidence: args.confidence,
+        }),
+        seed: args.seed,
+        ..Settings::default()
+    };
+    let whole = plans::Plans::read(&args.plans)?;
+    let pictures = Model::load(&plans::whole_file(&args.plans, &whole.name))?.preprocess()?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .map_err(|e| Failure::input(format!("no threads: {e}")))?;
+    interrupt::listen();
+    runtime.block_on(async {
+        let edge = Edge::start(&args.plans, settings)?;
+        let listen = |address: &String| Some(address.clone()).filter(|a| a != "none");
+        let options = FrontOptions {
+            http: listen(&args.http),
+            grpc: listen(&args.grpc),
+            limits: Limits { connections: 256, ..Limits::default() },
+            ..FrontOptions::default()
+        };
+        let local = Arc::new(Local::new(Arc::clone(&edge), pictures));
+        let front = Front::start(local, &options).map_err(|e| Failure::input(e.to_string()))?;
+        say(args, global, &edge, &front);
+        while !interrupt::asked() {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        front.stop(Duration::from_secs(2)).await;
+        Ok(())
+    })
+}
+
+/// Where it listens and what it has, one line each; as JSON where that is asked for.
+fn say(args: &Args, global: &Global, edge: &Edge, front: &Front) {
+    let plans = edge.plans();
+    if global.json {
+        let text = serde_json::json!({
+            "model": edge.name(),
+            "plans": plans,
+            "http": front.http(),
+            "grpc": front.grpc(),
+            "servers": args.server,
+        });
+        files::print(&text.to_string());
+        return;
+    }
+    files::print(&format!("{}: {}", edge.name(), plans.join(", ")));
+    for (form, address) in [("http", front.http()), ("grpc", front.grpc())] {
+        if let Some(address) = address {
+            files::print(&format!("{form}://{address}"));
+        }
+    }
+    match args.server.as_slice() {
+        [] => files::print("no server: the device is alone"),
+        servers => files::print(&format!("servers: {}", servers.join(", "))),
+    }
+}

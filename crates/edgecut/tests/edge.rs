@@ -1,0 +1,109 @@
+//! `edgecut edge`: programs ask it as they would ask a server.
+
+mod common;
+
+use std::io::{BufRead, BufReader};
+use std::process::{Child, Stdio};
+
+use common::{command, json, model, refuse, scratch, text, toy};
+use serde_json::{Value, json as object};
+
+/// A daemon, which ends with its test.
+struct Daemon {
+    child: Child,
+    said: Value,
+}
+
+impl Daemon {
+    fn start(args: &[&str]) -> Daemon {
+        let listen = ["--http", "127.0.0.1:0", "--grpc", "127.0.0.1:0", "--json", "--threads", "1"];
+        let mut child = command(&[&["edge"], args, &listen[..]].concat())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("the binary starts");
+        let mut line = String::new();
+        let out = child.stdout.take().expect("is piped");
+        BufReader::new(out).read_line(&mut line).expect("says where it listens");
+        Daemon { child, said: serde_json::from_str(&line).expect("JSON") }
+    }
+
+    fn url(&self, path: &str) -> String {
+        format!("http://{}/{path}", self.said["http"].as_str().expect("HTTP is on"))
+    }
+
+    fn ask(&self, body: &Value) -> (u16, Value) {
+        let path = format!("v2/models/{}/infer", self.said["model"].as_str().expect("a name"));
+        let agent: ureq::Agent =
+            ureq::Agent::config_builder().http_status_as_error(false).build().into();
+        let request = agent.post(self.url(&path)).header("Content-Type", "application/json");
+        let mut response = request.send(body.to_string()).expect("answers");
+        let answer = response.body_mut().read_to_string().expect("text");
+        (response.status().as_u16(), serde_json::from_str(&answer).expect("JSON"))
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[test]
+fn a_device_alone_and_with_a_dead_server_answers() {
+    let folder = scratch().join("edge-plans");
+    json(&[
+        "split",
+        text(model()),
+        "--link",
+        "5,40",
+        "--server",
+        "100x",
+        "--threads",
+        "1",
+        "--data",
+        text(toy()),
+        "--images",
+        "4",
+        "--check",
+        "4",
+        "--out-plans",
+        text(&folder),
+    ]);
+    // Nobody listens on port 9.
+    for server in [&[][..], &["--server", "http://127.0.0.1:9"]] {
+        let daemon = Daemon::start(&[&[text(&folder)], server].concat());
+        let path = daemon.url(&format!("v2/models/{}", daemon.said["model"].as_str().unwrap()));
+        let about = ureq::get(path).call().unwrap().body_mut().read_to_string().unwrap();
+        let about: Value = serde_json::from_str(&about).unwrap();
+        let (name, shape) = (&about["inputs"][0]["name"], &about["inputs"][0]["shape"]);
+        let count: i64 = shape.as_array().unwrap().iter().map(|d| d.as_i64().unwrap()).product();
+        let data = vec![0.25; count as usize];
+        let input = object!([{"name": name, "shape": shape, "datatype": "FP32", "data": data}]);
+        let (status, answer) = daemon.ask(&object!({"id": "a", "inputs": input}));
+        assert_eq!((status, &answer["id"]), (200, &object!("a")), "{answer}");
+        assert_eq!(answer["parameters"]["edgecut_answered"], "local", "{answer}");
+        assert_eq!(daemon.ask(&object!({"id": "a", "inputs": input})).1, answer);
+        let soon = object!({"inputs": input, "parameters": {"timeout": 1}});
+        assert_eq!(daemon.ask(&soon).0, 504);
+        let wrong = object!([{"name": name, "shape": [1], "datatype": "FP32", "data": [1.0]}]);
+        let (status, answer) = daemon.ask(&object!({"inputs": wrong}));
+        assert_eq!(status, 400);
+        assert!(answer["error"].as_str().unwrap().contains("the model takes"), "{answer}");
+        let metrics = ureq::get(daemon.url("metrics")).call().unwrap();
+        let metrics = metrics.into_body().read_to_string().unwrap();
+        for line in [
+            "edgecut_edge_latency_seconds_count{mark=\"local\"} 1",
+            "edgecut_edge_latency_seconds_count{mark=\"late\"} 1",
+            "edgecut_edge_repeated_total 1",
+        ] {
+            assert!(metrics.lines().any(|l| l == line), "{line}\n{metrics}");
+        }
+    }
+}
+
+#[test]
+fn what_is_no_folder_of_plans_is_refused() {
+    assert!(refuse(&["edge", text(toy())]).contains("plans.json"));
+    assert!(refuse(&["edge", text(toy()), "--deadline", "0"]).contains("allowed"));
+}
