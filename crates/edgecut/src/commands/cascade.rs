@@ -154,7 +154,7 @@ pub fn run(args: &Args, global: &Global) -> Result<()> {
     if let Some(out) = &args.out {
         files::check_writable(out)?;
     }
-    let (samples, [edge, cloud], distribution, note) = listen(args, global)?;
+    let Heard { samples, digests: [edge, cloud], distribution, note } = listen(args, global)?;
     let calibration = (args.calibration * samples.len() as f64).round() as usize;
     let sequence = Sequence::common(samples.first().map_or(1, |s| s.exits.len()));
     let goal = Goal { risk: args.risk.into(), epsilon: args.epsilon, delta: args.delta };
@@ -207,12 +207,18 @@ pub fn run(args: &Args, global: &Global) -> Result<()> {
     refuted(resplits.as_ref())
 }
 
-/// Samples, digests of both models, whether the edge's outputs are probabilities, and what must be said
-/// of the data.
-fn listen(
-    args: &Args,
-    global: &Global,
-) -> Result<(Vec<Sample>, [String; 2], bool, Option<String>)> {
+/// What both models say of the pictures.
+struct Heard {
+    samples: Vec<Sample>,
+    /// Digests of both models.
+    digests: [String; 2],
+    /// Whether the edge's outputs are probabilities.
+    distribution: bool,
+    /// What must be said of the data.
+    note: Option<String>,
+}
+
+fn listen(args: &Args, global: &Global) -> Result<Heard> {
     let trained = trained_here(&args.edge)? || trained_here(&args.cloud)?;
     let (set, note) = args.data.open(trained)?;
     let own = &args.preprocessing;
@@ -224,7 +230,7 @@ fn listen(
     let cloud = answers(&args.cloud, theirs, "cloud")?;
     let digests = [hex(&edge.digest), hex(&cloud.digest)];
     let distribution = edge.distribution;
-    Ok((samples(edge, &cloud), digests, distribution, note))
+    Ok(Heard { samples: samples(edge, &cloud), digests, distribution, note })
 }
 
 /// Where an alarm begins: at epsilon, which the risk cannot exceed unless the disagreement does; or, where
