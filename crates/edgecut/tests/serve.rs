@@ -46,7 +46,7 @@ fn a_server_says_where_it_is_and_ends_well_when_asked() {
         "{metadata}"
     );
     assert!(get(&about["http"], "/").contains("edgecut serve"));
-    assert!(about["grpc"].as_str().unwrap().starts_with("http://127.0.0.1:"));
+    assert!(about["grpc"].as_str().unwrap().starts_with("grpc://127.0.0.1:"));
     let asked = Command::new("kill").arg(child.id().to_string()).status().unwrap();
     assert!(asked.success());
     assert_eq!(child.wait().unwrap().code(), Some(0));
