@@ -1,61 +1,39 @@
 """Trains an ONNX model in PyTorch by the recipe of `edgecut train`, for `cargo xtask train-beside`.
 
-Usage: train_beside.py MODEL.onnx DATA THREADS < RECIPE.json
+Usage: train_beside.py MODEL.onnx THREADS
 
-DATA has train/class/*.jpg and test/class/*.jpg of the input's size. The recipe has epochs, stop (the
-epoch to stop behind), batch, parts (in which a batch is computed), lr, momentum, weight_decay,
-warmup_epochs, label_smoothing, ema_decay, crop, flip, mean, std and seed. Prints a JSON line for each epoch: mean training loss, accuracy and
-loss on the test pictures with the averaged weights.
+Reads a line of JSON, the recipe: epochs, stop (the epoch to stop behind), steps of an epoch, parts
+(in which a batch is computed), lr, momentum, weight_decay, warmup_epochs, label_smoothing and
+ema_decay. Behind it stand the test pictures and then each batch of training pictures, prepared: a
+count n, n labels and [n, h, w, c] numbers, all of 32 bits. Prints a JSON line for each epoch: mean
+training loss, accuracy and loss on the test pictures with the averaged weights.
 """
 
 import json
 import math
-import pathlib
 import sys
 import time
 
 import numpy as np
 import torch
-from PIL import Image
 from torch.nn import functional as F
 
 from onnx_net import OnnxNet
 
-path, data, threads = sys.argv[1], pathlib.Path(sys.argv[2]), int(sys.argv[3])
-recipe = json.load(sys.stdin)
+path, threads = sys.argv[1], int(sys.argv[2])
+recipe = json.loads(sys.stdin.buffer.readline())
 torch.set_num_threads(threads)
-torch.manual_seed(recipe["seed"])
-batch = recipe["batch"]
 
 
-def pictures(part):
-    images, labels = [], []
-    for label, folder in enumerate(sorted(p for p in (data / part).iterdir() if p.is_dir())):
-        for file in sorted(folder.iterdir()):
-            images.append(np.asarray(Image.open(file).convert("RGB")))
-            labels.append(label)
-    return torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).contiguous(), torch.tensor(labels)
-
-
-def normalised(pixels):
-    mean, std = (torch.tensor(recipe[k]).view(1, 3, 1, 1) for k in ("mean", "std"))
-    x = (pixels.float() / 255 - mean) / std
-    return x.contiguous(memory_format=torch.channels_last)
-
-
-def varied(pixels):
-    """Each picture moved by up to `crop` pixels over black and mirrored every second time."""
-    n, _, height, width = pixels.shape
-    crop = recipe["crop"]
-    out = torch.empty_like(pixels)
-    wide = F.pad(pixels, (crop,) * 4)
-    for i in range(n):
-        y, x = torch.randint(0, 2 * crop + 1, (2,)).tolist()
-        out[i] = wide[i, :, y : y + height, x : x + width]
-    if recipe["flip"]:
-        mirrored = torch.rand(n) < 0.5
-        out[mirrored] = out[mirrored].flip(3)
-    return out
+def pictures(shape):
+    """The next pictures and their labels."""
+    numbers = lambda kind, n: np.frombuffer(sys.stdin.buffer.read(4 * n), kind)
+    count = int(numbers("<u4", 1)[0])
+    labels = torch.from_numpy(numbers("<u4", count).astype(np.int64))
+    channels, height, width = shape
+    x = numbers("<f4", count * channels * height * width).reshape(count, height, width, channels)
+    # The order of the elements is that of channels_last.
+    return torch.from_numpy(x.copy()).permute(0, 3, 1, 2), labels
 
 
 def rate(step, warmup, total):
@@ -73,7 +51,7 @@ def evaluate(net, average, images, labels):
         for name, value in state.items():
             value.copy_(average[name])
         for i in range(0, len(labels), 500):
-            logits, expected = net(normalised(images[i : i + 500])), labels[i : i + 500]
+            logits, expected = net(images[i : i + 500]), labels[i : i + 500]
             hits += (logits.argmax(1) == expected).sum().item()
             loss += F.cross_entropy(logits, expected, reduction="sum").item()
         for name, value in state.items():
@@ -82,11 +60,11 @@ def evaluate(net, average, images, labels):
     return hits / len(labels), loss / len(labels)
 
 
-def learn(net, pixels, labels):
+def learn(net, images, labels):
     """Adds up the gradients of the mean loss over a batch, part by part, and returns that loss."""
     mean = 0.0
-    for x, y in zip(pixels.chunk(recipe["parts"]), labels.chunk(recipe["parts"])):
-        loss = F.cross_entropy(net(normalised(x)), y, label_smoothing=recipe["label_smoothing"])
+    for x, y in zip(images.chunk(recipe["parts"]), labels.chunk(recipe["parts"])):
+        loss = F.cross_entropy(net(x), y, label_smoothing=recipe["label_smoothing"])
         loss = loss * (len(y) / len(labels))
         loss.backward()
         mean += loss.item()
@@ -100,8 +78,8 @@ def statistics(net):
 
 def main():
     net = OnnxNet(path)
-    (images, labels), (test_images, test_labels) = pictures("train"), pictures("test")
-    steps = len(labels) // batch
+    shape, steps = net.shape()[1:], recipe["steps"]
+    test_images, test_labels = pictures(shape)
     warmup, total = round(recipe["warmup_epochs"] * steps), recipe["epochs"] * steps
     # As in edgecut, biases and BatchNorm have no weight decay.
     decayed = [p for p in net.parameters.values() if p.dim() > 1]
@@ -111,11 +89,10 @@ def main():
     average = {n: v.detach().clone() for n, v in {**net.parameters, **statistics(net)}.items()}
     step = 0
     for epoch in range(1, recipe["stop"] + 1):
-        began, losses, order = time.perf_counter(), 0.0, torch.randperm(len(labels))
-        for i in range(steps):
-            drawn = order[i * batch : (i + 1) * batch]
+        began, losses = time.perf_counter(), 0.0
+        for _ in range(steps):
             optimizer.zero_grad(set_to_none=True)
-            losses += learn(net, varied(images[drawn]), labels[drawn])
+            losses += learn(net, *pictures(shape))
             for group in optimizer.param_groups:
                 group["lr"] = rate(step, warmup, total)
             optimizer.step()

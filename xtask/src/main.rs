@@ -15,6 +15,7 @@ mod models;
 mod nas;
 mod prune_beside;
 mod prune_torchvision;
+mod rig;
 mod same_bits;
 mod tidy;
 mod train_beside;
@@ -60,6 +61,8 @@ Tasks:
                                 prune a network by edgecut and by Torch-Pruning, and train them alike
   nas-tables [OPTION...]        run the search algorithms on tabular benchmarks, over many seeds;
                                 `cargo xtask nas-tables --help` lists the options
+  rig check | rig run [OPTION...] two hosts on this machine, with a link between them as bad as asked for;
+                                `cargo xtask rig --help` lists the options
   edge                          build the program that runs packed models alone, stripped, and
                                 check that it stays within 2 MiB
   chaos [--requests N] [--side-by-side N] [--seed N]
@@ -107,9 +110,11 @@ fn main() -> ExitCode {
         ["nas-crash", rest @ ..] => return nas::crash::main(rest),
         ["nas-tables", rest @ ..] => return nas::tables::main(root, rest),
         ["duel-quantize", rest @ ..] => return duel_quantize::main(root, rest),
-        // What `bench-peers` and `nas-crash` start.
+        ["rig", rest @ ..] => return rig::main(rest),
+        // What `bench-peers`, `nas-crash` and `rig` start.
         ["bench-worker", rest @ ..] => bench_peers::serve(rest),
         ["nas-crash-part", rest @ ..] => nas::crash::part(rest),
+        ["rig-part", rest @ ..] => rig::part(rest),
         ["help" | "--help" | "-h"] | [] => {
             print!("{HELP}");
             Ok(())

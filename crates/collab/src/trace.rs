@@ -140,8 +140,17 @@ impl Trace {
 
     /// The round-trip time at `time_ns`.
     pub fn rtt_ns(&self, time_ns: u64) -> u64 {
+        self.at(time_ns).rtt_ns
+    }
+
+    /// The bandwidth at `time_ns` in bits per second.
+    pub fn bits_per_second(&self, time_ns: u64) -> u64 {
+        self.at(time_ns).bits_per_second
+    }
+
+    fn at(&self, time_ns: u64) -> &Span {
         let time = time_ns % self.duration_ns();
-        self.spans[self.spans.partition_point(|span| span.end_ns <= time)].rtt_ns
+        &self.spans[self.spans.partition_point(|span| span.end_ns <= time)]
     }
 
     /// Latencies of a plan, ascending, begun at up to a thousand moments spread evenly over the trace.
@@ -194,6 +203,8 @@ mod tests {
         assert_eq!(trace.send_ns(0, 42_000_000), 8000 * MS);
         assert_eq!(trace.send_ns(4000 * MS, 1000), MS);
         assert_eq!((trace.rtt_ns(0), trace.rtt_ns(1500 * MS)), (20 * MS, 0));
+        let rates = [0, 1500, 3999, 4000].map(|ms| trace.bits_per_second(ms * MS));
+        assert_eq!(rates, [8_000_000, 0, 80_000_000, 8_000_000]);
     }
 
     #[test]

@@ -1,0 +1,64 @@
+//! `cargo xtask rig`: two hosts on this machine with a link between them that is as bad as asked for.
+
+mod check;
+mod network;
+mod options;
+mod quota;
+mod relay;
+mod weather;
+
+use std::path::Path;
+use std::process::{Child, Command, ExitCode, Stdio};
+use std::time::Duration;
+
+pub use check::part;
+use network::{Host, Network, on};
+use options::{HELP, Options, Task};
+use quota::Quota;
+use weather::Replay;
+
+/// How long the cloud's program may take until it is asked for something.
+const START: Duration = Duration::from_secs(2);
+
+/// Runs the task.
+pub fn main(args: &[&str]) -> ExitCode {
+    crate::with_options("rig", HELP, args, Options::parse, run)
+}
+
+fn run(options: &Options) -> Result<(), String> {
+    let network = Network::build(options.seed)?;
+    match &options.task {
+        Task::Check => check::run(&network),
+        Task::Run { cloud, edge } => programs(&network, options, cloud, edge),
+    }
+}
+
+/// Runs both programs, until the edge's ends.
+fn programs(network: &Network, options: &Options, cloud: &str, edge: &str) -> Result<(), String> {
+    let mut server = shell(Host::Cloud, cloud, None)?;
+    std::thread::sleep(START);
+    let quota = options.cpu.map(Quota::new).transpose()?;
+    let outcome = std::thread::scope(|scope| {
+        let replay = Replay::new(network, &options.link, options.outage);
+        let over = replay.over();
+        let changes = scope.spawn(move || replay.run());
+        let ended = shell(Host::Edge, edge, quota.as_ref()).and_then(|mut child| {
+            let status = child.wait().map_err(|e| e.to_string())?;
+            if status.success() { Ok(()) } else { Err(format!("{edge}: {status}")) }
+        });
+        over.store(true, std::sync::atomic::Ordering::Relaxed);
+        let changed = changes.join().map_err(|_| "the link's thread panicked".to_string())?;
+        ended.and(changed)
+    });
+    let _ = server.kill();
+    let _ = server.wait();
+    outcome
+}
+
+/// A line of the shell on a host; `exec` lets a signal reach the program itself.
+fn shell(host: Host, line: &str, quota: Option<&Quota>) -> Result<Child, String> {
+    let mut command: Command = on(host, Path::new("sh"));
+    let enter = quota.map_or(String::new(), Quota::enter);
+    command.arg("-c").arg(format!("{enter}exec {line}")).stdin(Stdio::null());
+    command.spawn().map_err(|e| format!("{line}: {e}"))
+}
