@@ -24,7 +24,7 @@ fn device() {
         return;
     }
     let folder = tempfile::tempdir().unwrap();
-    let plan = Plan { requests: 400, side_by_side: 2, phase: Duration::from_millis(200), seed: 1 };
+    let plan = Plan { requests: 120, side_by_side: 2, phase: Duration::from_millis(200), seed: 1 };
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
     let report = runtime.block_on(run(folder.path(), plan, |folder, port| {
         ServerProcess::start(folder, port, &["--exact", "serve", "--nocapture"])

@@ -18,10 +18,14 @@ impl Score {
     /// The confidence of `outputs`: probabilities where `distribution` says so, else logits, of which
     /// softmax makes some. 0 where they are not finite.
     pub fn of(self, outputs: &[f32], distribution: bool) -> f64 {
-        let probabilities = match distribution {
+        let probabilities: Vec<f64> = match distribution {
             true => outputs.iter().map(|&p| f64::from(p)).collect(),
             false => softmax(outputs),
         };
+        // Without this what is no number would add nothing to the entropy, and be certain.
+        if probabilities.is_empty() || probabilities.iter().any(|p| !p.is_finite()) {
+            return 0.0;
+        }
         let largest = |skip: Option<usize>| {
             let kept = probabilities.iter().enumerate().filter(|(i, _)| Some(*i) != skip);
             kept.max_by(|a, b| a.1.total_cmp(b.1)).map_or((None, 0.0), |(i, &p)| (Some(i), p))
@@ -39,8 +43,7 @@ impl Score {
                 1.0 - entropy / most
             }
         };
-        // NaN fails the comparison, too.
-        if score > 0.0 { score.min(1.0) } else { 0.0 }
+        score.clamp(0.0, 1.0)
     }
 }
 
