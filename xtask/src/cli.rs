@@ -1,8 +1,18 @@
 //! Runs `edgecut` and other programs for tasks, and reads what they print.
 
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 
 use serde::Deserialize;
+
+/// A process that is killed with its owner.
+pub struct Owned(pub Child);
+
+impl Drop for Owned {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
 
 /// What `edgecut eval --json` says.
 #[derive(Deserialize)]

@@ -366,10 +366,8 @@ impl Drive {
                 return Event::RemoteFailed;
             }
             Err(Refusal::Other(problem)) => {
-                state.skewed(now, server, self.choice.candidate);
-                self.edge.metrics.skewed.add();
-                self.problem = problem;
-                return Event::RemoteFailed;
+                drop(state);
+                return self.skewed(server, problem);
             }
         };
         let known = state.servers.get_mut(server);
@@ -382,27 +380,31 @@ impl Drive {
         let rate = known.link.rate(now).at(0.0);
         let healthy = known.link.rtt_or(0) + planned + (call.bytes as f64 * 8e9 / rate) as Time;
         state.servers.answered(now, server, elapsed, healthy);
+        drop(state);
         // A server that does not say what it has is taken at its word.
         if reply.digest.is_some() && reply.digest != plan.digest {
-            state.skewed(now, server, self.choice.candidate);
-            self.edge.metrics.skewed.add();
-            self.problem = "the server has another version of the model".into();
-            return Event::RemoteFailed;
+            return self.skewed(server, "the server has another version of the model".into());
         }
-        drop(state);
         match self.outputs_of(&reply) {
             Some(outputs) => {
                 self.outputs = outputs;
                 Event::Remote
             }
             None => {
-                let (now, mut state) = self.edge.state();
-                state.skewed(now, server, self.choice.candidate);
-                self.edge.metrics.skewed.add();
-                self.problem = "the server answered with other outputs than the model has".into();
-                Event::RemoteFailed
+                let problem = "the server answered with other outputs than the model has";
+                self.skewed(server, problem.into())
             }
         }
+    }
+
+    /// The server has something else than the plan is about.
+    fn skewed(&mut self, server: usize, problem: String) -> Event {
+        let (now, mut state) = self.edge.state();
+        state.skewed(now, server, self.choice.candidate);
+        drop(state);
+        self.edge.metrics.skewed.add();
+        self.problem = problem;
+        Event::RemoteFailed
     }
 
     /// The model's outputs out of a reply; none where it does not have them.

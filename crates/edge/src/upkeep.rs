@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
+use edgecut_collab::certify::Score;
 use edgecut_graph::Tensor;
 use edgecut_oip::grpc::{Message, ModelInferRequest};
 use edgecut_oip::{InferRequest, WireTensor};
@@ -101,14 +102,9 @@ async fn probe(edge: Weak<Edge>, server: usize) {
 /// (softmax).
 pub(crate) fn confidence(outputs: &[Tensor]) -> f32 {
     let values = outputs.first().map(Tensor::to_f32).unwrap_or_default();
-    let largest = values.iter().copied().fold(f32::NEG_INFINITY, f32::max);
     let sum: f32 = values.iter().sum();
     let distribution = values.iter().all(|v| (0.0..=1.0).contains(v)) && (sum - 1.0).abs() < 1e-2;
-    if distribution {
-        return largest;
-    }
-    // The class's own term is 1.
-    1.0 / values.iter().map(|v| (v - largest).exp()).sum::<f32>()
+    Score::Max.of(&values, distribution) as f32
 }
 
 /// Stores a sample for later. The disk's time is not the request's.

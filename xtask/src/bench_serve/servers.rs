@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use edgecut_oip::grpc::{InferenceClient, ModelReadyRequest};
@@ -11,6 +11,7 @@ use tempfile::TempDir;
 use tonic::transport::{Channel, Endpoint};
 
 use super::options::Options;
+use crate::cli::Owned;
 
 /// A server that takes longer to start has failed.
 const START: Duration = Duration::from_secs(120);
@@ -20,7 +21,7 @@ pub struct Server {
     /// What the table calls it.
     pub name: &'static str,
     url: String,
-    child: Child,
+    child: Owned,
     _folder: TempDir,
 }
 
@@ -82,7 +83,7 @@ impl Server {
         }
         let child = command.stdin(Stdio::null()).stdout(log).stderr(errors).spawn();
         let child = child.map_err(|e| format!("{name}: {e}"))?;
-        Ok(Server { name, url: format!("http://{grpc}"), child, _folder: folder })
+        Ok(Server { name, url: format!("http://{grpc}"), child: Owned(child), _folder: folder })
     }
 
     /// A connection of its own.
@@ -96,7 +97,7 @@ impl Server {
     pub async fn ready(&mut self) -> Result<(), String> {
         let end = Instant::now() + START;
         while Instant::now() < end {
-            if let Ok(Some(status)) = self.child.try_wait() {
+            if let Ok(Some(status)) = self.child.0.try_wait() {
                 let log = std::fs::read_to_string(self.log()).unwrap_or_default();
                 return Err(format!("{} ended with {status}: {log}", self.name));
             }
@@ -113,13 +114,6 @@ impl Server {
 
     fn log(&self) -> PathBuf {
         self._folder.path().join("log")
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
     }
 }
 

@@ -2,10 +2,12 @@
 
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
+
+use crate::cli::Owned;
 
 use super::network::{BUCKET, Host, Network, on};
 
@@ -28,7 +30,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Prints a table.
 pub fn run(network: &Network) -> Result<(), String> {
-    let echo = Answering(this(Host::Cloud, "echo")?.spawn().map_err(|e| e.to_string())?);
+    let echo = Owned(this(Host::Cloud, "echo")?.spawn().map_err(|e| e.to_string())?);
     network.set_rate(Host::Cloud, 100_000_000)?;
     println!("| link | bytes | expected, ms | least, ms | median, ms |");
     println!("| --- | ---: | ---: | ---: | ---: |");
@@ -58,16 +60,6 @@ struct Row {
     bytes: usize,
     least_ms: f64,
     median_ms: f64,
-}
-
-/// A process that is ended with its owner.
-struct Answering(Child);
-
-impl Drop for Answering {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
 }
 
 /// This program's other part, on `host`.

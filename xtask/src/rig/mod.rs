@@ -11,6 +11,7 @@ use std::path::Path;
 use std::process::{Child, Command, ExitCode, Stdio};
 use std::time::Duration;
 
+use crate::cli::Owned;
 pub use check::part;
 use network::{Host, Network, on};
 use options::{HELP, Options, Task};
@@ -35,7 +36,7 @@ fn run(options: &Options) -> Result<(), String> {
 
 /// Runs both programs, until the edge's ends.
 fn programs(network: &Network, options: &Options, cloud: &str, edge: &str) -> Result<(), String> {
-    let mut server = shell(Host::Cloud, cloud, None)?;
+    let server = Owned(shell(Host::Cloud, cloud, None)?);
     std::thread::sleep(START);
     let quota = options.cpu.map(Quota::new).transpose()?;
     let outcome = std::thread::scope(|scope| {
@@ -50,8 +51,7 @@ fn programs(network: &Network, options: &Options, cloud: &str, edge: &str) -> Re
         let changed = changes.join().map_err(|_| "the link's thread panicked".to_string())?;
         ended.and(changed)
     });
-    let _ = server.kill();
-    let _ = server.wait();
+    drop(server);
     outcome
 }
 

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 use super::relay::{Ends, Relay};
+use crate::cli::Owned;
 
 /// One of the two hosts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,7 +63,7 @@ pub enum Outage {
 /// The hosts and the link. Dropped, all of it is taken down.
 pub struct Network {
     relay: Relay,
-    tunnels: Vec<Child>,
+    tunnels: Vec<Owned>,
     _sockets: TempDir,
 }
 
@@ -80,7 +81,7 @@ impl Network {
         for (host, ends) in Host::BOTH.into_iter().zip(&ends) {
             tool(&["ip", "netns", "add", host.namespace()])?;
             tool_in(host, &["ip", "link", "set", "lo", "up"])?;
-            network.tunnels.push(tunnel(host, ends)?);
+            network.tunnels.push(Owned(tunnel(host, ends)?));
         }
         let up = |host| tool_in(host, &["ip", "route", "get", Host::Cloud.address()]).is_ok();
         let began = Instant::now();
@@ -145,10 +146,7 @@ impl Network {
 
 impl Drop for Network {
     fn drop(&mut self) {
-        for tunnel in &mut self.tunnels {
-            let _ = tunnel.kill();
-            let _ = tunnel.wait();
-        }
+        self.tunnels.clear();
         remove_hosts();
     }
 }

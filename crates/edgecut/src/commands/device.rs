@@ -12,6 +12,7 @@ use serde::Serialize;
 use crate::agent::{Agent, AskProfile};
 use crate::cli::Global;
 use crate::errors::{Failure, Result};
+use crate::settings::number_within;
 use crate::work::loaded::Loaded;
 use crate::work::nets;
 use crate::work::shapes::Shapes;
@@ -77,11 +78,7 @@ enum Action {
 }
 
 fn seconds(text: &str) -> std::result::Result<f64, String> {
-    let value: f64 = text.parse().map_err(|_| format!("'{text}' is no number"))?;
-    match (0.01..=600.0).contains(&value) {
-        true => Ok(value),
-        false => Err("allowed is 0.01 to 600".into()),
-    }
+    number_within(text, 0.01..=600.0)
 }
 
 /// Runs the action.

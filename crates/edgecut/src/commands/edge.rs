@@ -11,7 +11,7 @@ use edgecut_serve::front::{Front, FrontOptions, Limits};
 
 use crate::cli::Global;
 use crate::errors::{Failure, Result};
-use crate::settings::Size;
+use crate::settings::{Size, number_within};
 use crate::work::edge::Local;
 use crate::work::model::Model;
 use crate::{files, interrupt};
@@ -79,19 +79,11 @@ pub struct Args {
 }
 
 fn deadline(text: &str) -> std::result::Result<f64, String> {
-    let value: f64 = text.parse().map_err(|_| format!("'{text}' is no number"))?;
-    match (1.0..=600_000.0).contains(&value) {
-        true => Ok(value),
-        false => Err("allowed is 1 to 600000".into()),
-    }
+    number_within(text, 1.0..=600_000.0)
 }
 
 fn share(text: &str) -> std::result::Result<f32, String> {
-    let value: f32 = text.parse().map_err(|_| format!("'{text}' is no number"))?;
-    match (0.0..=1.0).contains(&value) {
-        true => Ok(value),
-        false => Err("allowed is 0 to 1".into()),
-    }
+    number_within(text, 0.0..=1.0).map(|share| share as f32)
 }
 
 /// Serves until Ctrl-C.
@@ -114,8 +106,6 @@ pub fn run(args: &Args, global: &Global) -> Result<()> {
         seed: args.seed,
         ..Settings::default()
     };
-    let whole = plans::Plans::read(&args.plans)?;
-    let pictures = Model::load(&plans::whole_file(&args.plans, &whole.name))?.preprocess()?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
@@ -124,6 +114,8 @@ pub fn run(args: &Args, global: &Global) -> Result<()> {
     interrupt::listen();
     runtime.block_on(async {
         let edge = Edge::start(&args.plans, settings)?;
+        let whole = plans::whole_file(&args.plans, edge.name());
+        let pictures = Model::load(&whole)?.preprocess()?;
         let listen = |address: &String| Some(address.clone()).filter(|a| a != "none");
         let options = FrontOptions {
             http: listen(&args.http),

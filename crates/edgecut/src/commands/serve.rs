@@ -10,6 +10,7 @@ use edgecut_serve::{HostOptions, ServeError, Server, ServerOptions};
 
 use crate::cli::Global;
 use crate::errors::{Failure, Result};
+use crate::work::shapes::extents;
 use crate::{files, interrupt, progress};
 
 /// Options of `serve`.
@@ -186,9 +187,7 @@ fn shapes(options: &[String]) -> Result<BTreeMap<String, Vec<usize>>> {
         let wrong =
             || Failure::input(format!("--shape {option}: expected such as images=1x3x640x640"));
         let (name, text) = option.rsplit_once('=').ok_or_else(wrong)?;
-        let extents: Option<Vec<usize>> =
-            text.split('x').map(|d| d.parse().ok().filter(|&n| n > 0)).collect();
-        Ok((name.to_string(), extents.ok_or_else(wrong)?))
+        Ok((name.to_string(), extents(text).ok_or_else(wrong)?))
     };
     options.iter().map(parse).collect()
 }

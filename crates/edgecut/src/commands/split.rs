@@ -13,7 +13,7 @@ use serde::Serialize;
 
 use crate::cli::Global;
 use crate::errors::{Failure, Result};
-use crate::settings::{DataSettings, Size};
+use crate::settings::{DataSettings, Size, number_within};
 use crate::work::data;
 use crate::work::model::{self, Model};
 use crate::work::preprocessing::Preprocessing;
@@ -141,16 +141,11 @@ enum RadioName {
 }
 
 fn milliseconds(text: &str) -> std::result::Result<f64, String> {
-    let value: f64 = text.parse().map_err(|_| format!("'{text}' is no number"))?;
-    match (0.0..=1e6).contains(&value) {
-        true => Ok(value),
-        false => Err("allowed is 0 to 1000000".into()),
-    }
+    number_within(text, 0.0..=1e6)
 }
 
 fn unit(text: &str) -> std::result::Result<f64, String> {
-    let value: f64 = text.parse().map_err(|_| format!("'{text}' is no number"))?;
-    if (0.0..=1.0).contains(&value) { Ok(value) } else { Err("allowed is 0 to 1".into()) }
+    number_within(text, 0.0..=1.0)
 }
 
 /// What `--json` prints.

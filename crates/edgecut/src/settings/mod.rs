@@ -3,6 +3,7 @@
 //! `validate` names the field at fault; the recipe adds file and line, the command line adds the
 //! dashes. Ranges are wide on purpose: they stop slips (`lr = 100`), not experiments.
 
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 
 mod budget;
@@ -221,6 +222,15 @@ pub struct OutSettings {
     /// Name in the title of the report; by default that of the recipe file.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
+}
+
+/// A number of an option that must lie in `range`.
+pub fn number_within(text: &str, range: RangeInclusive<f64>) -> Result<f64, String> {
+    let value: f64 = text.parse().map_err(|_| format!("'{text}' is no number"))?;
+    match range.contains(&value) {
+        true => Ok(value),
+        false => Err(format!("allowed is {} to {}", range.start(), range.end())),
+    }
 }
 
 #[cfg(test)]

@@ -46,9 +46,8 @@ impl Shapes {
             };
             let known = || format!("the inputs are {}", inputs.join(", "));
             let input = input.ok_or_else(|| wrong("says no input of the model").hint(known()))?;
-            let dims: Option<Vec<usize>> =
-                text.split('x').map(|d| d.parse().ok().filter(|&n| n > 0)).collect();
-            let dims = dims.ok_or_else(|| wrong("expected extents such as 1x3x640x640"))?;
+            let dims =
+                extents(text).ok_or_else(|| wrong("expected extents such as 1x3x640x640"))?;
             if resolved.iter().any(|(name, _)| *name == input) {
                 return Err(wrong("the input has a shape already"));
             }
@@ -56,6 +55,11 @@ impl Shapes {
         }
         Ok(resolved)
     }
+}
+
+/// Extents such as `1x3x640x640`; none where one is no number above 0.
+pub fn extents(text: &str) -> Option<Vec<usize>> {
+    text.split('x').map(|d| d.parse().ok().filter(|&n| n > 0)).collect()
 }
 
 #[cfg(test)]

@@ -167,40 +167,34 @@ impl From<ServerMetadataResponse> for ServerMetadata {
     }
 }
 
+impl From<TensorMetadata> for TensorDescription {
+    fn from(about: TensorMetadata) -> TensorDescription {
+        let TensorMetadata { name, datatype, shape } = about;
+        TensorDescription { name, datatype, shape }
+    }
+}
+
+impl From<TensorDescription> for TensorMetadata {
+    fn from(about: TensorDescription) -> TensorMetadata {
+        let TensorDescription { name, datatype, shape } = about;
+        TensorMetadata { name, datatype, shape }
+    }
+}
+
 impl From<ModelMetadata> for ModelMetadataResponse {
     fn from(about: ModelMetadata) -> ModelMetadataResponse {
-        let described = |tensors: Vec<TensorMetadata>| {
-            tensors.into_iter().map(|t| {
-                let TensorMetadata { name, datatype, shape } = t;
-                TensorDescription { name, datatype, shape }
-            })
-        };
-        ModelMetadataResponse {
-            name: about.name,
-            versions: about.versions,
-            platform: about.platform,
-            inputs: described(about.inputs).collect(),
-            outputs: described(about.outputs).collect(),
-            properties: about.properties,
-        }
+        let ModelMetadata { name, versions, platform, inputs, outputs, properties } = about;
+        let [inputs, outputs] =
+            [inputs, outputs].map(|tensors| tensors.into_iter().map(Into::into).collect());
+        ModelMetadataResponse { name, versions, platform, inputs, outputs, properties }
     }
 }
 
 impl From<ModelMetadataResponse> for ModelMetadata {
     fn from(about: ModelMetadataResponse) -> ModelMetadata {
-        let described = |tensors: Vec<TensorDescription>| {
-            tensors.into_iter().map(|t| {
-                let TensorDescription { name, datatype, shape } = t;
-                TensorMetadata { name, datatype, shape }
-            })
-        };
-        ModelMetadata {
-            name: about.name,
-            versions: about.versions,
-            platform: about.platform,
-            inputs: described(about.inputs).collect(),
-            outputs: described(about.outputs).collect(),
-            properties: about.properties,
-        }
+        let ModelMetadataResponse { name, versions, platform, inputs, outputs, properties } = about;
+        let [inputs, outputs] =
+            [inputs, outputs].map(|tensors| tensors.into_iter().map(Into::into).collect());
+        ModelMetadata { name, versions, platform, inputs, outputs, properties }
     }
 }
