@@ -14,6 +14,9 @@ use edgecut_testkit::NatsServer;
 /// What tells a process of these tests where the server is.
 const SERVER: &str = "EDGECUT_TEST_NATS";
 
+/// What has a worker stop at the first task that it takes, so that it dies with it.
+const STUCK: &str = "EDGECUT_TEST_STUCK";
+
 const NAME: &str = "killed";
 
 fn slow() -> Toy {
@@ -28,6 +31,9 @@ fn as_a_worker() {
     let tell = |event: WorkEvent| {
         if let WorkEvent::Begin(trial, before) = event {
             println!("begin {trial} {before}");
+            if std::env::var_os(STUCK).is_some() {
+                std::thread::sleep(Duration::from_secs(60));
+            }
         }
         ControlFlow::Continue(())
     };
@@ -46,8 +52,13 @@ struct Process(Child);
 
 impl Process {
     fn start(test: &str, url: &str) -> Process {
+        Process::with(test, url, &[])
+    }
+
+    fn with(test: &str, url: &str, settings: &[&str]) -> Process {
         let mut command = Command::new(std::env::current_exe().unwrap());
         command.args(["--exact", test, "--nocapture"]).env(SERVER, url);
+        command.envs(settings.iter().map(|name| (name, "1")));
         Process(command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap())
     }
 
@@ -81,20 +92,21 @@ fn the_task_of_a_dead_worker_goes_to_another() {
             let connection = address(&server).connect().unwrap();
             coordinate(&connection, NAME, &slow())
         });
-        let mut first = Process::start("killed::as_a_worker", &server.url());
+        let mut first = Process::with("killed::as_a_worker", &server.url(), &[STUCK]);
         let (trial, before) = first.begins();
         first.kill();
         assert_eq!(before, 0);
         let connection = address(&server).connect().unwrap();
-        let mut again = None;
+        // On a busy machine a lease may run out here too, so that there are more.
+        let mut again = vec![];
         let watch = &mut |event: WorkEvent| {
             if let WorkEvent::Begin(begun, before @ 1..) = event {
-                again = Some((begun, before));
+                again.push((begun, before));
             }
             go_on(event)
         };
         worker(&connection, NAME, &slow()).work(watch).unwrap();
-        assert_eq!(again, Some((trial, 1)));
+        assert!(again.contains(&(trial, 1)), "{again:?}");
         assert_eq!(coordinator.join().unwrap(), local);
     });
 }
