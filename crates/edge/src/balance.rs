@@ -81,9 +81,14 @@ impl Servers {
     /// The one for the next request: of two that are drawn, the one with fewer requests under way
     /// (Mitzenmacher 2001). None where all are left alone.
     pub fn pick(&mut self, now: Time) -> Option<usize> {
+        self.pick_of(now, |_| true)
+    }
+
+    /// As [`Servers::pick`], of those that `may` get it.
+    pub fn pick_of(&mut self, now: Time, may: impl Fn(usize) -> bool) -> Option<usize> {
         let usable = |server: &Server| server.breaker.is_closed() && now >= server.ejected_until;
         let usable: Vec<usize> =
-            (0..self.servers.len()).filter(|&i| usable(&self.servers[i])).collect();
+            (0..self.servers.len()).filter(|&i| may(i) && usable(&self.servers[i])).collect();
         let first = *usable.get(self.rng.below(usable.len()))?;
         let second = usable[self.rng.below(usable.len())];
         let busy = |index: usize| self.servers[index].outstanding;

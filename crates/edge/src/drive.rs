@@ -16,7 +16,7 @@ use crate::engine::{Content, Made, Port, Ticket, Warm, timed};
 use crate::policy::{Candidate, Choice, Situation};
 use crate::remote::{Ask, Refusal, Reply};
 use crate::request::{Event, Mark, Request, Step};
-use crate::{Result, upkeep};
+use crate::{Result, samples};
 
 /// What the engine or a server reports. Times in nanoseconds.
 enum Report {
@@ -155,11 +155,11 @@ impl Drive {
             let answer = Answer { mark, outputs, elapsed, problem };
             let hard = self.edge.settings.store.as_ref().filter(|keep| match mark {
                 Mark::Late => true,
-                Mark::Local => upkeep::confidence(&answer.outputs) < keep.confidence,
+                Mark::Local => samples::confidence(&answer.outputs) < keep.confidence,
                 Mark::Split | Mark::Cloud => false,
             });
             if hard.is_some() {
-                upkeep::keep(&self.edge, &self.question, &self.inputs);
+                samples::keep(&self.edge, &self.question, &self.inputs);
             }
             self.edge.answer(&self.question.id, answer);
         }
@@ -359,13 +359,13 @@ impl Drive {
         state.servers.ended(server);
         let reply = match reply {
             Ok(reply) => reply,
-            Err(Refusal::Unreachable(problem)) => {
+            Err(Refusal::Unreachable(problem) | Refusal::Failed(problem)) => {
                 state.servers.get_mut(server).breaker.failed(now);
                 self.edge.metrics.failed.add();
                 self.problem = problem;
                 return Event::RemoteFailed;
             }
-            Err(Refusal::Other(problem)) => {
+            Err(Refusal::Other(problem) | Refusal::Invalid(problem)) => {
                 drop(state);
                 return self.skewed(server, problem);
             }

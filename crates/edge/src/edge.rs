@@ -18,14 +18,17 @@ use crate::ledger::{Admission, Ledger};
 use crate::metrics::Metrics;
 use crate::plans::{Plan, Plans};
 use crate::policy::{Policy, Reserve};
+use crate::queue::DiskQueue;
 use crate::remote::{Access, Remote};
 use crate::request::Mark;
-use crate::store::Store;
-use crate::upkeep::Kept;
+use crate::samples::Kept;
 use crate::{EdgeError, Result, drive, upkeep};
 
 /// How long a server that has another version of a plan is not asked for it.
 const SKEWED_NS: Time = 30 * SECOND;
+
+/// Hears what somebody should know of, a line each.
+pub type Tell = Arc<dyn Fn(&str) + Send + Sync>;
 
 /// How the device's half behaves.
 #[derive(Clone)]
@@ -50,6 +53,8 @@ pub struct Settings {
     pub seed: u64,
 }
 
+    /// Hears of what is set aside.
+    pub tell: Tell,
 /// Samples for later.
 #[derive(Clone, Debug)]
 pub struct Keep {
@@ -76,6 +81,7 @@ impl Default for Settings {
         }
     }
 }
+            tell: Arc::new(|_| {}),
 
 /// What is asked of the device.
 #[derive(Clone, Debug, Default)]
@@ -176,8 +182,9 @@ impl Edge {
         let remotes: Vec<Remote> = settings.servers.iter().map(remote).collect::<Result<_>>()?;
         let kept = match &settings.store {
             Some(keep) => {
-                let store = Store::open(&keep.folder, keep.most_bytes);
-                Some(Arc::new(Kept::new(store.map_err(|e| EdgeError::file(&keep.folder, e))?)))
+                let queue = DiskQueue::open(&keep.folder, keep.most_bytes);
+                let queue = queue.map_err(|e| EdgeError::file(&keep.folder, e))?;
+                Some(Arc::new(Kept::new(Box::new(queue))))
             }
             None => None,
         };
@@ -299,6 +306,11 @@ impl Edge {
         if given != wanted {
             return Err(EdgeError::Request(format!("{given} inputs, the model has {wanted}")));
         }
+    /// Samples that no server takes.
+    pub fn aside(&self) -> usize {
+        self.kept.as_ref().map_or(0, |kept| kept.aside())
+    }
+
         let fits = |(port, tensor): &(&Port, &Tensor)| {
             port.dtype == tensor.dtype() && port.shape == tensor.shape()
         };
@@ -322,7 +334,11 @@ impl Edge {
             ("backlog_seconds", String::new(), self.engine.backlog_ns() as f64 / 1e9),
         ];
         if let Some(kept) = &self.kept {
-            gauges.push(("store_waiting", String::new(), kept.waiting() as f64));
+            gauges.extend([
+                ("store_waiting", String::new(), kept.waiting() as f64),
+                ("store_aside", String::new(), kept.aside() as f64),
+                ("store_bytes", String::new(), kept.bytes() as f64),
+            ]);
         }
         let (now, state) = self.state();
         for (index, remote) in self.remotes.iter().enumerate() {

@@ -21,8 +21,8 @@
 //! | [`plans`] | a model with everything that both halves need, as a folder |
 //! | [`engine`] | the device's processor |
 //! | [`remote`] | a server |
-//! | [`store`] | samples on disk until a server takes them |
-//! | `edge`, `drive`, `upkeep` | all of it at work: requests, one request, what goes on beside them |
+//! | [`queue`], [`store`] | samples until a server takes them; on disk |
+//! | `edge`, `drive`, `samples`, `upkeep` | all of it at work: requests, one request, what is stored and forwarded, what goes on beside |
 //! | [`metrics`] | what is counted |
 
 pub mod balance;
@@ -37,11 +37,13 @@ pub mod ledger;
 pub mod metrics;
 pub mod plans;
 pub mod policy;
+pub mod queue;
 pub mod remote;
 pub mod request;
+mod samples;
 pub mod simulate;
 pub mod store;
 mod upkeep;
 
-pub use edge::{Answer, Edge, Keep, Question, Settings};
+pub use edge::{Answer, Edge, Keep, Question, Settings, Tell};
 pub use error::{EdgeError, Result};

@@ -54,6 +54,8 @@ pub struct Metrics {
     pub overflowed: Counter,
     /// Stored samples that a server has taken.
     pub forwarded: Counter,
+    /// Stored samples that no server took, and that stay on the device.
+    pub set_aside: Counter,
     /// Probes of servers that gave no answer.
     pub probes_failed: Counter,
 }
@@ -103,6 +105,7 @@ impl Metrics {
             ("stored", &self.stored),
             ("store_overflowed", &self.overflowed),
             ("forwarded", &self.forwarded),
+            ("set_aside", &self.set_aside),
             ("probes_failed", &self.probes_failed),
         ] {
             let _ = writeln!(

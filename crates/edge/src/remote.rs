@@ -76,6 +76,12 @@ pub enum Refusal {
     /// The server cannot be reached, gives no answer in time, or is overloaded.
     #[error("{0}")]
     Unreachable(String),
+    /// It works, but fails at this request, or finds it too large.
+    #[error("{0}")]
+    Failed(String),
+    /// It never takes such a request.
+    #[error("{0}")]
+    Invalid(String),
     /// It does not have what is asked for: another version, or other names.
     #[error("{0}")]
     Other(String),
@@ -175,12 +181,14 @@ impl Remote {
 
 fn refusal(status: Status) -> Refusal {
     let text = format!("{:?}: {}", status.code(), status.message());
+    // What the server did not say itself has a cause on the way there.
+    let said = std::error::Error::source(&status).is_none();
     match status.code() {
-        Code::NotFound
-        | Code::InvalidArgument
-        | Code::FailedPrecondition
-        | Code::Unimplemented
-        | Code::OutOfRange => Refusal::Other(text),
+        Code::NotFound | Code::FailedPrecondition | Code::Unimplemented => Refusal::Other(text),
+        Code::InvalidArgument | Code::OutOfRange => Refusal::Invalid(text),
+        Code::Internal | Code::Unknown | Code::DataLoss | Code::ResourceExhausted if said => {
+            Refusal::Failed(text)
+        }
         _ => Refusal::Unreachable(text),
     }
 }

@@ -18,7 +18,7 @@ const SEGMENT: u64 = 4 << 20;
 pub const MAX_RECORD: usize = 64 << 20;
 
 /// Bytes before a record.
-const HEADER: u64 = 8;
+pub(crate) const HEADER: u64 = 8;
 
 /// A queue on disk.
 pub struct Store {
@@ -85,7 +85,7 @@ impl Store {
     /// Where the disk fails; the record is not stored then.
     pub fn push(&mut self, record: &[u8]) -> io::Result<bool> {
         let len = HEADER + record.len() as u64;
-        if record.len() > MAX_RECORD || self.bytes() + len > self.most_bytes {
+        if record.len() > MAX_RECORD || self.bytes().saturating_add(len) > self.most_bytes {
             return Ok(false);
         }
         if self.last().1 > 0 && self.last().1 + len > SEGMENT {

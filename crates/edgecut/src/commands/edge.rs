@@ -14,7 +14,7 @@ use crate::errors::{Failure, Result};
 use crate::settings::{Size, number_within};
 use crate::work::edge::Local;
 use crate::work::model::Model;
-use crate::{files, interrupt};
+use crate::{files, interrupt, progress};
 
 /// Options of `edge`.
 #[derive(clap::Args)]
@@ -64,7 +64,8 @@ pub struct Args {
     /// File with the token that servers know the device by
     #[arg(long, value_name = "FILE")]
     token_file: Option<PathBuf>,
-    /// Folder where samples wait for a server that the device was not sure of, or had no answer to
+    /// Folder where samples wait for a server that the device was not sure of, or had no answer to; those
+    /// that no server takes are set aside in its folder aside
     #[arg(long, value_name = "DIR")]
     keep: Option<PathBuf>,
     /// Most that waits there
@@ -109,6 +110,10 @@ pub fn run(args: &Args, global: &Global) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
+        tell: {
+            let global = global.clone();
+            Arc::new(move |line| progress::say(&global, line))
+        },
         .build()
         .map_err(|e| Failure::input(format!("no threads: {e}")))?;
     interrupt::listen();
