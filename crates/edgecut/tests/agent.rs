@@ -6,7 +6,22 @@ use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
 use std::process::{Child, Stdio};
 
-use common::{command, json, model, refuse, scratch, text};
+use common::{command, json, model, refuse, scratch, text, toy};
+
+/// Small enough for a search within seconds.
+const SPACE: &str = "\
+name = 'toy'
+resolution = [12]
+stem = { channels = [8] }
+
+[[stage]]
+block = 'mobilenet-v2'
+channels = [8, 16]
+depth = [1, 2]
+stride = 2
+kernel = [3]
+expansion = [2, 3]
+";
 
 /// An agent on a free port, which ends with the test.
 struct Running {
@@ -72,6 +87,30 @@ fn a_model_and_a_profile_are_measured_elsewhere() {
     let nowhere = ["device", "measure", "--agent", text(&agent.pass), "--net", "nothing"];
     let refused = refuse(&[&nowhere[..], &["--out", text(&out)]].concat());
     assert!(refused.contains("no network has 'nothing'"), "{refused}");
+}
+
+#[test]
+fn a_search_for_another_device_measures_its_networks_there() {
+    let mut agent = Running::start("agent-search");
+    let (space, out) = (scratch().join("agent-space.toml"), scratch().join("agent-found"));
+    std::fs::write(&space, SPACE).unwrap();
+    let mut args = vec!["search", "--data", text(toy()), "--space", text(&space)];
+    args.extend(["--measure", "10", "--shared-epochs", "1", "--trials", "12", "--winners", "1"]);
+    args.extend(["--epochs", "1", "--batch", "16", "--int8-epochs", "0", "--threads", "1"]);
+    args.extend(["--out", text(&out), "--agent", text(&agent.pass)]);
+    let found = json(&args);
+    assert_eq!(found["machine"]["threads"], 1);
+    let winner = &found["winners"][0];
+    assert_eq!(winner["latency"]["runs"], 100, "a part of the rounds, as the agent was asked");
+    // It is the same machine in truth, where networks have the same steps: they are all known.
+    let steps = std::fs::read_to_string(out.join("device.jsonl")).unwrap();
+    assert_eq!(steps.lines().count(), 1 + 3 * 10);
+    assert!(steps.contains("int8"), "{steps}");
+    assert!(winner["predicted"][0].as_f64().unwrap() > 0.0, "{winner}");
+    agent.process.kill().unwrap();
+    agent.process.wait().unwrap();
+    let gone = refuse(&args);
+    assert!(gone.contains("https://localhost:"), "{gone}");
 }
 
 #[test]

@@ -4,13 +4,14 @@ use std::path::Path;
 use std::time::Duration;
 
 use edgecut_device::DeviceProfile;
+use edgecut_device::cost::Sample;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use ureq::http::Response;
 use ureq::tls::{Certificate, RootCerts, TlsConfig};
 use ureq::{Body, SendBody};
 
-use super::{About, Ask, AskProfile, Pass, Ran, Refusal};
+use super::{About, Ask, AskProfile, AskSample, Pass, Ran, Refusal};
 use crate::errors::{Failure, Result};
 
 /// Longest answer.
@@ -56,6 +57,11 @@ impl Agent {
         self.about()?;
         let model = std::fs::read(path).map_err(|e| Failure::io(path, &e))?;
         self.post("bench", ask, model.as_slice()).map_err(|e| e.at(path))
+    }
+
+    /// Runs an ONNX file there, as a whole and step by step.
+    pub fn sample(&self, model: &[u8], ask: &AskSample) -> Result<Sample> {
+        self.post("sample", ask, model)
     }
 
     /// Measures the device.

@@ -73,6 +73,16 @@ pub struct AskProfile {
     pub nets: String,
 }
 
+/// How to run a network step by step, as the query of a request; the body is an ONNX file.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AskSample {
+    /// Threads to compute with; 0 is all processors.
+    pub threads: u16,
+    /// How long to run it.
+    pub seconds: f64,
+}
+
 /// Why the agent refuses.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Refusal {

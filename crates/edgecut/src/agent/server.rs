@@ -1,7 +1,7 @@
 //! The agent: measures models and this machine for whoever has its pass.
 
 use std::net::TcpListener;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -15,11 +15,12 @@ use axum::{Json, Router};
 use axum_server::Handle;
 use axum_server::tls_rustls::RustlsConfig;
 use edgecut_device::DeviceProfile;
+use edgecut_device::cost::Sample;
 use edgecut_kernels::Pool;
 use edgecut_runtime::{CompileOptions, Session};
 use tokio::sync::Mutex;
 
-use super::{About, Ask, AskProfile, Keys, Ran, Refusal};
+use super::{About, Ask, AskProfile, AskSample, Keys, Ran, Refusal};
 use crate::cli::Global;
 use crate::errors::{Failure, Result};
 use crate::host::Machine;
@@ -54,6 +55,7 @@ pub fn serve(listener: TcpListener, keys: &Keys, folder: PathBuf, global: &Globa
         .route("/v1/device", get(about))
         .route("/v1/bench", post(bench))
         .route("/v1/profile", post(profile))
+        .route("/v1/sample", post(sample))
         .layer(DefaultBodyLimit::max(MAX_MODEL_BYTES))
         .layer(from_fn_with_state(Arc::clone(&agent), admit))
         .with_state(agent);
@@ -116,6 +118,16 @@ async fn profile(State(agent): State<Arc<Agent>>, Query(ask): Query<AskProfile>)
     answer(tokio::task::spawn_blocking(move || measure(&ask)).await)
 }
 
+async fn sample(
+    State(agent): State<Arc<Agent>>,
+    Query(ask): Query<AskSample>,
+    model: Bytes,
+) -> Response {
+    let _turn = agent.turn.lock().await;
+    let here = Arc::clone(&agent);
+    answer(tokio::task::spawn_blocking(move || step_by_step(&here, &ask, &model)).await)
+}
+
 /// What the work gave, or why it failed; a panic in it is a defect and says so.
 fn answer<T: serde::Serialize>(
     done: std::result::Result<Result<T>, tokio::task::JoinError>,
@@ -145,16 +157,43 @@ fn run(agent: &Agent, ask: &Ask, model: &[u8]) -> Result<Ran> {
     if !(1..=MAX_RUNS).contains(&ask.runs) || ask.warmup > MAX_RUNS || ask.batch == 0 {
         return Err(Failure::input(format!("1 to {MAX_RUNS} runs of at least one picture")));
     }
-    let path = agent.folder.join(format!("model.{}", ask.kind));
+    with_file(agent, &ask.kind, model, |path| run_file(agent, ask, path))
+}
+
+/// What `work` gives for a file with the model.
+fn with_file<T>(
+    agent: &Agent,
+    kind: &str,
+    model: &[u8],
+    work: impl FnOnce(&Path) -> Result<T>,
+) -> Result<T> {
+    let path = agent.folder.join(format!("model.{kind}"));
     files::write(&path, model)?;
-    let ran = run_file(agent, ask, &path);
+    let done = work(&path);
     let _ = std::fs::remove_file(&path);
     // The name of the file here means nothing to whoever sent it.
     let place = format!("{}: ", path.display());
-    ran.map_err(|failure| Failure { message: failure.message.replace(&place, ""), ..failure })
+    done.map_err(|failure| Failure { message: failure.message.replace(&place, ""), ..failure })
 }
 
-fn run_file(agent: &Agent, ask: &Ask, path: &std::path::Path) -> Result<Ran> {
+fn step_by_step(agent: &Agent, ask: &AskSample, model: &[u8]) -> Result<Sample> {
+    let time = seconds("seconds", ask.seconds)?;
+    with_file(agent, "onnx", model, |path| {
+        let plan = Loaded::open(path, &Shapes::default(), false)?;
+        let plan = plan.plan(1, &CompileOptions::default())?;
+        Ok(Sample::measure(&plan, &pool(ask.threads), time)?)
+    })
+}
+
+/// How long to measure.
+fn seconds(field: &str, value: f64) -> Result<Duration> {
+    match (0.0..=MAX_SECONDS).contains(&value) {
+        true => Ok(Duration::from_secs_f64(value)),
+        false => Err(Failure::input(format!("{field}: allowed is 0 to {MAX_SECONDS} seconds"))),
+    }
+}
+
+fn run_file(agent: &Agent, ask: &Ask, path: &Path) -> Result<Ran> {
     let pool = pool(ask.threads);
     let began = Instant::now();
     let loaded = Loaded::open(path, &Shapes::default(), false)?;
@@ -186,11 +225,8 @@ impl edgecut_device::Progress for Watch {
 }
 
 fn measure(ask: &AskProfile) -> Result<DeviceProfile> {
-    if !(0.0..=MAX_SECONDS).contains(&ask.each) {
-        return Err(Failure::input(format!("each: allowed is 0 to {MAX_SECONDS} seconds")));
-    }
+    let each = seconds("each", ask.each)?;
     let parts: Vec<&str> = ask.nets.split(',').filter(|part| !part.is_empty()).collect();
     let nets = nets::named(&parts)?;
-    let each = Duration::from_secs_f64(ask.each);
     Ok(edgecut_device::measure(&nets, &pool(ask.threads), each, &mut Watch)?)
 }

@@ -16,11 +16,13 @@ use crate::{files, report};
 Examples:
   edgecut search --data ./flowers --resolution 64 --latency 2ms --out out/search
   edgecut search --data fashion-mnist --space my-space.toml --size 100KiB --trials 400 --out out/search
+  edgecut search --data ./flowers --agent pass.json --latency 5ms --out out/search
   edgecut search --explain 137 --out out/search
   edgecut search --data ./flowers --out out/search --nats nats://me:secret@host:4222
   edgecut search --worker --nats nats://me:secret@host:4222     (as many as you like)
 
-Networks of the space are measured on this machine; weights that all of them share are trained; the
+Networks of the space are measured on this machine, or on another one where `edgecut agent` runs and
+wrote the pass; weights that all of them share are trained; the
 search judges networks by these weights and knows from the measurements what each costs; the best of
 the front are trained to the end, quantised, trained as integers and measured. --epochs and the
 options beside it are those of the winners' training, and of the shared weights' but for its length.

@@ -1,5 +1,7 @@
 //! Settings of an architecture search.
 
+use std::path::PathBuf;
+
 use clap::{Args, ValueEnum};
 use serde::{Deserialize, Serialize};
 
@@ -45,6 +47,10 @@ pub struct SearchSettings {
     /// What networks compute in on the device
     #[arg(long, value_enum, value_name = "PRECISION", default_value = "int8")]
     pub deploy: Deployed,
+    /// The device is not this machine, but the one of this agent's pass (see edgecut agent)
+    #[arg(long, value_name = "PASS")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub agent: Option<PathBuf>,
     /// Threads that a network gets on the device
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub device_threads: usize,
@@ -81,6 +87,7 @@ impl Default for SearchSettings {
             size: None,
             energy: None,
             deploy: Deployed::Int8,
+            agent: None,
             device_threads: 1,
             measure: 60,
             shared_epochs: 15,

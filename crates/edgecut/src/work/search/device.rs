@@ -3,7 +3,6 @@
 use std::io::{BufRead, Write};
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
 use edgecut_device::cost::{CostModel, Estimate, Sample};
 use edgecut_device::energy::EnergyModel;
@@ -26,9 +25,8 @@ use crate::settings::{Amount, Deployed, SearchSettings, Wrong};
 use crate::work::model;
 use crate::{files, interrupt};
 
-/// Time for each measurement, and how often each network is measured, of which the least counts:
-/// far apart, so that what disturbs one does not disturb the other.
-const EACH: Duration = Duration::from_millis(60);
+/// How often each network is measured, of which the least counts: far apart, so that what disturbs
+/// one measurement does not disturb the other.
 const ROUNDS: usize = 3;
 
 /// What a core has for itself, for the energy model, where nobody has measured it.
@@ -37,7 +35,7 @@ const NEAR_BYTES: usize = 1 << 20;
 /// Keeps the generator of measured networks apart from those of the search.
 const STREAM: u64 = 0x6465_7669_6365;
 
-/// Costs on this machine: latency, and whatever has a limit.
+/// Costs on the device: latency, and whatever has a limit.
 pub struct DeviceCosts {
     names: Vec<Cost>,
     kinds: Vec<Kind>,
@@ -97,7 +95,7 @@ impl DeviceCosts {
             space: stage.space.space().digest(),
             deploy: task.settings.deploy,
             seed: task.training.seed,
-            machine: Machine::this(task.settings.device_threads),
+            machine: stage.place.machine()?,
         };
         let path = task.folder.join(DEVICE);
         let pool = Arc::new(Pool::new(task.settings.device_threads));
@@ -105,14 +103,13 @@ impl DeviceCosts {
         let wanted = ROUNDS * task.settings.measure;
         if lines.len() < wanted {
             interrupt::listen();
-            say(task.global, "measuring networks of the space on this machine");
+            let place = stage.place.name()?;
+            say(task.global, &format!("measuring networks of the space on {place}"));
             let mut bar = Counter::new(task.global, "measure", wanted as u64);
-            let int8 = task.settings.deploy == Deployed::Int8;
             let mut file = append(&path, &heading, &lines)?;
             while lines.len() < wanted {
                 let network = lines.len() % task.settings.measure;
-                let plan = drawn(stage, network, int8, &pool)?;
-                let sample = Sample::measure(&plan, &pool, EACH)?;
+                let sample = stage.place.sample(&drawn(stage, network, &pool)?)?;
                 bar.set(lines.len() as u64, || format!("{:.3} ms", sample.us / 1e3));
                 let line = Line { network, sample };
                 let text =
@@ -229,18 +226,23 @@ impl Costs for DeviceCosts {
 
 /// `network` as it runs on the device.
 fn on_device(network: &Network, int8: bool, pool: &Arc<Pool>) -> Result<(Graph, Plan)> {
-    let Network { graph, four_bit } = network;
-    let graph = if int8 { quantised_with(graph, four_bit, pool)? } else { graph.clone() };
+    let graph = deployed(network, int8, pool)?;
     let plan = compile(&graph, &CompileOptions::default())?;
     Ok((graph, plan))
 }
 
+/// The graph that the device would be given.
+fn deployed(network: &Network, int8: bool, pool: &Arc<Pool>) -> Result<Graph> {
+    let Network { graph, four_bit } = network;
+    Ok(if int8 { quantised_with(graph, four_bit, pool)? } else { graph.clone() })
+}
+
 /// The network numbered `network` of those to be measured.
-fn drawn(stage: &Stage, network: usize, int8: bool, pool: &Arc<Pool>) -> Result<Arc<Plan>> {
+fn drawn(stage: &Stage, network: usize, pool: &Arc<Pool>) -> Result<Graph> {
     let mut rng = Rng::keyed(&[stage.task.training.seed, STREAM, network as u64]);
     let genome = stage.space.draw(&mut rng)?;
-    let (_, plan) = on_device(&stage.space.network(&genome, 0)?, int8, pool)?;
-    Ok(Arc::new(plan))
+    let int8 = stage.task.settings.deploy == Deployed::Int8;
+    deployed(&stage.space.network(&genome, 0)?, int8, pool)
 }
 
 /// The least times of each network.

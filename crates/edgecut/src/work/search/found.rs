@@ -181,7 +181,7 @@ impl Found {
             space_size: stage.space.space().size()?.to_string(),
             input: [channels, side, task.data.train.classes().len()],
             preprocess: stage.preprocess.clone(),
-            machine: Machine::this(task.settings.device_threads),
+            machine: stage.place.machine()?,
             device: None,
             trials: vec![],
             front: vec![],
@@ -218,6 +218,8 @@ impl Found {
             let mut settings = found.settings.clone();
             let fresh = SearchSettings::default();
             (settings.trials, settings.winners) = (fresh.trials, fresh.winners);
+            // A device stays the same one, whatever its pass is called.
+            settings.agent = None;
             (settings, found.training.clone(), found.space.clone(), found.input, found.pictures)
         };
         let same_machine = before.machine == self.machine;

@@ -2,6 +2,7 @@
 //!
 //! | file | concern |
 //! | --- | --- |
+//! | `place` | where networks run to be measured |
 //! | `device` | some networks of the space, measured; what the others cost |
 //! | `limits` | what they leave of the space |
 //! | `shared` | the weights that all networks share |
@@ -17,6 +18,7 @@ mod device;
 mod explain;
 mod found;
 mod limits;
+mod place;
 mod remote;
 mod shared;
 mod trials;
@@ -44,6 +46,7 @@ pub use found::{Found, Net, Winner};
 pub use remote::Meeting;
 
 use device::DeviceCosts;
+use place::Place;
 
 /// Pictures that BatchNorm's statistics of a network are taken from.
 const CALIBRATION: usize = 1024;
@@ -74,6 +77,8 @@ pub struct Task<'a> {
 /// What all stages see.
 pub struct Stage<'a> {
     task: &'a Task<'a>,
+    /// Where networks run to be measured.
+    place: Place,
     space: ArchSpace,
     /// Channels and side of the pictures that it was made for.
     input: [usize; 2],
@@ -132,7 +137,8 @@ impl Task<'_> {
         let preprocess = at_side(&preprocess, space.side());
         let pictures =
             Data { train: Arc::new(learned), test: Arc::new(held_out), ..self.data.clone() };
-        Ok(Stage { task: self, space, input, preprocess, pictures })
+        let place = Place::open(settings)?;
+        Ok(Stage { task: self, place, space, input, preprocess, pictures })
     }
 
     /// What is known before anything was done, or from an earlier run.

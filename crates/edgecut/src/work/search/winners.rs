@@ -23,15 +23,11 @@ use crate::stats::Share;
 use crate::work::calibrate::{Pictures, to_int8};
 use crate::work::classify::classify;
 use crate::work::model::{self, Model};
-use crate::work::time::{Subject, in_turn};
+use crate::work::time::Subject;
 use crate::work::train::{CHECKPOINT_EVERY, Job, Start, own_teacher, train};
 
 /// Share of the loss that is the teacher's.
 const ALPHA: f32 = 0.5;
-
-/// Rounds of timing all winners in turn.
-const WARM_UP: usize = 5;
-const RUNS: usize = 300;
 
 /// Folder of the winners in that of the search, and files of each.
 const WINNERS: &str = "winners";
@@ -235,13 +231,8 @@ impl Finisher<'_> {
 /// Times all winners in turn, so that a disturbance hits all of them alike.
 fn measure(stage: &Stage, found: &mut Found) -> Result<()> {
     let task = stage.task;
-    let pool = Arc::new(Pool::new(task.settings.device_threads));
-    let subject = |winner: &Winner| -> Result<Subject> {
-        Subject::new(&Model::load(&task.folder.join(&winner.files[0]))?.graph, 1, &pool)
-    };
-    let mut subjects = found.winners.iter().map(subject).collect::<Result<Vec<_>>>()?;
-    let mut all: Vec<&mut Subject> = subjects.iter_mut().collect();
-    let times = in_turn(task.global, &mut all, WARM_UP, RUNS)?;
+    let models = found.winners.iter().map(|winner| task.folder.join(&winner.files[0]));
+    let times = stage.place.times(&models.collect::<Vec<_>>(), task.global)?;
     let ranges = found.device.as_ref().map_or(&[][..], |facts| &facts.ranges);
     for (winner, times) in found.winners.iter_mut().zip(times) {
         let cost = |kind: Kind| match kind {
