@@ -51,10 +51,10 @@ pub struct Settings {
     pub store: Option<Keep>,
     /// Spreads the retries of many devices.
     pub seed: u64,
-}
-
     /// Hears of what is set aside.
     pub tell: Tell,
+}
+
 /// Samples for later.
 #[derive(Clone, Debug)]
 pub struct Keep {
@@ -78,10 +78,10 @@ impl Default for Settings {
             most_answered: 4096,
             store: None,
             seed: 0,
+            tell: Arc::new(|_| {}),
         }
     }
 }
-            tell: Arc::new(|_| {}),
 
 /// What is asked of the device.
 #[derive(Clone, Debug, Default)]
@@ -297,6 +297,11 @@ impl Edge {
         self.kept.as_ref().map_or(0, |kept| kept.waiting())
     }
 
+    /// Samples that no server takes.
+    pub fn aside(&self) -> usize {
+        self.kept.as_ref().map_or(0, |kept| kept.aside())
+    }
+
     fn ledger(&self) -> MutexGuard<'_, Ledger<Answer, oneshot::Sender<Arc<Answer>>>> {
         lock(&self.ledger)
     }
@@ -306,11 +311,6 @@ impl Edge {
         if given != wanted {
             return Err(EdgeError::Request(format!("{given} inputs, the model has {wanted}")));
         }
-    /// Samples that no server takes.
-    pub fn aside(&self) -> usize {
-        self.kept.as_ref().map_or(0, |kept| kept.aside())
-    }
-
         let fits = |(port, tensor): &(&Port, &Tensor)| {
             port.dtype == tensor.dtype() && port.shape == tensor.shape()
         };

@@ -105,15 +105,15 @@ pub fn run(args: &Args, global: &Global) -> Result<()> {
             confidence: args.confidence,
         }),
         seed: args.seed,
+        tell: {
+            let global = global.clone();
+            Arc::new(move |line| progress::say(&global, line))
+        },
         ..Settings::default()
     };
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
-        tell: {
-            let global = global.clone();
-            Arc::new(move |line| progress::say(&global, line))
-        },
         .build()
         .map_err(|e| Failure::input(format!("no threads: {e}")))?;
     interrupt::listen();
