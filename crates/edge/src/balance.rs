@@ -34,6 +34,18 @@ pub struct Server {
     heard: Option<Time>,
 }
 
+impl Server {
+    /// Requests on their way to it.
+    pub fn outstanding(&self) -> u32 {
+        self.outstanding
+    }
+
+    /// Whether it is left out at `now`, as far slower than the others.
+    pub fn is_ejected(&self, now: Time) -> bool {
+        now < self.ejected_until
+    }
+}
+
 /// All servers.
 #[derive(Clone, Debug)]
 pub struct Servers {
@@ -86,7 +98,7 @@ impl Servers {
 
     /// As [`Servers::pick`], of those that `may` get it.
     pub fn pick_of(&mut self, now: Time, may: impl Fn(usize) -> bool) -> Option<usize> {
-        let usable = |server: &Server| server.breaker.is_closed() && now >= server.ejected_until;
+        let usable = |server: &Server| server.breaker.is_closed() && !server.is_ejected(now);
         let usable: Vec<usize> =
             (0..self.servers.len()).filter(|&i| may(i) && usable(&self.servers[i])).collect();
         let first = *usable.get(self.rng.below(usable.len()))?;
@@ -141,7 +153,7 @@ impl Servers {
     /// Leaves server `index` out for a while where it is far slower than the others. Half of the
     /// servers always stay.
     fn eject(&mut self, now: Time, index: usize) {
-        let out = self.servers.iter().filter(|s| now < s.ejected_until).count();
+        let out = self.servers.iter().filter(|s| s.is_ejected(now)).count();
         let own = &self.servers[index];
         if self.servers.len() < 2 || (out + 1) * 2 > self.servers.len() || own.requests < REQUESTS {
             return;

@@ -41,6 +41,15 @@ impl Breaker {
         matches!(self.state, State::Closed { .. })
     }
 
+    /// Its state in a word.
+    pub fn word(&self) -> &'static str {
+        match self.state {
+            State::Closed { .. } => "closed",
+            State::Open { .. } => "open",
+            State::HalfOpen { .. } => "half-open",
+        }
+    }
+
     /// Whether a trial is due at `now`; the caller makes it then, and says how it ended.
     pub fn try_now(&mut self, now: Time) -> bool {
         match self.state {

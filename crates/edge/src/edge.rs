@@ -22,6 +22,7 @@ use crate::queue::DiskQueue;
 use crate::remote::{Access, Remote};
 use crate::request::Mark;
 use crate::samples::Kept;
+use crate::status::History;
 use crate::{EdgeError, Result, drive, upkeep};
 
 /// How long a server that has another version of a plan is not asked for it.
@@ -127,6 +128,11 @@ impl State {
         self.skewed.insert((server, plan), now.saturating_add(SKEWED_NS));
     }
 
+    /// How many plans `server` is not asked for.
+    pub(crate) fn skewed_of(&self, now: Time, server: usize) -> usize {
+        self.skewed.iter().filter(|((at, _), until)| *at == server && now < **until).count()
+    }
+
     /// The plans that `server` is not asked for, a bit each.
     pub(crate) fn without(&mut self, now: Time, server: usize) -> u64 {
         self.skewed.retain(|_, until| now < *until);
@@ -147,6 +153,7 @@ pub struct Edge {
     inputs: Vec<Port>,
     outputs: Vec<Port>,
     state: Mutex<State>,
+    pub(crate) history: Mutex<History>,
     ledger: Mutex<Ledger<Answer, oneshot::Sender<Arc<Answer>>>>,
     clock: Box<dyn Clock>,
     began: Instant,
@@ -195,6 +202,7 @@ impl Edge {
         let edge = Arc::new(Edge {
             ledger: Mutex::new(Ledger::new(settings.most_open, settings.most_answered)),
             state: Mutex::new(state),
+            history: Mutex::default(),
             metrics: Metrics::default(),
             unnamed: crate::metrics::Counter::default(),
             plans,
@@ -292,6 +300,11 @@ impl Edge {
         (now, state)
     }
 
+    /// Requests under way.
+    pub(crate) fn open(&self) -> usize {
+        self.ledger().open()
+    }
+
     /// Samples that wait to be forwarded.
     pub fn waiting(&self) -> usize {
         self.kept.as_ref().map_or(0, |kept| kept.waiting())
@@ -330,7 +343,7 @@ impl Edge {
     /// Everything that is counted, in the text form of Prometheus.
     pub fn metrics_text(&self) -> String {
         let mut gauges = vec![
-            ("open", String::new(), self.ledger().open() as f64),
+            ("open", String::new(), self.open() as f64),
             ("backlog_seconds", String::new(), self.engine.backlog_ns() as f64 / 1e9),
         ];
         if let Some(kept) = &self.kept {

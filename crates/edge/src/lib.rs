@@ -23,7 +23,7 @@
 //! | [`remote`] | a server |
 //! | [`queue`], [`store`] | samples until a server takes them; on disk |
 //! | `edge`, `drive`, `samples`, `upkeep` | all of it at work: requests, one request, what is stored and forwarded, what goes on beside |
-//! | [`metrics`] | what is counted |
+//! | [`metrics`], `status` | what is counted, and shown |
 
 pub mod balance;
 pub mod breaker;
@@ -42,6 +42,7 @@ pub mod remote;
 pub mod request;
 mod samples;
 pub mod simulate;
+mod status;
 pub mod store;
 mod upkeep;
 

@@ -1,10 +1,16 @@
 //! What is counted, in the text form of Prometheus.
 
+use std::collections::VecDeque;
 use std::fmt::Write;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::clock::Time;
+use crate::edge::lock;
 use crate::request::Mark;
+
+/// Answers whose latencies are remembered one by one.
+const RECENT: usize = 1000;
 
 /// Upper ends of the buckets of latency, in milliseconds.
 const BUCKETS: [u64; 13] = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10_000];
@@ -36,6 +42,7 @@ struct Histogram {
 #[derive(Debug, Default)]
 pub struct Metrics {
     answers: [Histogram; Mark::ALL.len()],
+    recent: Mutex<VecDeque<(Mark, Time)>>,
     /// Requests whose id was under way or answered before.
     pub repeated: Counter,
     /// Requests that were refused because too many were under way.
@@ -67,6 +74,20 @@ impl Metrics {
         let bucket = BUCKETS.iter().position(|&ms| elapsed_ns <= ms * 1_000_000);
         histogram.counts[bucket.unwrap_or(BUCKETS.len())].add();
         histogram.sum_ns.fetch_add(elapsed_ns, Ordering::Relaxed);
+        let mut recent = lock(&self.recent);
+        if recent.len() == RECENT {
+            recent.pop_front();
+        }
+        recent.push_back((mark, elapsed_ns));
+    }
+
+    /// Latencies of the last thousand answers that are so marked, ascending; of all where there is no mark.
+    pub fn recent(&self, mark: Option<Mark>) -> Vec<Time> {
+        let recent = lock(&self.recent);
+        let wanted = recent.iter().filter(|(of, _)| mark.is_none_or(|mark| mark == *of));
+        let mut latencies: Vec<Time> = wanted.map(|(_, elapsed)| *elapsed).collect();
+        latencies.sort_unstable();
+        latencies
     }
 
     /// Answers so marked.
@@ -135,6 +156,9 @@ mod tests {
             metrics.answered(Mark::Split, ms * 1_000_000);
         }
         assert_eq!(metrics.answers(Mark::Split), 5);
+        assert_eq!(metrics.recent(None).len(), 5);
+        assert_eq!(metrics.recent(Some(Mark::Split))[3], 700_000_000);
+        assert!(metrics.recent(Some(Mark::Late)).is_empty());
         let text = metrics.text(&[("open", String::new(), 2.0)]);
         for line in [
             "edgecut_edge_latency_seconds_bucket{mark=\"split\",le=\"0.005\"} 3",

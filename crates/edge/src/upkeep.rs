@@ -29,6 +29,8 @@ async fn watch(edge: Weak<Edge>) {
             for server in state.servers.probes(now) {
                 tokio::spawn(probe(Arc::downgrade(&edge), server));
             }
+            drop(state);
+            edge.remember();
         }
         tokio::time::sleep(LOOK).await;
     }

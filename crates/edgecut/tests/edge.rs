@@ -99,6 +99,16 @@ fn a_device_alone_and_with_a_dead_server_answers() {
         ] {
             assert!(metrics.lines().any(|l| l == line), "{line}\n{metrics}");
         }
+        let get = |path| ureq::get(daemon.url(path)).call().unwrap().into_body().read_to_string();
+        let status: Value = serde_json::from_str(&get("status.json").unwrap()).unwrap();
+        for mark in ["local", "late"] {
+            assert_eq!(status["answers"][mark], 1, "{status}");
+        }
+        assert_eq!(status["servers"].as_array().unwrap().len(), server.len() / 2);
+        assert!(status["latency_ms"]["local"][1].as_f64().unwrap() > 0.0, "{status}");
+        let page = get("").unwrap();
+        assert!(page.contains("<title>edgecut edge</title>") && page.contains("draw(status)"));
+        assert!(!page.contains("{{") && !page.contains("https://"), "works offline");
     }
 }
 

@@ -30,7 +30,8 @@ Programs on the device ask it by the Open Inference Protocol, as they would ask 
 is computed here, there, or cut in two, by what is known of link and load; while a server works, the
 device computes on, so that a dead link costs no answer. Responses say in edgecut_answered which way
 it was: local, split or cloud. A request that has no answer by its deadline ends with 504, or
-DEADLINE_EXCEEDED. The same id again gets the same answer. Figures are at /metrics.")]
+DEADLINE_EXCEEDED. The same id again gets the same answer. A live page is at /, figures are
+at /metrics.")]
 pub struct Args {
     /// The folder that `edgecut split --out-plans` wrote
     #[arg(value_name = "DIR")]

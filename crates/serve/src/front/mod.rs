@@ -9,10 +9,12 @@
 //! | `gate` | what is refused before a body is read |
 //! | `rest`, `grpc` | the two forms of the protocol |
 //! | `refusal` | why a request is not answered, in either |
+//! | `page` | the live page |
 
 mod gate;
 mod grpc;
 mod listen;
+mod page;
 mod refusal;
 mod rest;
 mod tls;
@@ -28,6 +30,7 @@ use std::time::{Duration, Instant};
 use edgecut_oip::{InferRequest, InferResponse, ModelMetadata, ServerMetadata, Traceparent};
 use tokio::sync::watch;
 
+pub use page::Page;
 pub use refusal::{Kind, Refusal};
 pub use tls::TlsFiles;
 
@@ -85,7 +88,7 @@ pub trait Backend: Send + Sync + 'static {
     }
 
     /// The live page.
-    fn page(&self) -> Option<&'static str> {
+    fn page(&self) -> Option<Page> {
         None
     }
 }

@@ -91,7 +91,7 @@ async fn status<B: Backend>(State(front): Front<B>) -> Response {
 
 async fn page<B: Backend>(State(front): Front<B>) -> Response {
     match front.backend.page() {
-        Some(page) => Html(page).into_response(),
+        Some(page) => Html(page.html()).into_response(),
         None => Refusal::new(Kind::NotFound, "no such path").into_rest(),
     }
 }

@@ -12,7 +12,7 @@ use edgecut_oip::{InferRequest, InferResponse, ModelMetadata, ServerMetadata, na
 use serde_json::{Value, json};
 
 use crate::error::Result;
-use crate::front::{Backend, Call, Kind, Refusal};
+use crate::front::{Backend, Call, Kind, Page, Refusal};
 use crate::models::{Change, LoadOptions, Shelf, Source};
 use crate::schedule::{PRIORITIES, Scheduler};
 use metrics::Metrics;
@@ -187,7 +187,7 @@ impl Backend for Host {
         })
     }
 
-    fn page(&self) -> Option<&'static str> {
-        Some(include_str!("page.html"))
+    fn page(&self) -> Option<Page> {
+        Some(Page { title: "edgecut serve", script: include_str!("page.js") })
     }
 }

@@ -11,7 +11,7 @@ use edgecut_oip::{
     Datatype, InferRequest, InferResponse, ModelMetadata, ServerMetadata, TensorMetadata,
     WireTensor, names,
 };
-use edgecut_serve::front::{Backend, Call, Kind, Refusal};
+use edgecut_serve::front::{Backend, Call, Kind, Page, Refusal};
 use edgecut_train::data::transform::Transform;
 use edgecut_train::data::{Image, Preprocess};
 
@@ -173,5 +173,16 @@ impl Backend for Local {
 
     fn metrics(&self) -> String {
         self.edge.metrics_text()
+    }
+
+    fn status(&self) -> serde_json::Value {
+        let mut status = self.edge.status();
+        status["ready"] = self.ready().into();
+        status["server"] = serde_json::json!(self.about());
+        status
+    }
+
+    fn page(&self) -> Option<Page> {
+        Some(Page { title: "edgecut edge", script: include_str!("page.js") })
     }
 }
