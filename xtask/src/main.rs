@@ -17,6 +17,7 @@ mod prune_beside;
 mod prune_torchvision;
 mod rig;
 mod same_bits;
+mod servers;
 mod tidy;
 mod train_beside;
 
@@ -40,6 +41,8 @@ Tasks:
                                 `cargo xtask bench-peers --help` lists the options
   bench-serve MODEL [OPTION...] measure `edgecut serve` and other servers at their peak and beyond it;
                                 `cargo xtask bench-serve --help` lists the options
+  servers FOLDER [NAME...]      install other servers of the Open Inference Protocol for tests and
+                                bench-serve; `cargo xtask servers --help` says how
   bench-train [OPTION...] [NET...]
                                 measure steps of training of edgecut and PyTorch on the same networks
   train-beside DATA [OPTION...] train a network, and its first epochs in PyTorch, by the same recipe
@@ -92,6 +95,7 @@ fn main() -> ExitCode {
         ["agreement", model, data, rest @ ..] => agreement::run(root, model, data, rest),
         ["conformance", rest @ ..] => conformance::run(root, rest),
         ["edge"] => edge::run(root),
+        ["servers", rest @ ..] => servers::run(root, rest),
         ["chaos", rest @ ..] => chaos::run(root, rest),
         ["aarch64", rest @ ..] => aarch64::run(root, rest),
         ["same-bits", rest @ ..] => same_bits::run(root, rest),

@@ -15,6 +15,8 @@ mod nats;
 mod npy;
 mod operators;
 mod python;
+#[cfg(unix)]
+mod servers;
 
 pub use catalogue::{OperatorCase, operator_cases};
 pub use compare::{assert_close, max_abs_diff, relative_error};
@@ -29,6 +31,8 @@ pub use nats::NatsServer;
 pub use npy::{read_npy, write_npy};
 pub use operators::{Case, Family};
 pub use python::Python;
+#[cfg(unix)]
+pub use servers::{OTHER_SERVERS, OtherServer, Served};
 
 /// Says on standard output that a test did not run, and what it needs.
 pub fn skip(needs: &str) {

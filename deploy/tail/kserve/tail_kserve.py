@@ -12,7 +12,7 @@ from kserve import InferOutput, InferResponse, Model, ModelServer, model_server
 from kserve.errors import InvalidInput, ModelNotFound
 from kserve.protocol.infer_type import to_http_parameters
 
-CODES = {429: StatusCode.RESOURCE_EXHAUSTED, 503: StatusCode.UNAVAILABLE, 504: StatusCode.DEADLINE_EXCEEDED}
+CODES = {503: StatusCode.UNAVAILABLE, 504: StatusCode.DEADLINE_EXCEEDED}
 
 
 class Tail(Model):
@@ -40,7 +40,7 @@ class Tail(Model):
         except Refused as problem:
             if problem.status == 404:
                 raise ModelNotFound(self.name) from problem
-            if problem.status in (400, 413, 422):
+            if problem.status in (400, 409, 413):
                 raise InvalidInput(str(problem)) from problem
             code = CODES.get(problem.status, StatusCode.INTERNAL)
             raise GrpcException(status_code=code, details=str(problem)) from problem
@@ -49,7 +49,10 @@ class Tail(Model):
             output = InferOutput(port.name, list(answers[port.name].shape), port.datatype)
             output.set_data_from_numpy(answers[port.name], binary_data=payload.use_binary_outputs)
             outputs.append(output)
-        return InferResponse(payload.id, self.name, outputs, parameters=said)
+        return InferResponse(
+            payload.id, self.name, outputs, parameters=said,
+            use_binary_outputs=payload.use_binary_outputs, requested_outputs=payload.request_outputs,
+        )
 
 
 if __name__ == "__main__":

@@ -8,6 +8,9 @@ from mlserver.codecs import NumpyCodec
 from mlserver.errors import MLServerError
 from mlserver.types import InferenceResponse, MetadataTensor, Parameters
 
+# Statuses that it has no status of gRPC for: another model than the device means, too large.
+STATUSES = {409: 422, 413: 400}
+
 
 class Tail(MLModel):
     async def load(self):
@@ -28,7 +31,7 @@ class Tail(MLModel):
             arrays = {tensor.name: NumpyCodec.decode_input(tensor) for tensor in payload.inputs}
             outputs, said = self.tail.infer(arrays, asked)
         except Refused as problem:
-            raise MLServerError(str(problem), problem.status) from problem
+            raise MLServerError(str(problem), STATUSES.get(problem.status, problem.status)) from problem
         except ValueError as problem:
             raise MLServerError(str(problem)) from problem
         outputs = [NumpyCodec.encode_output(name, array) for name, array in outputs.items()]

@@ -5,7 +5,10 @@ import triton_python_backend_utils as pb_utils
 from edgecut_tail import Refused, open_model
 
 # Triton's names for statuses; the values are there as soon as the model runs.
-CODES = {400: "INVALID_ARG", 404: "NOT_FOUND", 413: "INVALID_ARG", 422: "INVALID_ARG", 503: "UNAVAILABLE"}
+CODES = {
+    400: "INVALID_ARG", 404: "NOT_FOUND", 409: "INVALID_ARG", 413: "INVALID_ARG",
+    503: "UNAVAILABLE", 504: "UNAVAILABLE",
+}
 
 
 class TritonPythonModel:

@@ -16,8 +16,24 @@ pub struct Seen {
     pub seconds: f64,
     /// Times of requests that were answered, in milliseconds, ascending.
     pub answered: Vec<f64>,
-    /// Times until the others were refused or given up, in milliseconds, ascending.
+    /// Times until others were refused, in milliseconds, ascending.
     pub failed: Vec<f64>,
+    /// Requests that had no word by their deadline, and were given up.
+    pub silent: usize,
+}
+
+/// What became of a request.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum End {
+    Answered,
+    Refused,
+    Silent,
+}
+
+impl End {
+    fn of<T>(answer: Result<T, tonic::Status>) -> End {
+        if answer.is_ok() { End::Answered } else { End::Refused }
+    }
 }
 
 impl Seen {
@@ -32,11 +48,12 @@ impl Seen {
         self.answered.get(place.saturating_sub(1)).copied().unwrap_or(f64::NAN)
     }
 
-    fn of(began: Instant, mut all: Vec<(f64, bool)>) -> Seen {
+    fn of(began: Instant, mut all: Vec<(f64, End)>) -> Seen {
         let seconds = began.elapsed().as_secs_f64();
         all.sort_by(|a, b| a.0.total_cmp(&b.0));
-        let part = |good| all.iter().filter(|(_, ok)| *ok == good).map(|(ms, _)| *ms).collect();
-        Seen { seconds, answered: part(true), failed: part(false) }
+        let part = |end| all.iter().filter(|(_, e)| *e == end).map(|(ms, _)| *ms).collect();
+        let silent = all.iter().filter(|(_, end)| *end == End::Silent).count();
+        Seen { seconds, answered: part(End::Answered), failed: part(End::Refused), silent }
     }
 }
 
@@ -67,12 +84,12 @@ async fn asking(
     mut client: InferenceClient,
     ask: ModelInferRequest,
     end: Instant,
-) -> Vec<(f64, bool)> {
+) -> Vec<(f64, End)> {
     let mut times = Vec::new();
     while Instant::now() < end {
         let began = Instant::now();
-        let ok = client.model_infer(ask.clone()).await.is_ok();
-        times.push((began.elapsed().as_secs_f64() * 1e3, ok));
+        let end = End::of(client.model_infer(ask.clone()).await);
+        times.push((began.elapsed().as_secs_f64() * 1e3, end));
     }
     times
 }
@@ -106,8 +123,10 @@ pub async fn open(
             request.set_timeout(deadline);
             let began = Instant::now();
             let answer = tokio::time::timeout(deadline, client.model_infer(request)).await;
-            let ok = answer.is_ok_and(|answer| answer.is_ok());
-            (began.elapsed().as_secs_f64() * 1e3, ok)
+            let (took, end) = (began.elapsed(), answer.map_or(End::Silent, End::of));
+            // The client's own timer says the same as a status.
+            let end = if took >= deadline { End::Silent } else { end };
+            (took.as_secs_f64() * 1e3, end)
         });
     }
     while let Some(time) = asked.join_next().await {

@@ -23,7 +23,11 @@ pub fn main(root: &Path, args: &[&str]) -> ExitCode {
 
 fn run(root: &Path, options: &Options) -> Result<(), String> {
     let ask = request(&options.model)?;
-    let program = crate::release_build(root)?;
+    let program = match &options.program {
+        Some(program) => program.clone(),
+        None => crate::release_build(root)?,
+    };
+    let models = repository(&options.model).map_err(|e| e.to_string())?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
@@ -31,8 +35,8 @@ fn run(root: &Path, options: &Options) -> Result<(), String> {
         .map_err(|e| e.to_string())?;
     runtime.block_on(async {
         let mut servers = vec![Server::edgecut(&program, options)?];
-        for (name, python) in &options.peers {
-            servers.push(Server::peer(name, python, options)?);
+        for name in &options.others {
+            servers.extend(Server::other(name, models.path(), options)?);
         }
         for server in &mut servers {
             server.ready().await?;
@@ -41,6 +45,15 @@ fn run(root: &Path, options: &Options) -> Result<(), String> {
         let peaks = closed_loops(&servers, &ask, options).await?;
         open_loops(&servers, &ask, options, &peaks).await
     })
+}
+
+/// The model as a folder of models, which other servers read.
+fn repository(model: &Path) -> std::io::Result<tempfile::TempDir> {
+    let folder = tempfile::tempdir()?;
+    let version = folder.path().join("model/1");
+    std::fs::create_dir_all(&version)?;
+    std::fs::copy(model, version.join("model.onnx"))?;
+    Ok(folder)
 }
 
 /// A picture's request.
@@ -125,7 +138,7 @@ async fn open_loops(
     let (time, deadline) =
         (Duration::from_secs_f64(options.seconds), Duration::from_secs_f64(options.deadline / 1e3));
     println!(
-        "\nopen loop, {} times the peak, deadline {} ms\n{:<10}{:>10}{:>12}{:>12}{:>10}{:>10}{:>14}",
+        "\nopen loop, {} times the peak, deadline {} ms\n{:<10}{:>10}{:>12}{:>12}{:>10}{:>10}{:>16}{:>10}",
         options.overload,
         options.deadline,
         "server",
@@ -134,7 +147,8 @@ async fn open_loops(
         "of peak",
         "p50 ms",
         "p99 ms",
-        "refused p50 ms"
+        "refused p50 ms",
+        "silent"
     );
     for (server, peak) in servers.iter().zip(peaks) {
         let rate = options.overload * peak;
@@ -146,10 +160,12 @@ async fn open_loops(
         }
         let seen = load::open(server, &ask, rate, time, deadline).await?;
         let refused = seen.failed.get(seen.failed.len() / 2).copied().unwrap_or(f64::NAN);
+        let asked = seen.answered.len() + seen.failed.len() + seen.silent;
+        let silent = 100.0 * seen.silent as f64 / asked as f64;
         let (good, share) = (seen.rate(), 100.0 * seen.rate() / peak);
         let (p50, p99) = (seen.quantile(0.5), seen.quantile(0.99));
         println!(
-            "{:<10}{rate:>10.0}{good:>12.1}{share:>9.0} %{p50:>10.2}{p99:>10.2}{refused:>14.2}",
+            "{:<10}{rate:>10.0}{good:>12.1}{share:>10.0} %{p50:>10.2}{p99:>10.2}{refused:>16.2}{silent:>8.1} %",
             server.name
         );
     }

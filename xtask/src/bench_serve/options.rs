@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use edgecut_testkit::OTHER_SERVERS;
+
 /// Help of the task.
 pub const HELP: &str = "\
 Usage: cargo xtask bench-serve MODEL.onnx [OPTION...]
@@ -12,12 +14,14 @@ as they are answered, in rounds that take turns; the peak is the best of them. O
 each server's own peak, sent at even times whatever comes back, each request with a deadline; what is
 answered by then is goodput.
 
-MLServer and KServe each need a Python of their own with the server, numpy and onnxruntime; what is not
-named is left out.
+The client needs processor time as well: measure with one that was built for speed, as below.
+
+Other servers run the wrappers of deploy/tail in the virtual environments that `cargo xtask servers`
+makes, in the folder that EDGECUT_SERVERS names; those that are not there are left out.
 
 Options:
-  --mlserver PYTHON   Python with mlserver
-  --kserve PYTHON     Python with kserve
+  --servers NAME,..   other servers (default triton,mlserver,kserve; also ray)
+  --program FILE      an `edgecut` that is built already
   --threads N         threads of every server (default 2)
   --connections N,..  of the closed loop (default 1,4,8)
   --seconds S         of each measurement (default 5)
@@ -26,15 +30,17 @@ Options:
   --deadline MS       of a request in the open loop (default 250)
 
 Example:
-  cargo xtask bench-serve int8.onnx --mlserver /opt/mlserver/bin/python --seconds 10
+  EDGECUT_SERVERS=../servers cargo run --release -p xtask -- bench-serve int8.onnx --seconds 10
 ";
 
 /// What is to be measured.
 pub struct Options {
     /// The model.
     pub model: PathBuf,
-    /// Pythons of other servers by their names.
-    pub peers: Vec<(&'static str, PathBuf)>,
+    /// Other servers.
+    pub others: Vec<&'static str>,
+    /// An `edgecut` that is built already.
+    pub program: Option<PathBuf>,
     /// Threads of every server.
     pub threads: usize,
     /// Numbers of connections of the closed loop.
@@ -55,7 +61,8 @@ impl Options {
         let [model, args @ ..] = args else { return Err("a model is missing".into()) };
         let mut options = Options {
             model: model.into(),
-            peers: vec![],
+            others: vec!["triton", "mlserver", "kserve"],
+            program: None,
             threads: 2,
             connections: vec![1, 4, 8],
             seconds: 5.0,
@@ -70,8 +77,8 @@ impl Options {
             let number = || value.parse().ok().filter(|&n: &f64| n > 0.0).ok_or_else(wrong);
             let count = || value.parse().ok().filter(|&n: &usize| n > 0).ok_or_else(wrong);
             match option {
-                "--mlserver" => options.peers.push(("mlserver", value.into())),
-                "--kserve" => options.peers.push(("kserve", value.into())),
+                "--servers" => options.others = others(value)?,
+                "--program" => options.program = Some(value.into()),
                 "--threads" => options.threads = count()?,
                 "--connections" => {
                     let numbers = value.split(',').map(|n| n.parse().ok().filter(|&n| n > 0));
@@ -86,4 +93,13 @@ impl Options {
         }
         Ok(options)
     }
+}
+
+/// Servers by their names.
+fn others(list: &str) -> Result<Vec<&'static str>, String> {
+    let known = |name: &str| {
+        let found = OTHER_SERVERS.into_iter().find(|known| *known == name);
+        found.ok_or(format!("--servers: no '{name}', known are {}", OTHER_SERVERS.join(", ")))
+    };
+    list.split(',').map(known).collect()
 }

@@ -3,6 +3,7 @@
 mod attacks;
 mod common;
 mod models;
+mod others;
 mod overload;
 mod protocol;
 mod triton;
