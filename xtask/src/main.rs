@@ -64,8 +64,10 @@ Tasks:
                                 prune a network by edgecut and by Torch-Pruning, and train them alike
   nas-tables [OPTION...]        run the search algorithms on tabular benchmarks, over many seeds;
                                 `cargo xtask nas-tables --help` lists the options
-  rig check | rig run [OPTION...] two hosts on this machine, with a link between them as bad as asked for;
-                                `cargo xtask rig --help` lists the options
+  rig check | run | policies [OPTION...]
+                                two hosts on this machine, with a link between them as bad as asked for;
+                                `cargo xtask rig --help` and `cargo xtask rig policies --help` list the
+                                options
   edge                          build the program that runs packed models alone, stripped, and
                                 check that it stays within 2 MiB
   chaos [--requests N] [--side-by-side N] [--seed N]
@@ -114,7 +116,7 @@ fn main() -> ExitCode {
         ["nas-crash", rest @ ..] => return nas::crash::main(rest),
         ["nas-tables", rest @ ..] => return nas::tables::main(root, rest),
         ["duel-quantize", rest @ ..] => return duel_quantize::main(root, rest),
-        ["rig", rest @ ..] => return rig::main(rest),
+        ["rig", rest @ ..] => return rig::main(root, rest),
         // What `bench-peers`, `nas-crash` and `rig` start.
         ["bench-worker", rest @ ..] => bench_peers::serve(rest),
         ["nas-crash-part", rest @ ..] => nas::crash::part(rest),

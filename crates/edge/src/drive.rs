@@ -13,6 +13,7 @@ use tokio::time::{Instant, sleep_until};
 use crate::clock::Time;
 use crate::edge::{Answer, Edge, Question};
 use crate::engine::{Content, Made, Port, Ticket, Warm, timed};
+use crate::picture::Inputs;
 use crate::policy::{Candidate, Choice, Situation};
 use crate::remote::{Ask, Refusal, Reply};
 use crate::request::{Event, Mark, Request, Step};
@@ -20,7 +21,8 @@ use crate::{Result, samples};
 
 /// What the engine or a server reports. Times in nanoseconds.
 enum Report {
-    Head(Result<Arc<Made>>, Time),
+    /// The head's results, or none where only the input was made.
+    Head(Result<Option<Arc<Made>>>, Time),
     Local(Result<Vec<Tensor>>, Time),
     Remote(std::result::Result<Reply, Refusal>),
 }
@@ -29,7 +31,7 @@ enum Report {
 struct Drive {
     edge: Arc<Edge>,
     question: Question,
-    inputs: Arc<Vec<Tensor>>,
+    inputs: Arc<Inputs>,
     arrived: Instant,
     left_ns: Time,
     choice: Choice,
@@ -44,6 +46,8 @@ struct Drive {
     call: Option<Call>,
     outputs: Vec<Tensor>,
     problem: String,
+    /// A server refused the picture, and it is not known yet whose fault that is.
+    refused: bool,
 }
 
 /// A call of a server.
@@ -57,12 +61,13 @@ struct Call {
 pub(crate) async fn request(edge: Arc<Edge>, mut question: Question, arrived: Instant) {
     let left = question.left.unwrap_or(edge.settings.deadline);
     let left_ns = left.as_nanos().min(u128::from(Time::MAX)) as Time;
-    let picture = question.picture.is_some();
+    let picture = question.picture.as_ref().map(|picture| picture.file.len() as u64);
     let (choice, server, plan) = choose(&edge, left_ns, arrived, picture);
     let (reports, mut inbox) = mpsc::unbounded_channel();
     let reserve_at = choice.reserve_ns.unwrap_or(0);
     let (mut request, step) = Request::new(left_ns, plan.placement, choice.reserve, reserve_at);
-    let inputs = Arc::new(std::mem::take(&mut question.inputs));
+    let given = std::mem::take(&mut question.inputs);
+    let inputs = Arc::new(Inputs::new(given, question.picture.clone()));
     let mut drive = Drive {
         edge,
         question,
@@ -79,11 +84,13 @@ pub(crate) async fn request(edge: Arc<Edge>, mut question: Question, arrived: In
         call: None,
         outputs: vec![],
         problem: "the deadline passed".into(),
+        refused: false,
     };
     drive.step(step);
     match plan.placement {
         Placement::Local => {}
         Placement::Split => drive.head(),
+        Placement::Raw if !drive.inputs.are_made() => drive.make_input(),
         Placement::Raw | Placement::Picture => {
             drive.send();
             let step = request.on(drive.elapsed(), Event::Sent);
@@ -108,11 +115,14 @@ fn choose(
     edge: &Edge,
     left_ns: Time,
     arrived: Instant,
-    picture: bool,
+    picture: Option<u64>,
 ) -> (Choice, Option<usize>, Candidate) {
-    let wait_ns = edge.engine.backlog_ns();
+    let planned_ns = edge.engine.backlog_ns();
     let (now, mut state) = edge.state();
-    let server = state.servers.pick(now);
+    let wait_ns = state.policy.device.expected_ns(planned_ns);
+    // What is measured alone has nobody who leaves a server alone for it.
+    let fixed = state.policy.is_fixed() && !state.servers.is_empty();
+    let server = if fixed { Some(0) } else { state.servers.pick(now) };
     let without = server.map_or(0, |server| state.without(now, server));
     let spent = arrived.elapsed().as_nanos() as Time;
     let state = &mut *state;
@@ -152,7 +162,8 @@ impl Drive {
             let outputs = if late { vec![] } else { std::mem::take(&mut self.outputs) };
             let problem = late.then(|| self.problem.clone());
             let elapsed = self.arrived.elapsed();
-            let answer = Answer { mark, outputs, elapsed, problem };
+            let invalid = late && self.inputs.are_broken();
+            let answer = Answer { mark, outputs, elapsed, problem, invalid };
             let hard = self.edge.settings.store.as_ref().filter(|keep| match mark {
                 Mark::Late => true,
                 Mark::Local => samples::confidence(&answer.outputs) < keep.confidence,
@@ -183,9 +194,16 @@ impl Drive {
     fn head(&mut self) {
         let (index, inputs) = (self.choice.candidate, Arc::clone(&self.inputs));
         self.submit(self.plan.own_ns, move |warm| {
-            let (made, taken) = timed(|| warm.head(index, &inputs).map(Arc::new));
-            Report::Head(made, taken)
+            let given = inputs.get();
+            let (made, taken) = timed(|| given.and_then(|given| warm.head(index, given)));
+            Report::Head(made.map(|made| Some(Arc::new(made))), taken)
         });
+    }
+
+    /// Makes the input, for a server that takes no pictures.
+    fn make_input(&self) {
+        let inputs = Arc::clone(&self.inputs);
+        self.submit(0, move |_| Report::Head(inputs.get().map(|_| None), 0));
     }
 
     fn start_local(&mut self) {
@@ -198,11 +216,14 @@ impl Drive {
                 return;
             }
             (true, Some(made)) => Some(self.submit(self.plan.rest_ns, move |warm| {
-                let (outputs, taken) = timed(|| warm.rest(index, &inputs, &made));
+                let given = inputs.get();
+                let rest = |given: &[Tensor]| warm.rest(index, given, &made);
+                let (outputs, taken) = timed(|| given.and_then(rest));
                 Report::Local(outputs, taken)
             })),
             (false, _) => Some(self.submit(self.plan.own_ns + self.plan.rest_ns, move |warm| {
-                let (outputs, taken) = timed(|| warm.whole(&inputs));
+                let given = inputs.get();
+                let (outputs, taken) = timed(|| given.and_then(|given| warm.whole(given)));
                 Report::Local(outputs, taken)
             })),
         };
@@ -210,10 +231,15 @@ impl Drive {
 
     /// What a report means.
     fn learn(&mut self, report: Report) -> Event {
+        if let Some(taken) = self.inputs.taken() {
+            self.edge.state().1.policy.device.decoded(taken);
+        }
         match report {
             Report::Head(Ok(made), taken) => {
-                self.worked(self.plan.own_ns, taken);
-                self.made = Some(made);
+                if made.is_some() {
+                    self.worked(self.plan.own_ns, taken);
+                }
+                self.made = made;
                 self.send();
                 if std::mem::take(&mut self.wants_local) {
                     self.start_local();
@@ -233,6 +259,11 @@ impl Drive {
                 let whole = self.plan.placement != Placement::Split;
                 let own = if whole { self.plan.own_ns } else { 0 };
                 self.worked(own + self.plan.rest_ns, taken);
+                if let (true, Some(server)) = (std::mem::take(&mut self.refused), self.server) {
+                    // The picture is one.
+                    let problem = std::mem::take(&mut self.problem);
+                    self.skewed(server, problem);
+                }
                 self.outputs = outputs;
                 Event::Local
             }
@@ -286,12 +317,12 @@ impl Drive {
     fn whole_input(&self) -> Option<Vec<WireTensor>> {
         let ports = self.edge.inputs();
         match (&self.question.picture, self.plan.placement) {
-            (Some(file), Placement::Picture) => {
-                let name = &ports.first()?.name;
+            (Some(picture), Placement::Picture) => {
+                let (name, file) = (&ports.first()?.name, &picture.file);
                 Some(vec![WireTensor::from_elements(name, vec![1], &[file]).ok()?])
             }
             _ => {
-                let pairs = ports.iter().zip(self.inputs.iter());
+                let pairs = ports.iter().zip(self.inputs.get().ok()?);
                 Some(pairs.map(|(port, t)| WireTensor::from_tensor(&port.name, t)).collect())
             }
         }
@@ -365,6 +396,11 @@ impl Drive {
                 self.problem = problem;
                 return Event::RemoteFailed;
             }
+            Err(Refusal::Invalid(problem)) if !self.inputs.are_made() => {
+                self.refused = true;
+                self.problem = problem;
+                return Event::RemoteFailed;
+            }
             Err(Refusal::Other(problem) | Refusal::Invalid(problem)) => {
                 drop(state);
                 return self.skewed(server, problem);
@@ -417,7 +453,7 @@ impl Drive {
         };
         let tail: Vec<Tensor> = ports.iter().map(tensor).collect::<Option<_>>()?;
         Some(match &self.made {
-            Some(made) => made.answer(&self.inputs, &tail),
+            Some(made) => made.answer(self.inputs.get().ok()?, &tail),
             None => tail,
         })
     }

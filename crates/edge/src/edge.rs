@@ -16,8 +16,9 @@ use crate::clock::{Clock, Monotonic, SECOND, Steady, Time};
 use crate::engine::{Engine, Port, Warm, timed};
 use crate::ledger::{Admission, Ledger};
 use crate::metrics::Metrics;
+use crate::picture::Picture;
 use crate::plans::{Plan, Plans};
-use crate::policy::{Policy, Reserve};
+use crate::policy::{Candidate, Policy, Reserve};
 use crate::queue::DiskQueue;
 use crate::remote::{Access, Remote};
 use crate::request::Mark;
@@ -42,6 +43,8 @@ pub struct Settings {
     pub deadline: Duration,
     /// How the device's own answer begins.
     pub reserve: Reserve,
+    /// The plan that every request gets, by its word, and without a reserve; to measure it alone.
+    pub only: Option<String>,
     /// Threads that compute.
     pub threads: usize,
     /// Most requests under way, and most answers that are remembered by their ids.
@@ -74,6 +77,7 @@ impl Default for Settings {
             access: Access::default(),
             deadline: Duration::from_millis(500),
             reserve: Reserve::AtOnce,
+            only: None,
             threads: 1,
             most_open: 256,
             most_answered: 4096,
@@ -89,11 +93,11 @@ impl Default for Settings {
 pub struct Question {
     /// Its name; the same again gets the same answer. Empty where it has none.
     pub id: String,
-    /// The model's inputs, in its order.
+    /// The model's inputs, in its order; none where a picture becomes them.
     pub inputs: Vec<Tensor>,
-    /// The picture that the only input was made of, as a file of JPEG or PNG: what a server gets where
-    /// that is the plan.
-    pub picture: Option<Arc<[u8]>>,
+    /// What becomes the model's only input when the device needs it, and what a server gets where that is
+    /// the plan.
+    pub picture: Option<Picture>,
     /// Time until the deadline; none leaves it to the settings.
     pub left: Option<Duration>,
     /// The span that it comes from.
@@ -111,6 +115,8 @@ pub struct Answer {
     pub elapsed: Duration,
     /// Why it is late.
     pub problem: Option<String>,
+    /// Whether that is the question's fault: its picture cannot be decoded.
+    pub invalid: bool,
 }
 
 /// What decisions are made from.
@@ -181,9 +187,22 @@ impl Edge {
     ) -> Result<Arc<Edge>> {
         let plans = Plans::read(folder)?;
         let mut warm = Warm::load(folder, &plans, settings.threads)?;
-        let candidates = plans.plans.iter().map(|plan| plan.times).collect();
+        // Requests bring pictures as files: nothing is left to encode.
+        let times = |plan: &Plan| match plan.times.placement {
+            Placement::Picture => Candidate { own_ns: 0, ..plan.times },
+            _ => plan.times,
+        };
+        let candidates = plans.plans.iter().map(times).collect();
         let missing = || EdgeError::file(folder, "no plan is local-only");
         let mut policy = Policy::new(candidates, settings.reserve).ok_or_else(missing)?;
+        if let Some(word) = &settings.only {
+            let at = plans.find(word).map_err(|problem| EdgeError::file(folder, problem))?;
+            if at != policy.local() && settings.servers.is_empty() {
+                let problem = format!("plan '{word}' needs a server: name one with --server");
+                return Err(EdgeError::file(folder, problem));
+            }
+            policy.fix(at);
+        }
         warm_up(&mut warm, &mut policy)?;
         let remote = |url: &String| Remote::new(url, &settings.access);
         let remotes: Vec<Remote> = settings.servers.iter().map(remote).collect::<Result<_>>()?;
@@ -227,10 +246,8 @@ impl Edge {
     /// What may become of a request, in words.
     pub fn plans(&self) -> Vec<String> {
         let word = |plan: &Plan| match plan.times.placement {
-            Placement::Local => "local".into(),
-            Placement::Raw => "raw".into(),
-            Placement::Picture => "picture".into(),
-            Placement::Split => format!("cut at {}", plan.sends.join(" + ")),
+            Placement::Split => format!("{} at {}", plan.word(), plan.sends.join(" + ")),
+            _ => plan.word(),
         };
         self.plans.plans.iter().map(word).collect()
     }
@@ -251,7 +268,9 @@ impl Edge {
     /// Where inputs do not fit or the id is too long, and where too many requests are under way.
     pub async fn ask(self: &Arc<Edge>, mut question: Question) -> Result<Arc<Answer>> {
         let arrived = Instant::now();
-        self.check(&question.inputs)?;
+        if question.picture.is_none() {
+            self.check(&question.inputs)?;
+        }
         if question.id.is_empty() {
             self.unnamed.add();
             question.id = format!("unnamed-{}", self.unnamed.get());
@@ -354,6 +373,11 @@ impl Edge {
             ]);
         }
         let (now, state) = self.state();
+        let inertia = &state.policy.inertia;
+        gauges.extend([
+            ("plan_changes", String::new(), f64::from(inertia.changes())),
+            ("switch_seconds", String::new(), inertia.switch_ns() as f64 / 1e9),
+        ]);
         for (index, remote) in self.remotes.iter().enumerate() {
             let server = state.servers.get(index);
             let label = format!("{{server=\"{}\"}}", remote.url().replace(['"', '\\', '\n'], "_"));

@@ -163,13 +163,14 @@ impl Link {
 #[derive(Clone, Copy, Debug)]
 pub struct Load {
     queue_ns: f64,
-    slowdown: f64,
+    /// None before it was measured: plans may be of another machine.
+    slowdown: Option<f64>,
     seen: Time,
 }
 
 impl Default for Load {
     fn default() -> Load {
-        Load { queue_ns: 0.0, slowdown: 1.0, seen: 0 }
+        Load { queue_ns: 0.0, slowdown: None, seen: 0 }
     }
 }
 
@@ -182,7 +183,7 @@ impl Load {
 
     /// What `ns` of an idle server take.
     pub fn loaded_ns(&self, ns: Time) -> Time {
-        (ns as f64 * self.slowdown) as Time
+        (ns as f64 * self.slowdown.unwrap_or(1.0)) as Time
     }
 
     /// What the server said: its queue, and how long work took it that was expected to take
@@ -193,7 +194,8 @@ impl Load {
         self.seen = now;
         if expected_ns > 0 {
             let ratio = (service_ns as f64 / expected_ns as f64).clamp(0.01, 1000.0);
-            self.slowdown += QUICK * (ratio - self.slowdown);
+            let known = self.slowdown.unwrap_or(ratio);
+            self.slowdown = Some(known + QUICK * (ratio - known));
         }
     }
 }

@@ -35,6 +35,7 @@ mod error;
 pub mod estimate;
 pub mod ledger;
 pub mod metrics;
+mod picture;
 pub mod plans;
 pub mod policy;
 pub mod queue;
@@ -47,4 +48,5 @@ pub mod store;
 mod upkeep;
 
 pub use edge::{Answer, Edge, Keep, Question, Settings, Tell};
+pub use picture::Picture;
 pub use error::{EdgeError, Result};

@@ -56,6 +56,18 @@ pub struct Plan {
     pub digest: Option<String>,
 }
 
+impl Plan {
+    /// What it is called.
+    pub fn word(&self) -> String {
+        match self.times.placement {
+            Placement::Local => "local".into(),
+            Placement::Raw => "raw".into(),
+            Placement::Picture => "picture".into(),
+            Placement::Split => format!("cut-{}", self.cut.unwrap_or(0)),
+        }
+    }
+}
+
 /// A cut to be written.
 pub struct Cut {
     /// What it takes.
@@ -123,6 +135,18 @@ impl Plans {
     /// Name of the model that a server must have for `plan`.
     pub fn model(&self, plan: &Plan) -> String {
         model(&self.name, plan.cut)
+    }
+
+    /// The plan that is called `word`: local, raw, picture or cut-K.
+    ///
+    /// # Errors
+    /// Which there are, where it is none of them.
+    pub fn find(&self, word: &str) -> std::result::Result<usize, String> {
+        let words: Vec<String> = self.plans.iter().map(Plan::word).collect();
+        words
+            .iter()
+            .position(|known| known == word)
+            .ok_or_else(|| format!("no plan is called '{word}': there are {}", words.join(", ")))
     }
 
     fn check(&self) -> std::result::Result<(), String> {

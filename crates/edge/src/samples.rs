@@ -10,6 +10,7 @@ use edgecut_oip::grpc::{Message, ModelInferRequest};
 use edgecut_oip::{InferRequest, WireTensor};
 
 use crate::edge::{Edge, Question, lock};
+use crate::picture::Inputs;
 use crate::queue::Queue;
 use crate::remote::{Ask, Refusal};
 
@@ -86,11 +87,13 @@ pub(crate) fn confidence(outputs: &[Tensor]) -> f32 {
 }
 
 /// Stores a sample for later. The disk's time is not the request's.
-pub(crate) fn keep(edge: &Arc<Edge>, question: &Question, inputs: &Arc<Vec<Tensor>>) {
+pub(crate) fn keep(edge: &Arc<Edge>, question: &Question, inputs: &Arc<Inputs>) {
     let (edge, inputs) = (Arc::clone(edge), Arc::clone(inputs));
     let id = question.id.clone();
     tokio::task::spawn_blocking(move || {
-        let ports = edge.inputs().iter().zip(inputs.iter());
+        // What cannot be decoded is no sample.
+        let Ok(inputs) = inputs.get() else { return };
+        let ports = edge.inputs().iter().zip(inputs);
         let wire = ports.map(|(port, tensor)| WireTensor::from_tensor(&port.name, tensor));
         let model = edge.name().to_string();
         let request = InferRequest { model, id, inputs: wire.collect(), ..Default::default() };

@@ -87,6 +87,8 @@ pub fn oracle(plans: &[Candidate], trace: &Trace, arrivals: &Arrivals) -> Outcom
 pub fn policy(policy: &mut Policy, trace: &Trace, arrivals: &Arrivals) -> Outcome {
     let (mut link, load) = (Link::default(), Load::default());
     let (mut outcome, mut pinged, mut last) = (Outcome::default(), None, None);
+    let file = policy.candidates().iter().find(|plan| plan.placement == Placement::Picture);
+    let picture = file.map(|plan| plan.bytes);
     for start in starts(trace, arrivals) {
         if pinged.is_none_or(|at| start >= at + PING_NS) {
             link.exchanged(start, 0, trace.rtt_ns(start));
@@ -94,8 +96,7 @@ pub fn policy(policy: &mut Policy, trace: &Trace, arrivals: &Arrivals) -> Outcom
         }
         let left_ns = arrivals.deadline_ns;
         let server = Some((&link, &load));
-        let situation =
-            Situation { now: start, left_ns, wait_ns: 0, server, picture: true, without: 0 };
+        let situation = Situation { now: start, left_ns, wait_ns: 0, server, picture, without: 0 };
         let choice = policy.choose(&situation);
         outcome.changes += usize::from(last.is_some_and(|last| last != choice.candidate));
         last = Some(choice.candidate);

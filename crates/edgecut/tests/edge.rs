@@ -3,6 +3,7 @@
 mod common;
 
 use std::io::{BufRead, BufReader};
+use std::path::Path;
 use std::process::{Child, Stdio};
 
 use common::{command, json, model, refuse, scratch, text, toy};
@@ -31,6 +32,17 @@ impl Daemon {
         format!("http://{}/{path}", self.said["http"].as_str().expect("HTTP is on"))
     }
 
+    /// An input that fits the model.
+    fn input(&self) -> Value {
+        let path = self.url(&format!("v2/models/{}", self.said["model"].as_str().unwrap()));
+        let about = ureq::get(path).call().unwrap().body_mut().read_to_string().unwrap();
+        let about: Value = serde_json::from_str(&about).unwrap();
+        let (name, shape) = (&about["inputs"][0]["name"], &about["inputs"][0]["shape"]);
+        let count: i64 = shape.as_array().unwrap().iter().map(|d| d.as_i64().unwrap()).product();
+        let data = vec![0.25; count as usize];
+        object!([{"name": name, "shape": shape, "datatype": "FP32", "data": data}])
+    }
+
     fn ask(&self, body: &Value) -> (u16, Value) {
         let path = format!("v2/models/{}/infer", self.said["model"].as_str().expect("a name"));
         let agent: ureq::Agent =
@@ -49,9 +61,8 @@ impl Drop for Daemon {
     }
 }
 
-#[test]
-fn a_device_alone_and_with_a_dead_server_answers() {
-    let folder = scratch().join("edge-plans");
+/// Plans of the toy.
+fn plans(folder: &Path) {
     json(&[
         "split",
         text(model()),
@@ -68,28 +79,34 @@ fn a_device_alone_and_with_a_dead_server_answers() {
         "--check",
         "4",
         "--out-plans",
-        text(&folder),
+        text(folder),
     ]);
+}
+
+#[test]
+fn a_device_alone_and_with_a_dead_server_answers() {
+    let folder = scratch().join("edge-plans");
+    plans(&folder);
     // Nobody listens on port 9.
     for server in [&[][..], &["--server", "http://127.0.0.1:9"]] {
         let daemon = Daemon::start(&[&[text(&folder)], server].concat());
-        let path = daemon.url(&format!("v2/models/{}", daemon.said["model"].as_str().unwrap()));
-        let about = ureq::get(path).call().unwrap().body_mut().read_to_string().unwrap();
-        let about: Value = serde_json::from_str(&about).unwrap();
-        let (name, shape) = (&about["inputs"][0]["name"], &about["inputs"][0]["shape"]);
-        let count: i64 = shape.as_array().unwrap().iter().map(|d| d.as_i64().unwrap()).product();
-        let data = vec![0.25; count as usize];
-        let input = object!([{"name": name, "shape": shape, "datatype": "FP32", "data": data}]);
+        let input = daemon.input();
         let (status, answer) = daemon.ask(&object!({"id": "a", "inputs": input}));
         assert_eq!((status, &answer["id"]), (200, &object!("a")), "{answer}");
         assert_eq!(answer["parameters"]["edgecut_answered"], "local", "{answer}");
         assert_eq!(daemon.ask(&object!({"id": "a", "inputs": input})).1, answer);
         let soon = object!({"inputs": input, "parameters": {"timeout": 1}});
         assert_eq!(daemon.ask(&soon).0, 504);
-        let wrong = object!([{"name": name, "shape": [1], "datatype": "FP32", "data": [1.0]}]);
+        let wrong =
+            object!([{"name": input[0]["name"], "shape": [1], "datatype": "FP32", "data": [1.0]}]);
         let (status, answer) = daemon.ask(&object!({"inputs": wrong}));
         assert_eq!(status, 400);
         assert!(answer["error"].as_str().unwrap().contains("the model takes"), "{answer}");
+        let name = &input[0]["name"];
+        let broken =
+            object!([{"name": name, "shape": [1], "datatype": "BYTES", "data": ["no picture"]}]);
+        let (status, answer) = daemon.ask(&object!({"inputs": broken}));
+        assert_eq!(status, 400, "{answer}");
         let metrics = ureq::get(daemon.url("metrics")).call().unwrap();
         let metrics = metrics.into_body().read_to_string().unwrap();
         for line in [
@@ -109,6 +126,21 @@ fn a_device_alone_and_with_a_dead_server_answers() {
         let page = get("").unwrap();
         assert!(page.contains("<title>edgecut edge</title>") && page.contains("draw(status)"));
         assert!(!page.contains("{{") && !page.contains("https://"), "works offline");
+    }
+}
+
+#[test]
+fn one_plan_alone_has_no_reserve() {
+    let folder = scratch().join("edge-only");
+    plans(&folder);
+    let refused = refuse(&["edge", text(&folder), "--only", "cloud"]);
+    assert!(refused.contains("there are local, raw"), "{refused}");
+    assert!(refuse(&["edge", text(&folder), "--only", "raw"]).contains("--server"));
+    // Nobody listens on port 9.
+    for (plan, status) in [("local", 200), ("raw", 504)] {
+        let daemon =
+            Daemon::start(&[text(&folder), "--server", "http://127.0.0.1:9", "--only", plan]);
+        assert_eq!(daemon.ask(&object!({"inputs": daemon.input()})).0, status, "{plan}");
     }
 }
 

@@ -79,6 +79,7 @@ pub fn part(args: &[&str]) -> Result<(), String> {
             println!("{}", serde_json::to_string(&rows).map_err(|e| e.to_string())?);
             Ok(())
         }
+        ["policies", task] => super::policies::part(task),
         _ => Err("a part of `cargo xtask rig`".into()),
     }
 }

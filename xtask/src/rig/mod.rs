@@ -3,6 +3,7 @@
 mod check;
 mod network;
 mod options;
+mod policies;
 mod quota;
 mod relay;
 mod weather;
@@ -22,7 +23,10 @@ use weather::Replay;
 const START: Duration = Duration::from_secs(2);
 
 /// Runs the task.
-pub fn main(args: &[&str]) -> ExitCode {
+pub fn main(root: &Path, args: &[&str]) -> ExitCode {
+    if let ["policies", rest @ ..] = args {
+        return policies::main(root, rest);
+    }
     crate::with_options("rig", HELP, args, Options::parse, run)
 }
 
@@ -58,7 +62,9 @@ fn programs(network: &Network, options: &Options, cloud: &str, edge: &str) -> Re
 /// A line of the shell on a host; `exec` lets a signal reach the program itself.
 fn shell(host: Host, line: &str, quota: Option<&Quota>) -> Result<Child, String> {
     let mut command: Command = on(host, Path::new("sh"));
-    let enter = quota.map_or(String::new(), Quota::enter);
-    command.arg("-c").arg(format!("{enter}exec {line}")).stdin(Stdio::null());
+    command.arg("-c").arg(format!("exec {line}")).stdin(Stdio::null());
+    if let Some(quota) = quota {
+        command = quota.limit(&command);
+    }
     command.spawn().map_err(|e| format!("{line}: {e}"))
 }

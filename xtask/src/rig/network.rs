@@ -40,13 +40,18 @@ impl Host {
 }
 
 /// Name of the tunnel in either namespace.
-const TUNNEL: &str = "rig0";
+pub const TUNNEL: &str = "rig0";
 
 /// Bytes of the token bucket: one packet, since a fuller one would let small messages pass at once.
 pub const BUCKET: u16 = 1600;
 
 /// The least rate that tbf is set to, in bits per second: it knows no 0.
 const LEAST_RATE: u64 = 8_000;
+
+/// TCP that goes by losses, as on most devices, whatever this machine is set to. After a pause it still
+/// knows what the link carries.
+const TCP: [&str; 2] =
+    ["net.ipv4.tcp_congestion_control=reno", "net.ipv4.tcp_slow_start_after_idle=0"];
 
 /// How long a host may take to have its tunnel.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -81,6 +86,9 @@ impl Network {
         for (host, ends) in Host::BOTH.into_iter().zip(&ends) {
             tool(&["ip", "netns", "add", host.namespace()])?;
             tool_in(host, &["ip", "link", "set", "lo", "up"])?;
+            for setting in TCP {
+                tool_in(host, &["sysctl", "-q", "-w", setting])?;
+            }
             network.tunnels.push(Owned(tunnel(host, ends)?));
         }
         let up = |host| tool_in(host, &["ip", "route", "get", Host::Cloud.address()]).is_ok();

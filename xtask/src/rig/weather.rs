@@ -15,6 +15,7 @@ pub struct Replay<'a> {
     network: &'a Network,
     link: &'a Link,
     outage: Option<(Outage, Duration, Duration)>,
+    from: Duration,
     over: Arc<AtomicBool>,
 }
 
@@ -24,7 +25,12 @@ impl<'a> Replay<'a> {
         link: &'a Link,
         outage: Option<(Outage, Duration, Duration)>,
     ) -> Replay<'a> {
-        Replay { network, link, outage, over: Arc::default() }
+        Replay { network, link, outage, from: Duration::ZERO, over: Arc::default() }
+    }
+
+    /// Begins so far into the trace.
+    pub fn from(self, from: Duration) -> Replay<'a> {
+        Replay { from, ..self }
     }
 
     /// Set to end [`Replay::run`].
@@ -32,15 +38,30 @@ impl<'a> Replay<'a> {
         Arc::clone(&self.over)
     }
 
-    /// From the trace's beginning until it is over.
-    pub fn run(&self) -> Result<(), String> {
+    /// Makes the link what it is so long after the beginning.
+    pub fn set(&self, time: Duration) -> Result<(), String> {
         let (network, link) = (self.network, self.link);
+        let time = (self.from + time).as_nanos() as u64;
         network.set_rate(Host::Cloud, link.down_bits)?;
         network.set_loss(link.loss)?;
+        network.set_rate(Host::Edge, link.trace.bits_per_second(time))?;
+        network.set_delay(Duration::from_nanos(link.trace.rtt_ns(time)), link.jitter);
+        Ok(())
+    }
+
+    /// From the beginning until it is over.
+    pub fn run(&self) -> Result<(), String> {
+        self.set(Duration::ZERO)?;
+        self.follow()
+    }
+
+    /// As [`Replay::run`], where the link is already what it is in the beginning.
+    pub fn follow(&self) -> Result<(), String> {
+        let (network, link) = (self.network, self.link);
         let began = Instant::now();
         let (mut rate, mut dead) = (None, None);
         while !self.over.load(Ordering::Relaxed) {
-            let time = began.elapsed().as_nanos() as u64;
+            let time = (self.from + began.elapsed()).as_nanos() as u64;
             let now = link.trace.bits_per_second(time);
             if rate.replace(now) != Some(now) {
                 network.set_rate(Host::Edge, now)?;

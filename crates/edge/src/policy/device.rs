@@ -11,13 +11,16 @@ const WAKE_NS: Time = MS;
 /// Running mean and mean deviation of time taken over time planned.
 #[derive(Clone, Copy, Debug)]
 pub struct Device {
+    /// How often it was measured.
+    measured: u32,
     slowdown: f64,
     deviation: f64,
+    decode_ns: f64,
 }
 
 impl Default for Device {
     fn default() -> Device {
-        Device { slowdown: 1.0, deviation: 0.0 }
+        Device { measured: 0, slowdown: 1.0, deviation: 0.0, decode_ns: 0.0 }
     }
 }
 
@@ -28,8 +31,23 @@ impl Device {
             return;
         }
         let ratio = (taken_ns as f64 / planned_ns as f64).clamp(0.01, 100.0);
-        self.deviation += QUICK * ((ratio - self.slowdown).abs() - self.deviation);
-        self.slowdown += QUICK * (ratio - self.slowdown);
+        // Plans may be of another machine: what was measured first counts, not what was planned.
+        self.measured = self.measured.saturating_add(1);
+        let weight = (1.0 / f64::from(self.measured)).max(QUICK);
+        let from = if self.measured == 1 { ratio } else { self.slowdown };
+        self.deviation += weight * ((ratio - from).abs() - self.deviation);
+        self.slowdown += weight * (ratio - self.slowdown);
+    }
+
+    /// A picture's file was made the input in `ns`.
+    pub fn decoded(&mut self, ns: Time) {
+        let weight = if self.decode_ns == 0.0 { 1.0 } else { QUICK };
+        self.decode_ns += weight * (ns as f64 - self.decode_ns);
+    }
+
+    /// What that takes on average; nothing before it was ever done.
+    pub fn decode_ns(&self) -> Time {
+        self.decode_ns as Time
     }
 
     /// What work that was planned with `ns` takes on average.

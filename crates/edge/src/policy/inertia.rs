@@ -2,25 +2,36 @@
 
 use crate::clock::Time;
 
-/// How much of a new value enters a running mean.
+/// How much of a new value enters a running mean, and one of noisy values.
 const QUICK: f64 = 0.2;
+const SLOW: f64 = 0.05;
 
 /// The plan of the last request, and whether another one is worth a change.
 #[derive(Clone, Copy, Debug)]
 pub struct Inertia {
     current: usize,
     changed: bool,
-    /// Measured: how much longer than expected the first request of a plan takes.
+    /// Measured: how much longer than expected the first request of a plan takes, and how often.
     switch_ns: f64,
+    switches: u32,
     /// Requests between changes, the running mean and since the last one.
     stay: f64,
     since: u32,
+    changes: u32,
 }
 
 impl Inertia {
     /// With `current` as the plan.
     pub fn new(current: usize) -> Inertia {
-        Inertia { current, changed: false, switch_ns: 0.0, stay: 1.0, since: 0 }
+        Inertia {
+            current,
+            changed: false,
+            switch_ns: 0.0,
+            switches: 0,
+            stay: 1.0,
+            since: 0,
+            changes: 0,
+        }
     }
 
     /// The plan of the last request.
@@ -28,15 +39,20 @@ impl Inertia {
         self.current
     }
 
+    /// How often the plan has changed.
+    pub fn changes(&self) -> u32 {
+        self.changes
+    }
+
     /// What a change costs.
     pub fn switch_ns(&self) -> Time {
-        self.switch_ns as Time
+        self.switch_ns.max(0.0) as Time
     }
 
     /// Whether the current plan stays, although another is expected to take `best_ns` and it
     /// `current_ns`: what is saved until the next change must pay for this one.
     pub fn holds(&self, best_ns: Time, current_ns: Time) -> bool {
-        current_ns.saturating_sub(best_ns) as f64 * self.stay <= self.switch_ns
+        current_ns.saturating_sub(best_ns) as f64 * self.stay <= self.switch_ns.max(0.0)
     }
 
     /// A plan was chosen.
@@ -46,6 +62,7 @@ impl Inertia {
             self.stay += QUICK * (f64::from(self.since) - self.stay);
             self.stay = self.stay.max(1.0);
             self.since = 0;
+            self.changes = self.changes.saturating_add(1);
         }
         self.current = candidate;
         self.since = self.since.saturating_add(1);
@@ -55,8 +72,11 @@ impl Inertia {
     /// expected.
     pub fn took(&mut self, expected_ns: Time, taken_ns: Time) {
         if std::mem::take(&mut self.changed) {
-            let more = taken_ns.saturating_sub(expected_ns) as f64;
-            self.switch_ns += QUICK * (more - self.switch_ns);
+            // Also less than expected, or noise would look like a cost.
+            let more = taken_ns as f64 - expected_ns as f64;
+            self.switches = self.switches.saturating_add(1);
+            let weight = (1.0 / f64::from(self.switches)).max(SLOW);
+            self.switch_ns += weight * (more - self.switch_ns);
         }
     }
 }

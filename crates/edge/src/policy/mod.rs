@@ -52,14 +52,21 @@ const STALE_NS: Time = 5 * SECOND;
 /// What a plan with a server must save, as a share of the device's own time: else nothing is sent.
 const WORTH_SENDING: f64 = 0.005;
 
+/// What a reserve may save at most, as a share of the mean latency, where it begins when the answer is
+/// overdue and not at once: on a processor that computes, what is sent and received waits.
+const HELD_UP: f64 = 0.01;
+
 /// How the reserve begins.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Reserve {
-    /// As soon as the device has sent: where energy does not matter. Its processor would only wait.
+    /// As soon as the device has sent, unless it would hardly ever answer first: where energy does not
+    /// matter. Its processor would only wait.
     #[default]
     AtOnce,
     /// When the answer is overdue, or at the last moment that keeps the deadline.
     Late,
+    /// Not at all: to see what a plan does alone.
+    Never,
 }
 
 /// What a request finds.
@@ -73,8 +80,9 @@ pub struct Situation<'a> {
     pub wait_ns: Time,
     /// The server that would get it; none where none can be used.
     pub server: Option<(&'a Link, &'a Load)>,
-    /// Whether the request has a picture as a file.
-    pub picture: bool,
+    /// Bytes of the file, where the request has a picture as one, of which the device makes the input
+    /// only when it needs it.
+    pub picture: Option<u64>,
     /// Candidates that the server does not have in the right version, a bit each.
     pub without: u64,
 }
@@ -98,6 +106,7 @@ pub struct Policy {
     candidates: Vec<Candidate>,
     local: usize,
     reserve: Reserve,
+    only: Option<usize>,
     /// How fast the device is now.
     pub device: Device,
     /// What changes of plan cost.
@@ -109,7 +118,19 @@ impl Policy {
     pub fn new(candidates: Vec<Candidate>, reserve: Reserve) -> Option<Policy> {
         let local = candidates.iter().position(|c| c.placement == Placement::Local)?;
         let inertia = Inertia::new(local);
-        Some(Policy { candidates, local, reserve, device: Device::default(), inertia })
+        let device = Device::default();
+        Some(Policy { candidates, local, reserve, only: None, device, inertia })
+    }
+
+    /// From now on takes candidate `at` for every request, whatever link and deadline say, and without a
+    /// reserve: what measurements compare with.
+    pub fn fix(&mut self, at: usize) {
+        self.only = Some(at);
+    }
+
+    /// Whether it takes the same for every request.
+    pub fn is_fixed(&self) -> bool {
+        self.only.is_some()
     }
 
     /// The candidates.
@@ -124,6 +145,10 @@ impl Policy {
 
     /// The choice for a request. Takes microseconds.
     pub fn choose(&mut self, situation: &Situation) -> Choice {
+        if let Some(candidate) = self.only {
+            let expected_ns = self.device.expected_ns(self.candidates[candidate].own_ns);
+            return Choice { candidate, expected_ns, reserve_ns: None, reserve: Reserve::Never };
+        }
         let choices = (0..self.candidates.len()).filter_map(|at| self.consider(at, situation));
         let choices: Vec<Choice> = choices.collect();
         let best = choices.iter().min_by_key(|choice| choice.expected_ns);
@@ -142,8 +167,14 @@ impl Policy {
     /// The device alone, whatever comes.
     fn alone(&self, situation: &Situation) -> Choice {
         let local = self.candidates[self.local].own_ns;
-        let expected_ns = situation.wait_ns + self.device.expected_ns(local);
+        let ready = situation.wait_ns + self.decode_ns(situation);
+        let expected_ns = ready + self.device.expected_ns(local);
         Choice { candidate: self.local, expected_ns, reserve_ns: None, reserve: self.reserve }
+    }
+
+    /// What comes before everything that the device computes.
+    fn decode_ns(&self, situation: &Situation) -> Time {
+        situation.picture.map_or(0, |_| self.device.decode_ns())
     }
 
     fn consider(&self, at: usize, situation: &Situation) -> Option<Choice> {
@@ -153,16 +184,22 @@ impl Policy {
         }
         let (link, load) = situation.server?;
         let absent = situation.without >> at.min(63) & 1 == 1;
-        if absent || candidate.placement == Placement::Picture && !situation.picture {
+        if absent || candidate.placement == Placement::Picture && situation.picture.is_none() {
             return None;
         }
         let Situation { now, left_ns, wait_ns, .. } = *situation;
-        let sent = wait_ns + self.device.expected_ns(candidate.own_ns);
+        let ready = wait_ns + self.decode_ns(situation);
+        let own = self.device.expected_ns(candidate.own_ns);
+        let (sent, bytes) = match (candidate.placement, situation.picture) {
+            // A file leaves while the device is busy with others.
+            (Placement::Picture, Some(bytes)) => (own, bytes),
+            _ => (ready + own, candidate.bytes),
+        };
         let rest = self.device.expected_ns(candidate.rest_ns);
         let surely = |ns: Time| self.device.surely_ns(ns);
-        let alone_keeps = wait_ns + surely(self.candidates[self.local].own_ns) <= left_ns;
+        let alone_keeps = ready + surely(self.candidates[self.local].own_ns) <= left_ns;
         let work = candidate.own_ns + candidate.rest_ns;
-        if alone_keeps && wait_ns + surely(work) > left_ns {
+        if alone_keeps && ready + surely(work) > left_ns {
             return None;
         }
         let back = sent
@@ -170,22 +207,32 @@ impl Policy {
             + load.queue_ns(now)
             + load.loaded_ns(candidate.server_ns);
         let rate = link.rate(now);
-        let remote = |deviations: f64| back + send_ns(candidate.bytes, &rate, deviations);
+        let remote = |deviations: f64| back + send_ns(bytes, &rate, deviations);
         let stale = link.seen().is_none_or(|seen| now.saturating_sub(seen) >= STALE_NS);
-        let reserve = if stale { Reserve::AtOnce } else { self.reserve };
-        let begin = match reserve {
-            Reserve::AtOnce => sent,
-            Reserve::Late => {
-                let last = left_ns.saturating_sub(surely(candidate.rest_ns));
-                last.min(remote(-2.0)).max(sent)
-            }
+        // Behind a cut the input has been made; else that is the reserve's beginning.
+        let (free, decode) = match candidate.placement {
+            Placement::Split => (sent, 0),
+            _ => (wait_ns.max(sent), self.decode_ns(situation)),
         };
-        let latency = |deviations: f64| {
-            let ns = remote(deviations).min(begin + rest);
-            // Nobody waits for what comes behind the deadline.
-            if ns > left_ns { left_ns.saturating_mul(2).max(ns) } else { ns }
+        let rest = decode + rest;
+        let last = left_ns.saturating_sub(surely(candidate.rest_ns) + decode);
+        let overdue = last.min(remote(-2.0)).max(free);
+        let mean = |begin: Time| -> f64 {
+            let latency = |deviations: f64| {
+                let ns = remote(deviations).min(begin.saturating_add(rest));
+                // Nobody waits for what comes behind the deadline.
+                if ns > left_ns { left_ns.saturating_mul(2).max(ns) } else { ns }
+            };
+            RATES.iter().map(|&(at, weight)| weight * latency(at) as f64).sum()
         };
-        let mean: f64 = RATES.iter().map(|&(at, weight)| weight * latency(at) as f64).sum();
+        let idle = !stale && mean(overdue) <= (1.0 + HELD_UP) * mean(free);
+        let (reserve, begin) = match self.reserve {
+            Reserve::AtOnce if idle => (Reserve::Late, overdue),
+            Reserve::Late if !stale => (Reserve::Late, overdue),
+            Reserve::AtOnce | Reserve::Late => (Reserve::AtOnce, free),
+            Reserve::Never => (Reserve::Never, Time::MAX),
+        };
+        let mean = mean(begin);
         let expected_ns = mean as Time;
         let alone = self.alone(situation).expected_ns;
         if alone <= left_ns && mean > alone as f64 * (1.0 - WORTH_SENDING) {

@@ -33,7 +33,7 @@ fn choose(policy: &mut Policy, link: Option<&Link>, left_ns: Time) -> (Placement
     let load = Load::default();
     let server = link.map(|link| (link, &load));
     let situation =
-        Situation { now: 20 * MS, left_ns, wait_ns: 0, server, picture: true, without: 0 };
+        Situation { now: 20 * MS, left_ns, wait_ns: 0, server, picture: Some(18_000), without: 0 };
     let choice = policy.choose(&situation);
     (policy.candidates()[choice.candidate].placement, choice)
 }
@@ -67,7 +67,7 @@ fn an_uncertain_link_is_tried_where_that_costs_little() {
         left_ns: SECOND,
         wait_ns: 0,
         server: Some((&slow, &load)),
-        picture: true,
+        picture: Some(18_000),
         without: 0,
     };
     let choice = policy.choose(&late);
@@ -90,6 +90,38 @@ fn small_gains_do_not_pay_for_a_change() {
     assert_eq!(choose(&mut policy, None, SECOND).0, Placement::Local);
 }
 
+#[test]
+fn a_file_is_judged_by_its_own_size_and_needs_no_decoding_here() {
+    let mut policy = Policy::new(candidates(), Reserve::AtOnce).unwrap();
+    let (link, load) = (link(2.0, 20), Load::default());
+    let choose = |policy: &mut Policy, picture| {
+        let server = Some((&link, &load));
+        let left_ns = SECOND;
+        let situation =
+            Situation { now: 20 * MS, left_ns, wait_ns: 0, server, picture, without: 0 };
+        let chosen = policy.choose(&situation).candidate;
+        policy.candidates()[chosen].placement
+    };
+    // 18 kB take 72 ms and lose to the cut, 2 kB take 8.
+    assert_eq!(choose(&mut policy, Some(18_000)), Placement::Split);
+    assert_eq!(choose(&mut policy, Some(2_000)), Placement::Picture);
+    // Where the device is slow to make the input, it does not win the time that a cut needs.
+    policy.device.decoded(60 * MS);
+    assert_eq!(choose(&mut policy, Some(18_000)), Placement::Picture);
+    assert_eq!(choose(&mut policy, None), Placement::Split);
+}
+
+#[test]
+fn a_fixed_plan_asks_nobody() {
+    let mut policy = Policy::new(candidates(), Reserve::AtOnce).unwrap();
+    policy.fix(3);
+    for left_ns in [1, SECOND] {
+        let (placement, choice) = choose(&mut policy, None, left_ns);
+        assert_eq!((placement, choice.reserve), (Placement::Picture, Reserve::Never));
+        assert_eq!(choice.reserve_ns, None);
+    }
+}
+
 proptest! {
     /// Whatever is chosen, its reserve keeps every deadline that the device alone keeps.
     #[test]
@@ -104,7 +136,7 @@ proptest! {
             left_ns: left * MS,
             wait_ns: wait * MS,
             server: Some((&link, &load)),
-            picture: true,
+            picture: Some(18_000),
             without: 0,
         };
         let choice = policy.choose(&situation);

@@ -47,6 +47,10 @@ pub struct Args {
     /// energy, later answers where links fail
     #[arg(long)]
     save: bool,
+    /// Answer every request by this plan alone, whatever link and deadline say, to measure it: local, raw
+    /// (the input to the server), picture (its file) or cut-K, K from 1 on
+    #[arg(long, value_name = "PLAN")]
+    only: Option<String>,
     /// Address for HTTP (REST); none turns it off
     #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:7420")]
     http: String,
@@ -99,6 +103,7 @@ pub fn run(args: &Args, global: &Global) -> Result<()> {
         },
         deadline: Duration::from_secs_f64(args.deadline / 1e3),
         reserve: if args.save { Reserve::Late } else { Reserve::AtOnce },
+        only: args.only.clone(),
         threads: global.threads(),
         store: args.keep.clone().map(|folder| Keep {
             folder,

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use edgecut_edge::engine::Port;
 use edgecut_edge::request::Mark;
-use edgecut_edge::{Answer, Edge, EdgeError, Question};
+use edgecut_edge::{Answer, Edge, EdgeError, Picture, Question};
 use edgecut_graph::Tensor;
 use edgecut_oip::{
     Datatype, InferRequest, InferResponse, ModelMetadata, ServerMetadata, TensorMetadata,
@@ -34,24 +34,26 @@ impl Local {
         Local { edge, pictures }
     }
 
-    /// The inputs in the model's order, and the picture that the only one was made of.
+    /// The inputs in the model's order, or the picture that the only one is to be made of.
     async fn inputs(
         &self,
         request: &InferRequest,
-    ) -> Result<(Vec<Tensor>, Option<Arc<[u8]>>), Refusal> {
-        let (mut inputs, mut picture) = (vec![], None);
+    ) -> Result<(Vec<Tensor>, Option<Picture>), Refusal> {
+        let mut inputs = vec![];
         for port in self.edge.inputs() {
             let named = request.inputs.iter().find(|tensor| tensor.name() == port.name);
             let wire = named.ok_or_else(|| invalid(format!("input '{}' is missing", port.name)))?;
             if wire.datatype() == Datatype::Bytes {
-                let file = self.file(wire, port)?;
-                inputs.push(self.decoded(Arc::clone(&file), port).await?);
-                picture = Some(file).filter(|_| self.edge.inputs().len() == 1);
+                let picture = self.picture(self.file(wire, port)?, port)?;
+                if self.edge.inputs().len() == 1 {
+                    return Ok((inputs, Some(picture)));
+                }
+                inputs.push(decoded(picture).await?);
             } else {
                 inputs.push(wire.to_tensor_of(port.dtype).map_err(|e| invalid(e.to_string()))?);
             }
         }
-        Ok((inputs, picture))
+        Ok((inputs, None))
     }
 
     fn file(&self, wire: &WireTensor, port: &Port) -> Result<Arc<[u8]>, Refusal> {
@@ -62,31 +64,33 @@ impl Local {
         }
     }
 
-    /// The input that a picture's file becomes. Takes milliseconds, so not on a thread that waits for
-    /// others.
-    async fn decoded(&self, file: Arc<[u8]>, port: &Port) -> Result<Tensor, Refusal> {
+    /// A picture's file, and how it becomes the input.
+    fn picture(&self, file: Arc<[u8]>, port: &Port) -> Result<Picture, Refusal> {
         let Some(description) = self.pictures.clone() else {
             let name = &port.name;
             return Err(invalid(format!(
                 "input '{name}': the model does not say how pictures become it"
             )));
         };
-        let shape = port.shape.clone();
-        let work = move || -> Result<Tensor, String> {
-            let image = Image::from_bytes(&file).map_err(|e| e.to_string())?;
+        let (name, shape) = (port.name.clone(), port.shape.clone());
+        let input = move |file: &[u8]| -> Result<Tensor, String> {
+            let image = Image::from_bytes(file).map_err(|e| e.to_string())?;
             let mut transform = Transform::new(&description).map_err(|e| e.to_string())?;
             let mut values = vec![0f32; shape.iter().product()];
             transform.apply_nchw(&image, &mut values).map_err(|e| e.to_string())?;
-            Tensor::new(shape, values).map_err(|e| e.to_string())
+            Tensor::new(shape.as_slice(), values).map_err(|e| e.to_string())
         };
-        let done = tokio::task::spawn_blocking(work).await;
-        let done = done.map_err(|e| Refusal::new(Kind::Internal, e.to_string()))?;
-        done.map_err(|problem| invalid(format!("input '{}': {problem}", port.name)))
+        let decode =
+            move |file: &[u8]| input(file).map_err(|problem| format!("input '{name}': {problem}"));
+        Ok(Picture { file, decode: Arc::new(decode) })
     }
 
     fn response(&self, request: InferRequest, answer: &Answer) -> Result<InferResponse, Refusal> {
         if answer.mark == Mark::Late {
             let problem = answer.problem.clone().unwrap_or_default();
+            if answer.invalid {
+                return Err(invalid(problem));
+            }
             return Err(Refusal::new(Kind::Late, format!("no answer by the deadline: {problem}")));
         }
         let wanted = |port: &Port| {
@@ -117,6 +121,12 @@ impl Local {
             }
         }
     }
+}
+
+/// The input that a picture becomes. Takes milliseconds, so not on a thread that waits for others.
+async fn decoded(picture: Picture) -> Result<Tensor, Refusal> {
+    let done = tokio::task::spawn_blocking(move || (picture.decode)(&picture.file)).await;
+    done.map_err(|e| Refusal::new(Kind::Internal, e.to_string()))?.map_err(invalid)
 }
 
 fn invalid(problem: String) -> Refusal {
