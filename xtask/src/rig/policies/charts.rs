@@ -5,6 +5,7 @@ use maud::{Markup, html};
 use super::rows::{MARKS, OnTrace, Row, quantile};
 
 const WIDTH: f64 = 1000.0;
+const HALF: f64 = 520.0;
 const LEFT: f64 = 56.0;
 const RIGHT: f64 = 10.0;
 
@@ -44,11 +45,11 @@ fn points(pairs: impl Iterator<Item = (f64, f64)>) -> String {
     pairs.join(" ")
 }
 
-fn rows_across(scale: &Scale, unit: &str) -> Markup {
+fn rows_across(scale: &Scale, unit: &str, width: f64) -> Markup {
     html! {
         @for tick in scale.ticks() {
             @let y = format!("{:.1}", scale.at(tick));
-            line.grid x1=(LEFT) x2=(WIDTH - RIGHT) y1=(y) y2=(y) {}
+            line.grid x1=(LEFT) x2=(width - RIGHT) y1=(y) y2=(y) {}
             text x=(LEFT - 6.0) y=(y) dy="4" text-anchor="end" { (tick) (unit) }
         }
     }
@@ -58,7 +59,7 @@ fn columns_along(scale: &Scale, bottom: f64, unit: &str) -> Markup {
     html! {
         @for tick in scale.ticks() {
             @let x = scale.at(tick);
-            @let anchor = if x > WIDTH - 4.0 * RIGHT { "end" } else { "middle" };
+            @let anchor = if x > scale.to - 2.0 * RIGHT { "end" } else { "middle" };
             text x=(format!("{x:.1}")) y=(bottom + 16.0) text-anchor=(anchor) { (tick) (unit) }
         }
     }
@@ -85,13 +86,13 @@ pub fn over_time(on: &OnTrace) -> Markup {
     let deadline = format!("{:.1}", y.at(on.deadline_ms));
     html! {
         svg viewBox={ "0 0 " (WIDTH) " 336" } role="img" aria-label="Latency over time" {
-            (rows_across(&y, " ms"))
+            (rows_across(&y, " ms", WIDTH))
             line.deadline x1=(LEFT) x2=(WIDTH - RIGHT) y1=(deadline) y2=(deadline) {}
             text x=(WIDTH - RIGHT) y=(deadline) dy="-4" text-anchor="end" { "deadline" }
             @for row in &on.rows {
                 polyline.line.(class(&row.policy)) points=(line(row)) {}
             }
-            (rows_across(&Scale { most: rate.most, ..rate }, ""))
+            (rows_across(&rate, "", WIDTH))
             polygon.rate points=(area) {}
             text x=(LEFT + 6.0) y=(RATE[1]) dy="4" { "Mbit/s" }
             (columns_along(&x, RATE[0], " s"))
@@ -103,7 +104,7 @@ pub fn over_time(on: &OnTrace) -> Markup {
 pub fn distribution(on: &OnTrace) -> Markup {
     const SHARE: [f64; 2] = [240.0, 12.0];
     let tails = on.rows.iter().map(|row| quantile(&row.latencies, 1.0));
-    let x = Scale { most: 1.02 * largest(tails), from: LEFT, to: WIDTH - RIGHT };
+    let x = Scale { most: 1.02 * largest(tails), from: LEFT, to: HALF - RIGHT };
     let y = Scale { most: 100.0, from: SHARE[0], to: SHARE[1] };
     let line = |row: &Row| {
         let mut sorted = row.latencies.clone();
@@ -115,8 +116,8 @@ pub fn distribution(on: &OnTrace) -> Markup {
         points([(x.at(0.0), y.at(0.0))].into_iter().chain(steps))
     };
     html! {
-        svg viewBox={ "0 0 " (WIDTH) " 266" } role="img" aria-label="Share of requests within a latency" {
-            (rows_across(&y, " %"))
+        svg viewBox={ "0 0 " (HALF) " 266" } role="img" aria-label="Share of requests within a latency" {
+            (rows_across(&y, " %", HALF))
             @for row in &on.rows {
                 polyline.line.(class(&row.policy)) points=(line(row)) {}
             }

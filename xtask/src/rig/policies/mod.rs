@@ -158,7 +158,21 @@ fn plans(program: &Path, model: &str, options: &Options) -> Result<PathBuf, Stri
             folder.as_ref(),
         ],
     )?;
+    slow_down(&folder, 1.0 / options.quota)?;
     Ok(folder)
+}
+
+/// Makes plans that were measured with a whole core those of a device and a server so many times as slow.
+fn slow_down(folder: &Path, factor: f64) -> Result<(), String> {
+    let mut plans = Plans::read(folder).map_err(|e| e.to_string())?;
+    for plan in &mut plans.plans {
+        for ns in [&mut plan.times.own_ns, &mut plan.times.server_ns, &mut plan.times.rest_ns] {
+            *ns = (*ns as f64 * factor) as u64;
+        }
+    }
+    let text = serde_json::to_vec_pretty(&plans).map_err(|e| e.to_string())?;
+    let path = folder.join("plans.json");
+    std::fs::write(&path, text).map_err(|e| format!("{}: {e}", path.display()))
 }
 
 fn edgecut(program: &Path, words: &[&std::ffi::OsStr]) -> Result<(), String> {
@@ -246,17 +260,18 @@ fn of_model(
         rows.push(Row::oracle(&best, &known, &asked, deadline_ms));
         let ours = all.last().ok_or("no policy was asked")?;
         let verdict = Verdict::of(ours, &all[0], &rows, deadline_ms);
-        let typical = recorded.trace.typical();
         let rate = |&(time, _): &Asked| {
             recorded.trace.bits_per_second(time.as_nanos() as u64) as f64 / 1e6
         };
+        let rates: Vec<f64> = asked.iter().map(rate).collect();
+        let round_trip = recorded.trace.typical().rtt_ns as f64 / 1e6;
         on_traces.push(OnTrace {
             trace: recorded.name.clone(),
-            link: [typical.up_bits as f64 / 1e6, typical.rtt_ns as f64 / 1e6],
+            link: [rates.iter().sum::<f64>() / rates.len().max(1) as f64, round_trip],
             deadline_ms,
             rows,
             verdict,
-            rates: asked.iter().map(rate).collect(),
+            rates,
             seen: all,
         });
     }

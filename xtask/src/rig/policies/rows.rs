@@ -47,7 +47,7 @@ pub struct Verdict {
 #[derive(Debug, Serialize)]
 pub struct OnTrace {
     pub trace: String,
-    /// Its typical rate in megabits per second and the round trip in milliseconds.
+    /// Mean rate meanwhile in megabits per second, and the mean round trip in milliseconds.
     pub link: [f64; 2],
     pub deadline_ms: f64,
     pub rows: Vec<Row>,
