@@ -267,6 +267,7 @@ fn certificate() -> Certificate {
         cloud: "a1".repeat(32),
         score: Score::Margin,
         distribution: false,
+        same_input: true,
         thresholds: vec![0.875, 0.5],
         goal: Goal { risk: Risk::Gap, epsilon: 0.01, delta: 0.05 },
         samples: 5000,

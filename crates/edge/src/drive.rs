@@ -1,5 +1,7 @@
 //! One request from its arrival to its answer: does what [`Request`] says, and tells it what happened.
 
+mod cascade;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -65,7 +67,14 @@ pub(crate) async fn request(edge: Arc<Edge>, mut question: Question, arrived: In
     let (choice, server, plan) = choose(&edge, left_ns, arrived, picture);
     let (reports, mut inbox) = mpsc::unbounded_channel();
     let reserve_at = choice.reserve_ns.unwrap_or(0);
-    let (mut request, step) = Request::new(left_ns, plan.placement, choice.reserve, reserve_at);
+    let (mut request, step) = match &edge.cascade {
+        Some(cascade) => {
+            let hold_until = cascade.hold_until(left_ns);
+            Request::cascade(left_ns, hold_until, server.is_some(), cascade.is_alarmed())
+        }
+        None => Request::new(left_ns, plan.placement, choice.reserve, reserve_at),
+    };
+    let cascaded = edge.cascade.is_some();
     let given = std::mem::take(&mut question.inputs);
     let inputs = Arc::new(Inputs::new(given, question.picture.clone()));
     let mut drive = Drive {
@@ -88,6 +97,7 @@ pub(crate) async fn request(edge: Arc<Edge>, mut question: Question, arrived: In
     };
     drive.step(step);
     match plan.placement {
+        _ if cascaded => {}
         Placement::Local => {}
         Placement::Split => drive.head(),
         Placement::Raw if !drive.inputs.are_made() => drive.make_input(),
@@ -117,6 +127,9 @@ fn choose(
     arrived: Instant,
     picture: Option<u64>,
 ) -> (Choice, Option<usize>, Candidate) {
+    if let Some(cascade) = &edge.cascade {
+        return cascade::escalation(edge, cascade, picture.is_some());
+    }
     let planned_ns = edge.engine.backlog_ns();
     let (now, mut state) = edge.state();
     let wait_ns = state.policy.device.expected_ns(planned_ns);
@@ -148,6 +161,12 @@ impl Drive {
         if step.start_local {
             self.start_local();
         }
+        if step.start_remote {
+            match self.plan.placement {
+                Placement::Raw if !self.inputs.are_made() => self.make_input(),
+                _ => self.send(),
+            }
+        }
         if step.cancel_local
             && let Some(ticket) = &self.local
         {
@@ -167,10 +186,13 @@ impl Drive {
             let hard = self.edge.settings.store.as_ref().filter(|keep| match mark {
                 Mark::Late => true,
                 Mark::Local => samples::confidence(&answer.outputs) < keep.confidence,
-                Mark::Split | Mark::Cloud => false,
+                Mark::Split | Mark::Cloud | Mark::Exit => false,
             });
             if hard.is_some() {
                 samples::keep(&self.edge, &self.question, &self.inputs);
+            }
+            if let Some(cascade) = &self.edge.cascade {
+                self.audit(cascade, mark, &answer.outputs);
             }
             self.edge.answer(&self.question.id, answer);
         }
@@ -263,6 +285,9 @@ impl Drive {
                     // The picture is one.
                     let problem = std::mem::take(&mut self.problem);
                     self.skewed(server, problem);
+                }
+                if let Some(cascade) = self.edge.cascade.clone() {
+                    return self.heard(&cascade, outputs);
                 }
                 self.outputs = outputs;
                 Event::Local
@@ -446,15 +471,20 @@ impl Drive {
     /// The model's outputs out of a reply; none where it does not have them.
     fn outputs_of(&self, reply: &Reply) -> Option<Vec<Tensor>> {
         let ports = self.made.as_ref().map_or(self.edge.outputs(), |made| &made.answered);
-        let tensor = |port: &Port| {
-            let wire = reply.outputs.iter().find(|output| output.name() == port.name)?;
-            let tensor = wire.to_tensor_of(port.dtype).ok()?;
-            (tensor.shape() == port.shape).then_some(tensor)
-        };
-        let tail: Vec<Tensor> = ports.iter().map(tensor).collect::<Option<_>>()?;
+        let tail = tensors(ports, reply)?;
         Some(match &self.made {
             Some(made) => made.answer(self.inputs.get().ok()?, &tail),
             None => tail,
         })
     }
+}
+
+/// What `reply` says of `ports`, in their order; none where it does not say it.
+fn tensors(ports: &[Port], reply: &Reply) -> Option<Vec<Tensor>> {
+    let tensor = |port: &Port| {
+        let wire = reply.outputs.iter().find(|output| output.name() == port.name)?;
+        let tensor = wire.to_tensor_of(port.dtype).ok()?;
+        (tensor.shape() == port.shape).then_some(tensor)
+    };
+    ports.iter().map(tensor).collect()
 }

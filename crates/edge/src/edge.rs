@@ -12,6 +12,7 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use crate::balance::Servers;
+use crate::cascade::{Cascade, Small};
 use crate::clock::{Clock, Monotonic, SECOND, Steady, Time};
 use crate::engine::{Engine, Port, Warm, timed};
 use crate::ledger::{Admission, Ledger};
@@ -24,7 +25,7 @@ use crate::remote::{Access, Remote};
 use crate::request::Mark;
 use crate::samples::Kept;
 use crate::status::History;
-use crate::{EdgeError, Result, drive, upkeep};
+use crate::{EdgeError, Result, drive, plans, upkeep};
 
 /// How long a server that has another version of a plan is not asked for it.
 const SKEWED_NS: Time = 30 * SECOND;
@@ -55,7 +56,9 @@ pub struct Settings {
     pub store: Option<Keep>,
     /// Spreads the retries of many devices.
     pub seed: u64,
-    /// Hears of what is set aside.
+    /// The small model of a cascade, whose large one is that of the plans.
+    pub small: Option<Small>,
+    /// Hears of what is set aside, and of alarms.
     pub tell: Tell,
 }
 
@@ -83,6 +86,7 @@ impl Default for Settings {
             most_answered: 4096,
             store: None,
             seed: 0,
+            small: None,
             tell: Arc::new(|_| {}),
         }
     }
@@ -139,6 +143,12 @@ impl State {
         self.skewed.iter().filter(|((at, _), until)| *at == server && now < **until).count()
     }
 
+    /// A server for plan `plan`, which has it in the right version as far as is known.
+    pub(crate) fn pick_for(&mut self, now: Time, plan: usize) -> Option<usize> {
+        let until = |server| self.skewed.get(&(server, plan));
+        self.servers.pick_of(now, |server| until(server).is_none_or(|until| now >= *until))
+    }
+
     /// The plans that `server` is not asked for, a bit each.
     pub(crate) fn without(&mut self, now: Time, server: usize) -> u64 {
         self.skewed.retain(|_, until| now < *until);
@@ -156,6 +166,7 @@ pub struct Edge {
     /// What is counted.
     pub metrics: Metrics,
     pub(crate) kept: Option<Arc<Kept>>,
+    pub(crate) cascade: Option<Arc<Cascade>>,
     inputs: Vec<Port>,
     outputs: Vec<Port>,
     state: Mutex<State>,
@@ -185,8 +196,11 @@ impl Edge {
         settings: Settings,
         clock: Box<dyn Clock>,
     ) -> Result<Arc<Edge>> {
-        let plans = Plans::read(folder)?;
-        let mut warm = Warm::load(folder, &plans, settings.threads)?;
+        let mut plans = Plans::read(folder)?;
+        let (mut warm, cascade) = match &settings.small {
+            Some(small) => begin_cascade(folder, &mut plans, small, settings.threads)?,
+            None => (Warm::load(folder, &plans, settings.threads)?, None),
+        };
         // Requests bring pictures as files: nothing is left to encode.
         let times = |plan: &Plan| match plan.times.placement {
             Placement::Picture => Candidate { own_ns: 0, ..plan.times },
@@ -229,6 +243,7 @@ impl Edge {
             engine,
             remotes,
             kept,
+            cascade,
             inputs,
             outputs,
             clock,
@@ -271,6 +286,12 @@ impl Edge {
         if question.picture.is_none() {
             self.check(&question.inputs)?;
         }
+        let picture = question.picture.is_some();
+        if self.cascade.as_ref().is_some_and(|cascade| cascade.plan(picture).is_none()) {
+            let problem =
+                "the small and the large model make different inputs of a picture: send its file";
+            return Err(EdgeError::Request(problem.into()));
+        }
         if question.id.is_empty() {
             self.unnamed.add();
             question.id = format!("unnamed-{}", self.unnamed.get());
@@ -297,14 +318,29 @@ impl Edge {
 
     /// Gives `id` its answer; false where it has one.
     pub(crate) fn answer(&self, id: &str, answer: Answer) -> bool {
-        let (mark, elapsed) = (answer.mark, answer.elapsed);
+        let (mark, elapsed, invalid) = (answer.mark, answer.elapsed, answer.invalid);
         let Some((waiters, answer)) = self.ledger().answer(id, answer) else { return false };
-        self.metrics.answered(mark, elapsed.as_nanos() as Time);
+        match invalid {
+            true => self.metrics.invalid.add(),
+            false => self.metrics.answered(mark, elapsed.as_nanos() as Time),
+        }
         for waiter in waiters {
             // Who does not wait any more may ask again.
             let _ = waiter.send(Arc::clone(&answer));
         }
         true
+    }
+
+    /// An audited request of a cascade: whether both models differ.
+    pub(crate) fn observed(&self, differs: bool) {
+        if let Some(alarm) = self.cascade.as_ref().and_then(|cascade| cascade.observe(differs)) {
+            (self.settings.tell)(&alarm);
+        }
+    }
+
+    /// Whether a certificate says which answers of the device will do.
+    pub fn is_cascade(&self) -> bool {
+        self.cascade.is_some()
     }
 
     /// Now, as the engine orders its work: no clock that may jump.
@@ -372,6 +408,14 @@ impl Edge {
                 ("store_bytes", String::new(), kept.bytes() as f64),
             ]);
         }
+        if let Some(seen) = self.cascade.as_ref().map(|cascade| cascade.seen()) {
+            let [audited, differing] = seen.audited;
+            gauges.extend([
+                ("cascade_alarm", String::new(), f64::from(u8::from(seen.alarmed))),
+                ("cascade_audited", String::new(), audited as f64),
+                ("cascade_differing", String::new(), differing as f64),
+            ]);
+        }
         let (now, state) = self.state();
         let inertia = &state.policy.inertia;
         gauges.extend([
@@ -398,16 +442,46 @@ pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
-/// Runs everything, so that no request meets cold code, and sees how fast the device is beside the plans.
-fn warm_up(warm: &mut Warm, policy: &mut Policy) -> Result<()> {
-    const RUNS: usize = 3;
+/// A cascade from the small model to that of the plans, which loses its cuts: the device has no part of
+/// it.
+fn begin_cascade(
+    folder: &std::path::Path,
+    plans: &mut Plans,
+    small: &Small,
+    threads: usize,
+) -> Result<(Warm, Option<Arc<Cascade>>)> {
+    plans.plans.retain(|plan| plan.cut.is_none());
+    let (large, _) = plans::read_model(&plans::whole_file(folder, &plans.name))?;
+    let cascade = Cascade::new(small.clone(), &large, plans)?;
+    let mut warm = Warm::small(&small.model, &large, plans.plans.len(), threads)?;
+    let inputs = zeros(&warm)?;
+    warm.whole(&inputs)?;
+    let (done, taken) = timed(|| warm.whole(&inputs));
+    done?;
+    for plan in &mut plans.plans {
+        match plan.times.placement {
+            Placement::Local => plan.times.own_ns = taken,
+            _ => (plan.times.own_ns, plan.times.rest_ns) = (0, taken),
+        }
+    }
+    Ok((warm, Some(Arc::new(cascade))))
+}
+
+/// Inputs of the right form.
+fn zeros(warm: &Warm) -> Result<Vec<Tensor>> {
     let zeros = |port: &Port| {
         let bytes = port.shape.iter().product::<usize>() * port.dtype.bytes();
         let tensor =
             WireTensor::new(&port.name, port.dtype.into(), port.shape.clone(), vec![0; bytes]);
         tensor.and_then(|tensor| tensor.to_tensor()).map_err(|e| EdgeError::Request(e.to_string()))
     };
-    let inputs: Vec<Tensor> = warm.inputs().iter().map(zeros).collect::<Result<_>>()?;
+    warm.inputs().iter().map(zeros).collect()
+}
+
+/// Runs everything, so that no request meets cold code, and sees how fast the device is beside the plans.
+fn warm_up(warm: &mut Warm, policy: &mut Policy) -> Result<()> {
+    const RUNS: usize = 3;
+    let inputs = zeros(warm)?;
     for index in 0..policy.candidates().len() {
         if policy.candidates()[index].placement == Placement::Split {
             let made = warm.head(index, &inputs)?;

@@ -10,7 +10,7 @@ use std::time::Instant;
 
 use edgecut_collab::Halves;
 use edgecut_collab::codec::Codec;
-use edgecut_graph::{DType, Graph, Shape, Tensor, onnx};
+use edgecut_graph::{DType, Graph, Shape, Tensor, ValueId, onnx};
 use edgecut_kernels::Pool;
 use edgecut_runtime::{CompileOptions, Session, compile};
 
@@ -102,10 +102,27 @@ impl Warm {
             let head = onnx::import(&head_path)?;
             halves.push(Some(Half::new(&whole, head, tail, codecs, &pool, &head_path)?));
         }
-        let ports =
-            |ids: &[edgecut_graph::ValueId]| ids.iter().map(|&id| port(&whole, id)).collect();
+        let ports = |ids: &[ValueId]| ids.iter().map(|&id| port(&whole, id)).collect();
         let (inputs, outputs) = (ports(&whole.inputs), ports(&whole.outputs));
         Ok(Warm { whole: session(&whole, &pool)?, halves, inputs, outputs })
+    }
+
+    /// The small model of a cascade alone, with the names of `large` and the form of its answer.
+    ///
+    /// # Errors
+    /// Where a graph cannot be compiled.
+    pub fn small(small: &Graph, large: &Graph, plans: usize, threads: usize) -> Result<Warm> {
+        let pool = Arc::new(Pool::new(threads));
+        let called = |(own, other): (&ValueId, &ValueId)| Port {
+            name: large.value(*other).name.clone(),
+            ..port(small, *own)
+        };
+        Ok(Warm {
+            whole: session(small, &pool)?,
+            halves: (0..plans).map(|_| None).collect(),
+            inputs: small.inputs.iter().zip(&large.inputs).map(called).collect(),
+            outputs: large.outputs.last().map(|&id| port(large, id)).into_iter().collect(),
+        })
     }
 
     /// The model's inputs.
@@ -197,7 +214,7 @@ fn session(graph: &Graph, pool: &Arc<Pool>) -> Result<Session> {
     Ok(Session::new(Arc::new(compile(graph, &CompileOptions::default())?), Arc::clone(pool)))
 }
 
-fn port(graph: &Graph, id: edgecut_graph::ValueId) -> Port {
+fn port(graph: &Graph, id: ValueId) -> Port {
     let value = graph.value(id);
     let shape: &Shape = &value.shape;
     Port { name: value.name.clone(), dtype: value.dtype, shape: shape.with_symbols(1) }

@@ -16,6 +16,7 @@
 //! | [`balance`] | which of several servers |
 //! | [`policy`] | device, split or server for one request |
 //! | [`request`] | one request's two ways to its one answer |
+//! | `cascade` | a small model whose answer will do where it is sure, and the watch on that |
 //! | [`ledger`] | the same id again gets the same answer |
 //! | [`simulate`] | the policy on a recorded link |
 //! | [`plans`] | a model with everything that both halves need, as a folder |
@@ -27,6 +28,7 @@
 
 pub mod balance;
 pub mod breaker;
+mod cascade;
 pub mod clock;
 mod drive;
 mod edge;
@@ -47,6 +49,7 @@ mod status;
 pub mod store;
 mod upkeep;
 
+pub use cascade::Small;
 pub use edge::{Answer, Edge, Keep, Question, Settings, Tell};
-pub use picture::Picture;
 pub use error::{EdgeError, Result};
+pub use picture::Picture;

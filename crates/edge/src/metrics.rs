@@ -45,6 +45,8 @@ pub struct Metrics {
     recent: Mutex<VecDeque<(Mark, Time)>>,
     /// Requests whose id was under way or answered before.
     pub repeated: Counter,
+    /// Requests whose picture cannot be decoded.
+    pub invalid: Counter,
     /// Requests that were refused because too many were under way.
     pub refused: Counter,
     /// Requests that went to a server.
@@ -63,6 +65,8 @@ pub struct Metrics {
     pub forwarded: Counter,
     /// Stored samples that no server took, and that stay on the device.
     pub set_aside: Counter,
+    /// Audited requests that no server answered.
+    pub audits_failed: Counter,
     /// Probes of servers that gave no answer.
     pub probes_failed: Counter,
 }
@@ -118,6 +122,7 @@ impl Metrics {
         }
         for (name, counter) in [
             ("repeated", &self.repeated),
+            ("invalid", &self.invalid),
             ("refused", &self.refused),
             ("sent", &self.sent),
             ("failed", &self.failed),
@@ -127,6 +132,7 @@ impl Metrics {
             ("store_overflowed", &self.overflowed),
             ("forwarded", &self.forwarded),
             ("set_aside", &self.set_aside),
+            ("audits_failed", &self.audits_failed),
             ("probes_failed", &self.probes_failed),
         ] {
             let _ = writeln!(

@@ -21,11 +21,13 @@ pub enum Mark {
     Cloud,
     /// Nowhere: the deadline passed, or every way failed.
     Late,
+    /// The device alone, by a cascade's small model that was as sure as its certificate demands.
+    Exit,
 }
 
 impl Mark {
     /// All of them.
-    pub const ALL: [Mark; 4] = [Mark::Local, Mark::Split, Mark::Cloud, Mark::Late];
+    pub const ALL: [Mark; 5] = [Mark::Local, Mark::Split, Mark::Cloud, Mark::Late, Mark::Exit];
 
     /// As it is written.
     pub fn word(self) -> &'static str {
@@ -34,6 +36,7 @@ impl Mark {
             Mark::Split => "split",
             Mark::Cloud => "cloud",
             Mark::Late => "late",
+            Mark::Exit => "exit",
         }
     }
 }
@@ -51,6 +54,8 @@ pub enum Event {
     RemoteFailed,
     /// The device answered.
     Local,
+    /// The device answered, and is as sure as a cascade's certificate demands.
+    Sure,
     /// The device will not.
     LocalFailed,
 }
@@ -60,6 +65,8 @@ pub enum Event {
 pub struct Step {
     /// Begin the device's own answer.
     pub start_local: bool,
+    /// Ask the server; of cascades, whose device answers first.
+    pub start_remote: bool,
     /// Nobody waits for the server any more.
     pub cancel_remote: bool,
     /// Nobody waits for the device any more.
@@ -72,6 +79,8 @@ pub struct Step {
 enum Way {
     Idle,
     Running,
+    /// The device's answer is there, and is kept for the case that no better one comes.
+    Held,
     Failed,
 }
 
@@ -81,8 +90,10 @@ pub struct Request {
     deadline: Time,
     placement: Placement,
     reserve: Reserve,
-    /// When the reserve begins at the latest.
+    /// When the reserve begins at the latest, or what is held is answered.
     reserve_at: Time,
+    /// Whether the device's answer is held while a server may have a better one.
+    holds: bool,
     remote: Way,
     local: Way,
     answered: bool,
@@ -103,14 +114,43 @@ impl Request {
             (false, Reserve::Never) => [Way::Running, Way::Failed],
             (false, _) => [Way::Running, Way::Idle],
         };
+        let (holds, answered) = (false, false);
         let request =
-            Request { deadline, placement, reserve, reserve_at, remote, local, answered: false };
+            Request { deadline, placement, reserve, reserve_at, holds, remote, local, answered };
         (request, Step { start_local: alone, ..Step::default() })
+    }
+
+    /// A request of a cascade: the device answers first, then a `server`, if there is one, where that was
+    /// not sure; `at_once` asks the server in any case. The device's answer is held until `hold_until`.
+    pub fn cascade(
+        deadline: Time,
+        hold_until: Time,
+        server: bool,
+        at_once: bool,
+    ) -> (Request, Step) {
+        let start_remote = server && at_once;
+        let remote = match (server, at_once) {
+            (false, _) => Way::Failed,
+            (true, true) => Way::Running,
+            (true, false) => Way::Idle,
+        };
+        let request = Request {
+            deadline,
+            placement: Placement::Raw,
+            reserve: Reserve::default(),
+            reserve_at: hold_until,
+            holds: true,
+            remote,
+            local: Way::Running,
+            answered: false,
+        };
+        (request, Step { start_local: true, start_remote, ..Step::default() })
     }
 
     /// When to come again with a [`Event::Tick`]; none when it is answered.
     pub fn wake(&self) -> Option<Time> {
-        let reserve = if self.local == Way::Idle { self.reserve_at } else { Time::MAX };
+        let waits = matches!(self.local, Way::Idle | Way::Held);
+        let reserve = if waits { self.reserve_at } else { Time::MAX };
         (!self.answered).then(|| self.deadline.min(reserve))
     }
 
@@ -138,6 +178,8 @@ impl Request {
                 let split = self.placement == Placement::Split;
                 return self.answer(if split { Mark::Split } else { Mark::Cloud });
             }
+            Event::Sure => return self.answer(Mark::Exit),
+            Event::Local if self.holds => self.local = Way::Held,
             Event::Local => return self.answer(Mark::Local),
             Event::RemoteFailed => self.remote = Way::Failed,
             Event::LocalFailed => self.local = Way::Failed,
@@ -145,6 +187,9 @@ impl Request {
         }
         if self.remote == Way::Failed && self.local == Way::Failed {
             return self.answer(Mark::Late);
+        }
+        if self.holds {
+            return self.held(now);
         }
         let sent = event == Event::Sent && self.reserve == Reserve::AtOnce;
         let due = sent || now >= self.reserve_at || self.remote == Way::Failed;
@@ -155,12 +200,26 @@ impl Request {
         Step { start_local, ..Step::default() }
     }
 
+    /// What to do about a cascade's request that has no answer yet.
+    fn held(&mut self, now: Time) -> Step {
+        let given = self.remote == Way::Failed || now >= self.reserve_at;
+        if self.local == Way::Held && given {
+            return self.answer(Mark::Local);
+        }
+        let wanted = matches!(self.local, Way::Held | Way::Failed);
+        let start_remote = self.remote == Way::Idle && wanted;
+        if start_remote {
+            self.remote = Way::Running;
+        }
+        Step { start_remote, ..Step::default() }
+    }
+
     fn answer(&mut self, mark: Mark) -> Step {
         self.answered = true;
         let remote = self.remote == Way::Running && !matches!(mark, Mark::Split | Mark::Cloud);
-        let local = self.local == Way::Running && mark != Mark::Local;
+        let local = self.local == Way::Running && !matches!(mark, Mark::Local | Mark::Exit);
         let answer = Some(mark);
-        Step { start_local: false, cancel_remote: remote, cancel_local: local, answer }
+        Step { cancel_remote: remote, cancel_local: local, answer, ..Step::default() }
     }
 }
 
@@ -170,13 +229,14 @@ mod tests {
 
     use super::*;
 
-    const EVENTS: [Event; 6] = [
+    const EVENTS: [Event; 7] = [
         Event::Tick,
         Event::Sent,
         Event::Remote,
         Event::RemoteFailed,
         Event::Local,
         Event::LocalFailed,
+        Event::Sure,
     ];
 
     #[test]
@@ -208,7 +268,55 @@ mod tests {
         assert_eq!((end.answer, end.cancel_local), (Some(Mark::Cloud), true));
     }
 
+    #[test]
+    fn a_cascade_asks_where_the_device_is_not_sure() {
+        let cascade = |server, at_once| Request::cascade(100, 90, server, at_once);
+        let (mut sure, first) = cascade(true, false);
+        assert!(first.start_local && !first.start_remote);
+        assert_eq!(sure.on(5, Event::Sure).answer, Some(Mark::Exit));
+        // Not sure: a server, whose answer is better whenever it comes.
+        let (mut unsure, _) = cascade(true, false);
+        assert!(unsure.on(5, Event::Local).start_remote);
+        assert_eq!(unsure.wake(), Some(90));
+        assert_eq!(unsure.on(60, Event::Remote).answer, Some(Mark::Cloud));
+        // None comes, or it fails: what the device said.
+        let (mut slow, _) = cascade(true, false);
+        slow.on(5, Event::Local);
+        let end = slow.on(91, Event::Tick);
+        assert_eq!((end.answer, end.cancel_remote), (Some(Mark::Local), true));
+        let (mut failed, _) = cascade(true, false);
+        failed.on(5, Event::Local);
+        assert_eq!(failed.on(9, Event::RemoteFailed).answer, Some(Mark::Local));
+        // No server at all, and an alarm.
+        assert_eq!(cascade(false, true).0.on(5, Event::Local).answer, Some(Mark::Local));
+        let (mut alarmed, first) = cascade(true, true);
+        assert!(first.start_local && first.start_remote);
+        assert_eq!(alarmed.on(5, Event::Local), Step::default());
+        assert_eq!(alarmed.on(60, Event::Remote).answer, Some(Mark::Cloud));
+        // The device fails: a server may still answer.
+        let (mut broken, _) = cascade(true, false);
+        assert!(broken.on(5, Event::LocalFailed).start_remote);
+    }
+
     proptest! {
+        #[test]
+        fn every_order_of_events_gives_a_cascade_one_answer(
+            events in prop::collection::vec((0usize..7, 0u64..30), 0..20),
+            server: bool, at_once: bool, hold_until in 0u64..120,
+        ) {
+            let (mut request, first) = Request::cascade(100, hold_until, server, at_once);
+            let (mut now, mut answers, mut asked) = (0, 0, usize::from(first.start_remote));
+            for (event, after) in events.into_iter().chain([(0, 100)]) {
+                now += after;
+                let step = request.on(now, EVENTS[event]);
+                answers += usize::from(step.answer.is_some());
+                asked += usize::from(step.start_remote);
+                prop_assert!(!step.start_local);
+            }
+            prop_assert_eq!(answers, 1);
+            prop_assert!(asked <= usize::from(server));
+        }
+
         #[test]
         fn every_order_of_events_gives_one_answer(
             events in prop::collection::vec((0usize..6, 0u64..30), 0..20),

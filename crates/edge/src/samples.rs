@@ -90,13 +90,21 @@ pub(crate) fn confidence(outputs: &[Tensor]) -> f32 {
 pub(crate) fn keep(edge: &Arc<Edge>, question: &Question, inputs: &Arc<Inputs>) {
     let (edge, inputs) = (Arc::clone(edge), Arc::clone(inputs));
     let id = question.id.clone();
+    // The large model of a cascade may make another input of it.
+    let file = question.picture.as_ref().filter(|_| edge.is_cascade()).zip(edge.inputs().first());
+    let picture = file.and_then(|(picture, port)| {
+        WireTensor::from_elements(&port.name, vec![1], &[&picture.file]).ok()
+    });
     tokio::task::spawn_blocking(move || {
         // What cannot be decoded is no sample.
         let Ok(inputs) = inputs.get() else { return };
         let ports = edge.inputs().iter().zip(inputs);
-        let wire = ports.map(|(port, tensor)| WireTensor::from_tensor(&port.name, tensor));
+        let wire = match picture {
+            Some(file) => vec![file],
+            None => ports.map(|(port, t)| WireTensor::from_tensor(&port.name, t)).collect(),
+        };
         let model = edge.name().to_string();
-        let request = InferRequest { model, id, inputs: wire.collect(), ..Default::default() };
+        let request = InferRequest { model, id, inputs: wire, ..Default::default() };
         let record = ModelInferRequest::from(request).encode_to_vec();
         let Some(kept) = &edge.kept else { return };
         match kept.with(|queue| queue.push(&record)) {

@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use serde_json::{Map, Value, json};
 
 use crate::balance::Server;
+use crate::cascade::Seen;
 use crate::clock::{SECOND, Time};
 use crate::edge::{Edge, lock};
 use crate::request::Mark;
@@ -32,13 +33,13 @@ struct Point {
 }
 
 impl Edge {
-    /// Makes a point of history, once a second.
-    pub(crate) fn remember(&self) {
+    /// Makes a point of history, once a second; whether it did now.
+    pub(crate) fn remember(&self) -> bool {
         let at = self.engine_time();
         let mut history = lock(&self.history);
         let elapsed = at.saturating_sub(history.at);
         if elapsed < SECOND {
-            return;
+            return false;
         }
         let answers = Mark::ALL.map(|mark| self.metrics.answers(mark));
         let pairs = answers.iter().zip(history.answers);
@@ -53,6 +54,7 @@ impl Edge {
             history.points.pop_front();
         }
         history.points.push_back(point);
+        true
     }
 
     /// Where requests went, how fast answers came, and what is known of servers and samples.
@@ -104,11 +106,31 @@ impl Edge {
                 "cut off": metrics.truncated.get(),
                 "repeated": metrics.repeated.get(),
                 "refused": metrics.refused.get(),
+                "invalid": metrics.invalid.get(),
             },
             "servers": servers.collect::<Vec<Value>>(),
             "store": store,
+            "cascade": self.cascade.as_ref().map(|cascade| shown(&cascade.seen())),
         })
     }
+}
+
+fn shown(seen: &Seen) -> Value {
+    let (certificate, [audited, differing]) = (&seen.certificate, seen.audited);
+    json!({
+        "thresholds": certificate.thresholds,
+        "score": certificate.score,
+        "risk": certificate.goal.risk,
+        "epsilon": certificate.goal.epsilon,
+        "delta": certificate.goal.delta,
+        "share": certificate.audit.share,
+        "limit": certificate.audit.limit,
+        "alpha": certificate.audit.alpha,
+        "alarmed": seen.alarmed,
+        "audited": audited,
+        "differing": differing,
+        "evidence": seen.evidence,
+    })
 }
 
 fn server(server: &Server, url: &str, now: Time, skewed: usize) -> Value {

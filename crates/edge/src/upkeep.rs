@@ -30,7 +30,11 @@ async fn watch(edge: Weak<Edge>) {
                 tokio::spawn(probe(Arc::downgrade(&edge), server));
             }
             drop(state);
-            edge.remember();
+            let second = edge.remember();
+            let cascade = edge.cascade.as_ref().filter(|_| second);
+            if let Some(news) = cascade.and_then(|cascade| cascade.look()) {
+                (edge.settings.tell)(&news);
+            }
         }
         tokio::time::sleep(LOOK).await;
     }

@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{TOY_TRAINING, edgecut, json, model, refuse, scratch, succeed, text, toy};
+use common::{beginner, edgecut, json, model, refuse, scratch, succeed, text, toy};
 use edgecut_collab::certify::Certificate;
 use edgecut_collab::digest;
 use edgecut_graph::onnx;
@@ -10,27 +10,18 @@ use edgecut_graph::onnx;
 /// 60 test pictures certify little.
 const LOOSE: [&str; 6] = ["--part", "all", "--epsilon", "0.1", "--delta", "0.1"];
 
-/// A network that has learned less.
-fn beginner() -> std::path::PathBuf {
-    let path = scratch().join("beginner.onnx");
-    let mut args = vec!["train", "--data", text(toy()), "--out", text(&path), "-q"];
-    args.extend(TOY_TRAINING);
-    args.extend(["--limit", "48", "--seed", "3"]);
-    succeed(&args);
-    path
-}
-
 #[test]
 fn a_certificate_says_when_the_small_model_will_do() {
     let (edge, out) = (beginner(), scratch().join("cascade.json"));
-    let base = ["cascade", text(&edge), text(model()), "--data", text(toy())];
+    let base = ["cascade", text(edge), text(model()), "--data", text(toy())];
     let files = ["--out", text(&out), "--resplits", "60", "--threads", "1"];
     let found = json(&[&base[..], &LOOSE, &files].concat());
     let certificate = Certificate::from_json(&std::fs::read(&out).unwrap()).unwrap();
     assert_eq!(found["certificate"]["thresholds"][0], certificate.thresholds[0]);
     assert_eq!(certificate.samples, 126);
+    assert!(!certificate.same_input, "other pictures have another mean");
     let cloud = digest(&onnx::import(model()).unwrap());
-    certificate.check_models(&digest(&onnx::import(&edge).unwrap()), Some(&cloud)).unwrap();
+    certificate.check_models(&digest(&onnx::import(edge).unwrap()), Some(&cloud)).unwrap();
     let test = &found["test"];
     assert_eq!(test["saved"]["total"], 126);
     let saved = test["saved"]["count"].as_u64().unwrap();
@@ -46,6 +37,7 @@ fn a_certificate_says_when_the_small_model_will_do() {
         let found = json(&[&own[..], &LOOSE, &risk].concat());
         assert_eq!(found["test"]["saved"]["percent"], 100.0, "{score}");
         assert_eq!(found["certificate"]["thresholds"][0], 0.0, "{score}");
+        assert_eq!(found["certificate"]["same_input"], true, "{score}");
     }
     let table = succeed(&[&own[..], &LOOSE].concat());
     assert!(table.contains("cascade") && table.contains("of cloud calls saved"), "{table}");

@@ -6,7 +6,7 @@ use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, Stdio};
 
-use common::{command, json, model, refuse, scratch, text, toy};
+use common::{beginner, command, json, model, refuse, scratch, succeed, text, toy};
 use serde_json::{Value, json as object};
 
 /// A daemon, which ends with its test.
@@ -44,11 +44,30 @@ impl Daemon {
     }
 
     fn ask(&self, body: &Value) -> (u16, Value) {
+        self.post(body, &[])
+    }
+
+    /// Asks with a picture's file.
+    fn ask_of(&self, picture: &Path) -> (u16, Value) {
+        let file = std::fs::read(picture).expect("a picture");
+        let binary = [&(file.len() as u32).to_le_bytes()[..], &file].concat();
+        let mut input = self.input()[0].clone();
+        input.as_object_mut().expect("an input").remove("data");
+        (input["shape"], input["datatype"]) = (object!([1]), "BYTES".into());
+        input["parameters"] = object!({"binary_data_size": binary.len()});
+        self.post(&object!({"inputs": [input]}), &binary)
+    }
+
+    fn post(&self, body: &Value, binary: &[u8]) -> (u16, Value) {
         let path = format!("v2/models/{}/infer", self.said["model"].as_str().expect("a name"));
         let agent: ureq::Agent =
             ureq::Agent::config_builder().http_status_as_error(false).build().into();
-        let request = agent.post(self.url(&path)).header("Content-Type", "application/json");
-        let mut response = request.send(body.to_string()).expect("answers");
+        let text = body.to_string();
+        let mut request = agent.post(self.url(&path));
+        if !binary.is_empty() {
+            request = request.header("Inference-Header-Content-Length", text.len().to_string());
+        }
+        let mut response = request.send([text.as_bytes(), binary].concat()).expect("answers");
         let answer = response.body_mut().read_to_string().expect("text");
         (response.status().as_u16(), serde_json::from_str(&answer).expect("JSON"))
     }
@@ -142,6 +161,35 @@ fn one_plan_alone_has_no_reserve() {
             Daemon::start(&[text(&folder), "--server", "http://127.0.0.1:9", "--only", plan]);
         assert_eq!(daemon.ask(&object!({"inputs": daemon.input()})).0, status, "{plan}");
     }
+}
+
+#[test]
+fn a_certificate_says_which_answers_of_the_device_will_do() {
+    let (folder, certificate) = (scratch().join("edge-cascade"), scratch().join("edge.json"));
+    plans(&folder);
+    let models = ["cascade", text(beginner()), text(model()), "--data", text(toy()), "-q"];
+    let loose = ["--part", "all", "--epsilon", "0.1", "--delta", "0.1"];
+    succeed(&[&models[..], &loose, &["--out", text(&certificate)]].concat());
+    let cascade =
+        |small| ["edge", text(&folder), "--cascade", text(&certificate), "--small", text(small)];
+    // Nobody listens on port 9.
+    let options = ["--server", "http://127.0.0.1:9", "--audit", "1"];
+    let daemon = Daemon::start(&[&cascade(beginner())[1..], &options].concat());
+    let (status, answer) = daemon.ask(&object!({"inputs": daemon.input()}));
+    assert_eq!(status, 400, "both models normalise in their own way: {answer}");
+    let (status, answer) = daemon.ask_of(&toy().join("test/across/0.png"));
+    assert_eq!(status, 200, "{answer}");
+    let parameters = &answer["parameters"];
+    let exit = parameters["edgecut_answered"] == "exit";
+    assert!(exit || parameters["edgecut_answered"] == "local", "{answer}");
+    assert_eq!(parameters["edgecut_certified"], exit, "{answer}");
+    let metrics = ureq::get(daemon.url("metrics")).call().unwrap();
+    let metrics = metrics.into_body().read_to_string().unwrap();
+    assert!(metrics.contains("edgecut_edge_cascade_alarm 0"), "{metrics}");
+    let refused = refuse(&cascade(model()));
+    assert!(refused.contains("another edge model") && refused.contains("edge.json"), "{refused}");
+    let both = [&cascade(beginner())[..], &["--only", "local"]].concat();
+    assert!(refuse(&both).contains("cannot be used with"));
 }
 
 #[test]

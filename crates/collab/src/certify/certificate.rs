@@ -29,6 +29,9 @@ pub struct Certificate {
     pub score: Score,
     /// Whether the exits' outputs are probabilities; else they are logits.
     pub distribution: bool,
+    /// Whether both models make the same input of a picture, so that either takes the other's.
+    #[serde(default)]
+    pub same_input: bool,
     /// The least confidence of each exit that answers, in the order of the model's outputs; empty where
     /// nothing could be certified and the full model answers everything.
     pub thresholds: Vec<f64>,

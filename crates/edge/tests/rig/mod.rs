@@ -287,6 +287,8 @@ fn tally(
         Mark::Local | Mark::Cloud => first.outputs.first() != Some(known),
         // A codec stood between.
         Mark::Split => first.outputs.first().is_none_or(|o| o.shape() != known.shape()),
+        // There is no cascade.
+        Mark::Exit => true,
     });
 }
 

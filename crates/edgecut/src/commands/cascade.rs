@@ -154,7 +154,8 @@ pub fn run(args: &Args, global: &Global) -> Result<()> {
     if let Some(out) = &args.out {
         files::check_writable(out)?;
     }
-    let Heard { samples, digests: [edge, cloud], distribution, note } = listen(args, global)?;
+    let Heard { samples, digests: [edge, cloud], distribution, same_input, note } =
+        listen(args, global)?;
     let calibration = (args.calibration * samples.len() as f64).round() as usize;
     let sequence = Sequence::common(samples.first().map_or(1, |s| s.exits.len()));
     let goal = Goal { risk: args.risk.into(), epsilon: args.epsilon, delta: args.delta };
@@ -179,6 +180,7 @@ pub fn run(args: &Args, global: &Global) -> Result<()> {
         cloud,
         score: args.score.into(),
         distribution,
+        same_input,
         goal,
         samples: calibration,
         measured: goal.risk.of(&losses[step], n),
@@ -214,6 +216,8 @@ struct Heard {
     digests: [String; 2],
     /// Whether the edge's outputs are probabilities.
     distribution: bool,
+    /// Whether both make the same input of a picture.
+    same_input: bool,
     /// What must be said of the data.
     note: Option<String>,
 }
@@ -229,8 +233,8 @@ fn listen(args: &Args, global: &Global) -> Result<Heard> {
     let edge = answers(&args.edge, own.clone(), "edge")?;
     let cloud = answers(&args.cloud, theirs, "cloud")?;
     let digests = [hex(&edge.digest), hex(&cloud.digest)];
-    let distribution = edge.distribution;
-    Ok(Heard { samples: samples(edge, &cloud), digests, distribution, note })
+    let (distribution, same_input) = (edge.distribution, edge.preprocess == cloud.preprocess);
+    Ok(Heard { samples: samples(edge, &cloud), digests, distribution, same_input, note })
 }
 
 /// Where an alarm begins: at epsilon, which the risk cannot exceed unless the disagreement does; or, where

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use edgecut_edge::policy::Reserve;
 use edgecut_edge::remote::Access;
-use edgecut_edge::{Edge, Keep, Settings, plans};
+use edgecut_edge::{Edge, Keep, Settings, Small, plans};
 use edgecut_serve::front::{Front, FrontOptions, Limits};
 
 use crate::cli::Global;
@@ -14,6 +14,7 @@ use crate::errors::{Failure, Result};
 use crate::settings::{Size, number_within};
 use crate::work::edge::Local;
 use crate::work::model::Model;
+use crate::work::preprocessing::Preprocessing;
 use crate::{files, interrupt, progress};
 
 /// Options of `edge`.
@@ -23,15 +24,21 @@ Examples:
   edgecut split model.onnx --link 5,40 --server 10x --data ./flowers --out-plans plans
   edgecut serve plans/server --grpc 0.0.0.0:8001                       (on the server)
   edgecut edge plans --server http://10.0.0.5:8001 --deadline 200
+  edgecut edge plans --server http://10.0.0.5:8001 --cascade cascade.json --small small.onnx
   edgecut edge plans --server https://a:8001,https://b:8001 --ca ca.pem --cert device.pem --key device.key \\
       --keep ./hard --confidence 0.6
 
 Programs on the device ask it by the Open Inference Protocol, as they would ask a server. Each request
 is computed here, there, or cut in two, by what is known of link and load; while a server works, the
 device computes on, so that a dead link costs no answer. Responses say in edgecut_answered which way
-it was: local, split or cloud. A request that has no answer by its deadline ends with 504, or
+it was: local, split, cloud or exit. A request that has no answer by its deadline ends with 504, or
 DEADLINE_EXCEEDED. The same id again gets the same answer. A live page is at /, figures are
-at /metrics.")]
+at /metrics.
+
+With --cascade the small model answers first. Where it is as sure as the certificate demands, that is the
+answer (exit); else a server's is (cloud), or, where none comes in time, what the device thinks (local).
+edgecut_certified says whether the certificate stands behind an answer. Once audited answers differ from
+the server's too often every request goes there, until edge starts again or the certificate changes.")]
 pub struct Args {
     /// The folder that `edgecut split --out-plans` wrote
     #[arg(value_name = "DIR")]
@@ -43,6 +50,20 @@ pub struct Args {
     /// grpc-timeout)
     #[arg(long, value_name = "MS", default_value_t = 500.0, value_parser = deadline)]
     deadline: f64,
+    /// A certificate of `edgecut cascade`: where the small model is as sure as it demands, the device answers,
+    /// else a server; read again when it changes
+    #[arg(long, value_name = "FILE", requires = "small", conflicts_with = "only")]
+    cascade: Option<PathBuf>,
+    /// The small model of the certificate
+    #[arg(long, value_name = "MODEL", requires = "cascade")]
+    small: Option<PathBuf>,
+    /// How pictures become the small model's input, as in --preprocess of other verbs
+    #[arg(long, value_name = "NAME|FILE.json", default_value = "auto", requires = "small")]
+    small_preprocess: String,
+    /// Share of requests that both models answer, to notice when the certificate no longer holds
+    /// [default: as the certificate says]
+    #[arg(long, value_name = "SHARE", requires = "cascade", value_parser = share)]
+    audit: Option<f32>,
     /// Begin the device's own answer only when the server's is overdue, or must be given up: less
     /// energy, later answers where links fail
     #[arg(long)]
@@ -94,6 +115,7 @@ fn share(text: &str) -> std::result::Result<f32, String> {
 
 /// Serves until Ctrl-C.
 pub fn run(args: &Args, global: &Global) -> Result<()> {
+    let small = args.small.as_deref().map(Model::load).transpose()?;
     let settings = Settings {
         servers: args.server.clone(),
         access: Access {
@@ -111,6 +133,12 @@ pub fn run(args: &Args, global: &Global) -> Result<()> {
             confidence: args.confidence,
         }),
         seed: args.seed,
+        small: args.cascade.clone().zip(small.as_ref()).map(|(certificate, small)| Small {
+            certificate,
+            model: Arc::new(small.graph.clone()),
+            path: small.path.clone(),
+            audit: args.audit.map(f64::from),
+        }),
         tell: {
             let global = global.clone();
             Arc::new(move |line| progress::say(&global, line))
@@ -125,8 +153,13 @@ pub fn run(args: &Args, global: &Global) -> Result<()> {
     interrupt::listen();
     runtime.block_on(async {
         let edge = Edge::start(&args.plans, settings)?;
-        let whole = plans::whole_file(&args.plans, edge.name());
-        let pictures = Model::load(&whole)?.preprocess()?;
+        let pictures = match &small {
+            Some(small) if args.small_preprocess == "auto" => small.preprocess()?,
+            Some(small) => {
+                Some(Preprocessing::named(&args.small_preprocess).choose(&small.card())?)
+            }
+            None => Model::load(&plans::whole_file(&args.plans, edge.name()))?.preprocess()?,
+        };
         let listen = |address: &String| Some(address.clone()).filter(|a| a != "none");
         let options = FrontOptions {
             http: listen(&args.http),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use edgecut_collab::certify::{Sample, Score};
 use edgecut_runtime::{CompileOptions, Session};
-use edgecut_train::data::{Dataset, Loader, LoaderOptions};
+use edgecut_train::data::{Dataset, Loader, LoaderOptions, Preprocess};
 use edgecut_train::metrics::argmax;
 
 use super::card::{self, Card};
@@ -34,6 +34,8 @@ pub struct Answers {
     pub labels: Vec<u32>,
     /// Whether outputs are probabilities.
     pub distribution: bool,
+    /// How pictures became the input.
+    pub preprocess: Preprocess,
     /// [`digest`](edgecut_collab::digest()) of the model in the file.
     pub digest: [u8; 32],
 }
@@ -73,10 +75,11 @@ impl Voice<'_> {
         let mut loader = Loader::new(set.clone(), &preprocess, &options)?;
         let mut bar = Counter::new(global, name, set.len() as u64);
         let distribution = card.distribution;
-        let mut found = Answers { exits: vec![], labels: vec![], distribution, digest };
+        let (exits, labels) = (vec![], vec![]);
+        let mut found = Answers { exits, labels, distribution, preprocess, digest };
         while let Some(pictures) = loader.next_batch()? {
             check_labels(pictures, outputs[0].saturating_sub(offset))?;
-            to_nchw(pictures, preprocess.shape(), session.input_mut(0)?);
+            to_nchw(pictures, found.preprocess.shape(), session.input_mut(0)?);
             session.run()?;
             let first = found.exits.len();
             found.exits.resize(first + pictures.n, vec![]);

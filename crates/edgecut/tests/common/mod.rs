@@ -117,6 +117,19 @@ pub fn model() -> &'static Path {
     })
 }
 
+/// A network like [`model`] that has learned less.
+pub fn beginner() -> &'static Path {
+    static MODEL: OnceLock<PathBuf> = OnceLock::new();
+    MODEL.get_or_init(|| {
+        let path = scratch().join("beginner.onnx");
+        let mut args = vec!["train", "--data", text(toy()), "--out", text(&path), "-q"];
+        args.extend(TOY_TRAINING);
+        args.extend(["--limit", "48", "--seed", "3"]);
+        succeed(&args);
+        path
+    })
+}
+
 /// `count` broken versions of `good`: cut short, and with one to four bits flipped.
 pub fn broken(good: &[u8], count: usize, seed: u64) -> Vec<Vec<u8>> {
     let mut rng = Rng::new(seed);

@@ -15,8 +15,12 @@ use edgecut_serve::front::{Backend, Call, Kind, Page, Refusal};
 use edgecut_train::data::transform::Transform;
 use edgecut_train::data::{Image, Preprocess};
 
-/// Which way an answer came, in the parameters of a response: local, split or cloud.
+/// Which way an answer came, in the parameters of a response: local, split, cloud or exit.
 const ANSWERED: &str = "edgecut_answered";
+
+/// Of a cascade, whether a certificate stands behind the answer: it is the large model's, or one that the
+/// small model was sure enough of, and there is no alarm.
+const CERTIFIED: &str = "edgecut_certified";
 
 /// Time from question to answer in microseconds, in the parameters of a response.
 const ELAPSED_US: &str = "edgecut_elapsed_us";
@@ -107,6 +111,9 @@ impl Local {
             ..InferResponse::default()
         };
         response.parameters.set(ANSWERED, answer.mark.word());
+        if self.edge.is_cascade() {
+            response.parameters.set(CERTIFIED, answer.mark != Mark::Local);
+        }
         response.parameters.set(ELAPSED_US, answer.elapsed.as_micros() as i64);
         Ok(response)
     }

@@ -35,7 +35,7 @@ function areas(past) {
 function legend(answers) {
   const row = element("p");
   const all = Math.max(1, sum(answers));
-  for (const mark of MARKS.filter(mark => mark in answers)) {
+  for (const mark of MARKS.filter(mark => answers[mark] || mark in answers && mark !== "exit")) {
     const dot = element("span", "■ ");
     dot.style.color = COLOURS[mark];
     const share = (100 * answers[mark] / all).toFixed(1);
@@ -81,6 +81,20 @@ function server(found) {
   return box;
 }
 
+function cascade(found) {
+  const percent = share => `${+(100 * share).toPrecision(3)} %`;
+  const box = panel("cascade ", figures({
+    [`confidence (${found.score}) from which the device answers`]: found.thresholds.map(t => t.toFixed(4)).join(", ") || "never",
+    [`certified ${found.risk}, with probability ${percent(1 - found.delta)}`]: percent(found.epsilon),
+    "audited": number(found.audited),
+    [`of them differ; alarm above ${percent(found.limit)}`]: number(found.differing),
+    [`evidence of drift; alarm at ${number(1 / found.alpha)}`]: found.evidence.toPrecision(3),
+  }));
+  box.firstChild.append(element("span", found.alarmed
+    ? "alarm: every request goes to a server" : "the certificate holds", found.alarmed ? "bad" : "good"));
+  return box;
+}
+
 function draw(status) {
   const now = MARKS.reduce((sum, mark) => sum + (status.past[mark]?.at(-1) ?? 0), 0);
   const [svg, most] = areas(status.past);
@@ -92,12 +106,13 @@ function draw(status) {
     "here now": number(status.open),
     "ms of work ahead": ms(status.backlog_ms),
     "late": number(status.answers.late),
-  }), element("p", `plan now: ${status.plans[status.plan]}`), svg, top, legend(status.answers),
+  }), ...status.cascade ? [] : [element("p", `plan now: ${status.plans[status.plan]}`)], svg, top, legend(status.answers),
     latencies(status.latency_ms))];
   const counts = Object.entries(status.counts).filter(([, count]) => count);
   if (counts.length) {
     boxes[0].append(element("p", counts.map(([name, count]) => `${name} ${number(count)}`).join(", "), "soft"));
   }
+  if (status.cascade) boxes.push(cascade(status.cascade));
   boxes.push(...status.servers.map(server));
   const store = status.store;
   if (store) {
