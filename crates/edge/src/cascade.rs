@@ -19,8 +19,9 @@ use edgecut_collab::partition::Placement;
 use edgecut_graph::{Graph, Tensor};
 
 use crate::clock::{MS, Time};
-use crate::edge::lock;
-use crate::plans::Plans;
+use crate::edge::{lock, zeros};
+use crate::engine::{Warm, timed};
+use crate::plans::{self, Plans};
 use crate::{EdgeError, Result};
 
 /// Largest file of a certificate that is read.
@@ -177,6 +178,31 @@ impl Cascade {
     fn watch(&self) -> MutexGuard<'_, Watch> {
         lock(&self.watch)
     }
+}
+
+/// A cascade from the small model to that of the plans, which loses its cuts: the device has no part of
+/// it.
+pub(crate) fn begin(
+    folder: &Path,
+    plans: &mut Plans,
+    small: &Small,
+    threads: usize,
+) -> Result<(Warm, Option<Arc<Cascade>>)> {
+    plans.plans.retain(|plan| plan.cut.is_none());
+    let (large, _) = plans::read_model(&plans::whole_file(folder, &plans.name))?;
+    let cascade = Cascade::new(small.clone(), &large, plans)?;
+    let mut warm = Warm::small(&small.model, &large, plans.plans.len(), threads)?;
+    let inputs = zeros(&warm)?;
+    warm.whole(&inputs)?;
+    let (done, taken) = timed(|| warm.whole(&inputs));
+    done?;
+    for plan in &mut plans.plans {
+        match plan.times.placement {
+            Placement::Local => plan.times.own_ns = taken,
+            _ => (plan.times.own_ns, plan.times.rest_ns) = (0, taken),
+        }
+    }
+    Ok((warm, Some(Arc::new(cascade))))
 }
 
 /// The class of an output; none where it is empty.

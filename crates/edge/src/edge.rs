@@ -1,7 +1,7 @@
 //! The device's half in earnest: requests come in, and every one is answered by its deadline.
 
 use std::collections::HashMap;
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use crate::balance::Servers;
-use crate::cascade::{Cascade, Small};
+use crate::cascade::{self, Cascade, Small};
 use crate::clock::{Clock, Monotonic, SECOND, Steady, Time};
 use crate::engine::{Engine, Port, Warm, timed};
 use crate::ledger::{Admission, Ledger};
@@ -20,12 +20,12 @@ use crate::metrics::Metrics;
 use crate::picture::Picture;
 use crate::plans::{Plan, Plans};
 use crate::policy::{Candidate, Policy, Reserve};
-use crate::queue::DiskQueue;
+use crate::queue::{DiskQueue, Queue};
 use crate::remote::{Access, Remote};
 use crate::request::Mark;
 use crate::samples::Kept;
 use crate::status::History;
-use crate::{EdgeError, Result, drive, plans, upkeep};
+use crate::{EdgeError, Result, drive, upkeep};
 
 /// How long a server that has another version of a plan is not asked for it.
 const SKEWED_NS: Time = 30 * SECOND;
@@ -63,14 +63,25 @@ pub struct Settings {
 }
 
 /// Samples for later.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Keep {
-    /// Where.
-    pub folder: PathBuf,
+    /// Where they wait.
+    pub queue: Arc<Mutex<dyn Queue>>,
     /// Bytes there at most.
     pub most_bytes: u64,
     /// Answers of the device with a smaller probability of their class are kept.
     pub confidence: f32,
+}
+
+impl Keep {
+    /// In `folder`, which holds `most_bytes` at most, what is less sure than `confidence`.
+    ///
+    /// # Errors
+    /// Where the folder cannot be used, or another process uses it.
+    pub fn in_folder(folder: &Path, most_bytes: u64, confidence: f32) -> Result<Keep> {
+        let queue = DiskQueue::open(folder, most_bytes).map_err(|e| EdgeError::file(folder, e))?;
+        Ok(Keep { queue: Arc::new(Mutex::new(queue)), most_bytes, confidence })
+    }
 }
 
 impl Default for Settings {
@@ -183,7 +194,7 @@ impl Edge {
     ///
     /// # Errors
     /// What is missing or wrong.
-    pub fn start(folder: &std::path::Path, settings: Settings) -> Result<Arc<Edge>> {
+    pub fn start(folder: &Path, settings: Settings) -> Result<Arc<Edge>> {
         Edge::start_with(folder, settings, Box::new(Monotonic::default()))
     }
 
@@ -192,13 +203,13 @@ impl Edge {
     /// # Errors
     /// As there.
     pub fn start_with(
-        folder: &std::path::Path,
+        folder: &Path,
         settings: Settings,
         clock: Box<dyn Clock>,
     ) -> Result<Arc<Edge>> {
         let mut plans = Plans::read(folder)?;
         let (mut warm, cascade) = match &settings.small {
-            Some(small) => begin_cascade(folder, &mut plans, small, settings.threads)?,
+            Some(small) => cascade::begin(folder, &mut plans, small, settings.threads)?,
             None => (Warm::load(folder, &plans, settings.threads)?, None),
         };
         // Requests bring pictures as files: nothing is left to encode.
@@ -220,14 +231,7 @@ impl Edge {
         warm_up(&mut warm, &mut policy)?;
         let remote = |url: &String| Remote::new(url, &settings.access);
         let remotes: Vec<Remote> = settings.servers.iter().map(remote).collect::<Result<_>>()?;
-        let kept = match &settings.store {
-            Some(keep) => {
-                let queue = DiskQueue::open(&keep.folder, keep.most_bytes);
-                let queue = queue.map_err(|e| EdgeError::file(&keep.folder, e))?;
-                Some(Arc::new(Kept::new(Box::new(queue))))
-            }
-            None => None,
-        };
+        let kept = settings.store.as_ref().map(|keep| Arc::new(Kept::new(Arc::clone(&keep.queue))));
         let servers = Servers::new(remotes.len(), settings.seed);
         let state = State { policy, servers, steady: Steady::default(), skewed: HashMap::new() };
         let (inputs, outputs) = (warm.inputs().to_vec(), warm.outputs().to_vec());
@@ -394,81 +398,15 @@ impl Edge {
             ))),
         }
     }
-
-    /// Everything that is counted, in the text form of Prometheus.
-    pub fn metrics_text(&self) -> String {
-        let mut gauges = vec![
-            ("open", String::new(), self.open() as f64),
-            ("backlog_seconds", String::new(), self.engine.backlog_ns() as f64 / 1e9),
-        ];
-        if let Some(kept) = &self.kept {
-            gauges.extend([
-                ("store_waiting", String::new(), kept.waiting() as f64),
-                ("store_aside", String::new(), kept.aside() as f64),
-                ("store_bytes", String::new(), kept.bytes() as f64),
-            ]);
-        }
-        if let Some(seen) = self.cascade.as_ref().map(|cascade| cascade.seen()) {
-            let [audited, differing] = seen.audited;
-            gauges.extend([
-                ("cascade_alarm", String::new(), f64::from(u8::from(seen.alarmed))),
-                ("cascade_audited", String::new(), audited as f64),
-                ("cascade_differing", String::new(), differing as f64),
-            ]);
-        }
-        let (now, state) = self.state();
-        let inertia = &state.policy.inertia;
-        gauges.extend([
-            ("plan_changes", String::new(), f64::from(inertia.changes())),
-            ("switch_seconds", String::new(), inertia.switch_ns() as f64 / 1e9),
-        ]);
-        for (index, remote) in self.remotes.iter().enumerate() {
-            let server = state.servers.get(index);
-            let label = format!("{{server=\"{}\"}}", remote.url().replace(['"', '\\', '\n'], "_"));
-            let rate = server.link.rate(now).at(0.0);
-            gauges.extend([
-                ("server_up", label.clone(), f64::from(u8::from(server.breaker.is_closed()))),
-                ("uplink_bits_per_second", label.clone(), rate),
-                ("round_trip_seconds", label.clone(), server.link.rtt_or(0) as f64 / 1e9),
-                ("queue_seconds", label, server.load.queue_ns(now) as f64 / 1e9),
-            ]);
-        }
-        self.metrics.text(&gauges)
-    }
 }
 
 /// Locks what no panic leaves half-changed.
-pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(crate) fn lock<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
-/// A cascade from the small model to that of the plans, which loses its cuts: the device has no part of
-/// it.
-fn begin_cascade(
-    folder: &std::path::Path,
-    plans: &mut Plans,
-    small: &Small,
-    threads: usize,
-) -> Result<(Warm, Option<Arc<Cascade>>)> {
-    plans.plans.retain(|plan| plan.cut.is_none());
-    let (large, _) = plans::read_model(&plans::whole_file(folder, &plans.name))?;
-    let cascade = Cascade::new(small.clone(), &large, plans)?;
-    let mut warm = Warm::small(&small.model, &large, plans.plans.len(), threads)?;
-    let inputs = zeros(&warm)?;
-    warm.whole(&inputs)?;
-    let (done, taken) = timed(|| warm.whole(&inputs));
-    done?;
-    for plan in &mut plans.plans {
-        match plan.times.placement {
-            Placement::Local => plan.times.own_ns = taken,
-            _ => (plan.times.own_ns, plan.times.rest_ns) = (0, taken),
-        }
-    }
-    Ok((warm, Some(Arc::new(cascade))))
-}
-
 /// Inputs of the right form.
-fn zeros(warm: &Warm) -> Result<Vec<Tensor>> {
+pub(crate) fn zeros(warm: &Warm) -> Result<Vec<Tensor>> {
     let zeros = |port: &Port| {
         let bytes = port.shape.iter().product::<usize>() * port.dtype.bytes();
         let tensor =

@@ -25,19 +25,19 @@ const PAUSE: Duration = Duration::from_secs(10);
 
 /// The queue. It may take its time, so that only threads which may wait touch it.
 pub(crate) struct Kept {
-    queue: Mutex<Box<dyn Queue>>,
+    queue: Arc<Mutex<dyn Queue>>,
     waiting: AtomicUsize,
     aside: AtomicUsize,
     bytes: AtomicU64,
 }
 
 impl Kept {
-    pub(crate) fn new(queue: Box<dyn Queue>) -> Kept {
+    pub(crate) fn new(queue: Arc<Mutex<dyn Queue>>) -> Kept {
         let kept = Kept {
             waiting: AtomicUsize::default(),
             aside: AtomicUsize::default(),
             bytes: AtomicU64::default(),
-            queue: Mutex::new(queue),
+            queue,
         };
         kept.with(|_| ());
         kept
@@ -60,7 +60,7 @@ impl Kept {
 
     fn with<T>(&self, work: impl FnOnce(&mut dyn Queue) -> T) -> T {
         let mut queue = lock(&self.queue);
-        let done = work(&mut **queue);
+        let done = work(&mut *queue);
         self.waiting.store(queue.waiting(), Ordering::Relaxed);
         self.aside.store(queue.aside(), Ordering::Relaxed);
         self.bytes.store(queue.bytes(), Ordering::Relaxed);

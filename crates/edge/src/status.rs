@@ -57,6 +57,47 @@ impl Edge {
         true
     }
 
+    /// Everything that is counted, in the text form of Prometheus.
+    pub fn metrics_text(&self) -> String {
+        let mut gauges = vec![
+            ("open", String::new(), self.open() as f64),
+            ("backlog_seconds", String::new(), self.engine.backlog_ns() as f64 / 1e9),
+        ];
+        if let Some(kept) = &self.kept {
+            gauges.extend([
+                ("store_waiting", String::new(), kept.waiting() as f64),
+                ("store_aside", String::new(), kept.aside() as f64),
+                ("store_bytes", String::new(), kept.bytes() as f64),
+            ]);
+        }
+        if let Some(seen) = self.cascade.as_ref().map(|cascade| cascade.seen()) {
+            let [audited, differing] = seen.audited;
+            gauges.extend([
+                ("cascade_alarm", String::new(), f64::from(u8::from(seen.alarmed))),
+                ("cascade_audited", String::new(), audited as f64),
+                ("cascade_differing", String::new(), differing as f64),
+            ]);
+        }
+        let (now, state) = self.state();
+        let inertia = &state.policy.inertia;
+        gauges.extend([
+            ("plan_changes", String::new(), f64::from(inertia.changes())),
+            ("switch_seconds", String::new(), inertia.switch_ns() as f64 / 1e9),
+        ]);
+        for (index, remote) in self.remotes.iter().enumerate() {
+            let server = state.servers.get(index);
+            let label = format!("{{server=\"{}\"}}", remote.url().replace(['"', '\\', '\n'], "_"));
+            let rate = server.link.rate(now).at(0.0);
+            gauges.extend([
+                ("server_up", label.clone(), f64::from(u8::from(server.breaker.is_closed()))),
+                ("uplink_bits_per_second", label.clone(), rate),
+                ("round_trip_seconds", label.clone(), server.link.rtt_or(0) as f64 / 1e9),
+                ("queue_seconds", label, server.load.queue_ns(now) as f64 / 1e9),
+            ]);
+        }
+        self.metrics.text(&gauges)
+    }
+
     /// Where requests went, how fast answers came, and what is known of servers and samples.
     pub fn status(&self) -> Value {
         let of_marks = |value: &dyn Fn(Mark) -> Value| -> Map<String, Value> {

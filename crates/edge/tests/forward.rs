@@ -58,11 +58,11 @@ async fn what_every_server_refuses_is_set_aside_and_the_rest_goes_on() {
     let ear = Arc::clone(&said);
     let settings = Settings {
         servers: servers.iter().map(Server::url).collect(),
-        store: Some(Keep { folder: kept.clone(), most_bytes: MOST, confidence: 0.0 }),
+        store: Some(Keep::in_folder(&kept, MOST, 0.0).unwrap()),
         tell: Arc::new(move |line: &str| ear.lock().unwrap().push(line.to_string())),
         ..Settings::default()
     };
-    let edge = Edge::start(&plans, settings.clone()).unwrap();
+    let edge = Edge::start(&plans, settings).unwrap();
     until("nothing waits", || edge.waiting() == 0).await;
     let counts = (edge.metrics.forwarded.get(), edge.metrics.set_aside.get(), edge.aside());
     assert_eq!(counts, (4, 3, 3), "{:?}", said.lock().unwrap());
@@ -77,7 +77,7 @@ async fn what_every_server_refuses_is_set_aside_and_the_rest_goes_on() {
     // The tasks of the first device end within their pause.
     until("the folder is free", || DiskQueue::open(&kept, MOST).is_ok()).await;
     assert_eq!(DiskQueue::open(&kept, MOST).unwrap().aside(), 3);
-    let keep = Keep { folder: kept.join("aside"), most_bytes: MOST, confidence: 0.0 };
+    let keep = Keep::in_folder(&kept.join("aside"), MOST, 0.0).unwrap();
     let again = Settings { servers: vec![server.url()], store: Some(keep), ..Settings::default() };
     let edge = Edge::start(&plans, again).unwrap();
     until("the rest is taken", || edge.waiting() == 0).await;
@@ -99,7 +99,7 @@ async fn where_the_model_is_missing_its_samples_wait() {
     });
     let settings = Settings {
         servers: vec![server.url()],
-        store: Some(Keep { folder: kept, most_bytes: MOST, confidence: 0.0 }),
+        store: Some(Keep::in_folder(&kept, MOST, 0.0).unwrap()),
         ..Settings::default()
     };
     let edge = Edge::start(&plans, settings).unwrap();

@@ -7,6 +7,7 @@ use std::path::Path;
 use std::process::{Child, Stdio};
 
 use common::{beginner, command, json, model, refuse, scratch, succeed, text, toy};
+use edgecut_testkit::NatsServer;
 use serde_json::{Value, json as object};
 
 /// A daemon, which ends with its test.
@@ -190,6 +191,34 @@ fn a_certificate_says_which_answers_of_the_device_will_do() {
     assert!(refused.contains("another edge model") && refused.contains("edge.json"), "{refused}");
     let both = [&cascade(beginner())[..], &["--only", "local"]].concat();
     assert!(refuse(&both).contains("cannot be used with"));
+}
+
+#[test]
+fn samples_wait_on_a_server() {
+    let Some(nats) = NatsServer::start("") else { return };
+    let folder = scratch().join("edge-nats");
+    plans(&folder);
+    let url = nats.url();
+    let options = [text(&folder), "--nats", &url, "--nats-name", "door", "--confidence", "1"];
+    // The second device finds what the first one left.
+    for waiting in [1, 2] {
+        let daemon = Daemon::start(&options);
+        assert_eq!(daemon.ask(&object!({"inputs": daemon.input()})).0, 200);
+        let stored = || {
+            let status = ureq::get(daemon.url("status.json")).call().unwrap();
+            let status = status.into_body().read_to_string().unwrap();
+            let status: Value = serde_json::from_str(&status).unwrap();
+            (status["store"]["stored"].clone(), status["store"]["waiting"].clone())
+        };
+        let end = std::time::Instant::now() + std::time::Duration::from_secs(20);
+        while stored().0 != 1 {
+            assert!(std::time::Instant::now() < end, "{:?}", stored());
+            std::thread::sleep(std::time::Duration::from_millis(20));
+        }
+        assert_eq!(stored().1, waiting);
+    }
+    let nobody = ["edge", text(&folder), "--nats", "nats://127.0.0.1:9"];
+    assert!(refuse(&nobody).contains("no server answers"));
 }
 
 #[test]

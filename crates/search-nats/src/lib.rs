@@ -59,6 +59,8 @@
 //! # }
 //! ```
 //!
+//! Beside searches, [`NatsSamples`] is a queue of records that a device stores and later forwards.
+//!
 //! # The server
 //!
 //! `nats-server --jetstream --store_dir DIR` is enough, from version 2.9 on. What it acknowledges survives
@@ -72,6 +74,7 @@ mod data;
 mod failure;
 mod journal;
 mod names;
+mod samples;
 mod server;
 mod stream;
 mod tasks;
@@ -81,6 +84,7 @@ mod workers;
 pub use connection::Connection;
 pub use data::{get, put, wait_for};
 pub use journal::{NatsJournal, remove};
+pub use samples::NatsSamples;
 pub use server::Server;
 pub use worker::{WorkEnd, WorkEvent, Worker};
 pub use workers::{NatsWorkers, Waiting};

@@ -18,7 +18,7 @@ impl Names {
         let fits = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
         if search.is_empty() || search.len() > LONGEST || !search.chars().all(fits) {
             return Err(SearchError::Input(format!(
-                "'{search}' is no name of a search on a server: 1 to {LONGEST} letters, digits, - and _"
+                "'{search}' is no name on a server: 1 to {LONGEST} letters, digits, - and _"
             )));
         }
         Ok(Names { search: search.into() })
@@ -46,6 +46,26 @@ impl Names {
     /// Bucket of data.
     pub fn data(&self) -> String {
         format!("edgecut_{}_data", self.search)
+    }
+
+    /// Stream of samples that wait for whoever takes them.
+    pub fn samples(&self) -> String {
+        format!("edgecut_{}_samples", self.search)
+    }
+
+    /// Stream of samples that nobody takes.
+    pub fn aside(&self) -> String {
+        format!("edgecut_{}_aside", self.search)
+    }
+
+    /// Subject of samples.
+    pub fn sample(&self) -> String {
+        format!("edgecut.{}.samples.record", self.search)
+    }
+
+    /// Subject of samples that nobody takes.
+    pub fn sample_aside(&self) -> String {
+        format!("edgecut.{}.aside.record", self.search)
     }
 
     /// Subject of the journal's records.
@@ -98,10 +118,11 @@ mod tests {
         }
         let streams = |name: &str| {
             let names = Names::new(name).unwrap();
-            [names.journal(), names.tasks(), names.results(), names.data()]
+            let queue = [names.samples(), names.aside()];
+            [queue, [names.journal(), names.tasks()], [names.results(), names.data()]].concat()
         };
         let all: std::collections::HashSet<String> =
             ["a", "a_tasks", "a_journal", "tasks"].iter().flat_map(|name| streams(name)).collect();
-        assert_eq!(all.len(), 16);
+        assert_eq!(all.len(), 24);
     }
 }

@@ -192,7 +192,7 @@ pub async fn run(folder: &Path, plan: Plan, spawn: impl Fn(&Path, u16) -> Server
     let proxy = Proxy::start(right.address).await;
     let offset = Arc::new(AtomicI64::new(0));
     let clock = Jumping { clock: Monotonic::default(), offset: Arc::clone(&offset) };
-    let store = Keep { folder: folder.join("store"), most_bytes: 1 << 30, confidence: 0.2 };
+    let store = Keep::in_folder(&folder.join("store"), 1 << 30, 0.2).expect("a free folder");
     let settings = Settings {
         servers: vec![format!("http://{}", proxy.address)],
         deadline: DEADLINE,

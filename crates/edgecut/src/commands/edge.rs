@@ -1,7 +1,7 @@
 //! `edgecut edge`: the device's half of a split model, which answers every request by its deadline.
 
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use edgecut_edge::policy::Reserve;
@@ -12,7 +12,7 @@ use edgecut_serve::front::{Front, FrontOptions, Limits};
 use crate::cli::Global;
 use crate::errors::{Failure, Result};
 use crate::settings::{Size, number_within};
-use crate::work::edge::Local;
+use crate::work::edge::{Local, OnServer};
 use crate::work::model::Model;
 use crate::work::preprocessing::Preprocessing;
 use crate::{files, interrupt, progress};
@@ -94,6 +94,13 @@ pub struct Args {
     /// that no server takes are set aside in its folder aside
     #[arg(long, value_name = "DIR")]
     keep: Option<PathBuf>,
+    /// The same on a NATS server with JetStream: nats://USER:PASSWORD@HOST:4222 or tls://.
+    /// EDGECUT_NATS_CREDENTIALS and EDGECUT_NATS_CA name files of credentials and certificates
+    #[arg(long, value_name = "URL", conflicts_with = "keep")]
+    nats: Option<String>,
+    /// What the device's samples are called there
+    #[arg(long, value_name = "NAME", default_value = "edge", requires = "nats")]
+    nats_name: String,
     /// Most that waits there
     #[arg(long, value_name = "SIZE", default_value = "256MB")]
     keep_size: Size,
@@ -127,11 +134,7 @@ pub fn run(args: &Args, global: &Global) -> Result<()> {
         reserve: if args.save { Reserve::Late } else { Reserve::AtOnce },
         only: args.only.clone(),
         threads: global.threads(),
-        store: args.keep.clone().map(|folder| Keep {
-            folder,
-            most_bytes: args.keep_size.0,
-            confidence: args.confidence,
-        }),
+        store: keep(args)?,
         seed: args.seed,
         small: args.cascade.clone().zip(small.as_ref()).map(|(certificate, small)| Small {
             certificate,
@@ -176,6 +179,17 @@ pub fn run(args: &Args, global: &Global) -> Result<()> {
         front.stop(Duration::from_secs(2)).await;
         Ok(())
     })
+}
+
+/// Where samples wait.
+fn keep(args: &Args) -> Result<Option<Keep>> {
+    let (most_bytes, confidence) = (args.keep_size.0, args.confidence);
+    if let Some(folder) = &args.keep {
+        return Ok(Some(Keep::in_folder(folder, most_bytes, confidence)?));
+    }
+    let Some(url) = &args.nats else { return Ok(None) };
+    let queue = Arc::new(Mutex::new(OnServer::open(url, &args.nats_name, most_bytes)?));
+    Ok(Some(Keep { queue, most_bytes, confidence }))
 }
 
 /// Where it listens and what it has, one line each; as JSON where that is asked for.
