@@ -176,6 +176,9 @@ impl Drive {
             self.give_up();
         }
         if let Some(mark) = step.answer {
+            if self.choice.reserve_ns.is_some() {
+                self.edge.state().1.policy.ended(matches!(mark, Mark::Local | Mark::Late));
+            }
             let late = mark == Mark::Late;
             // What came behind the deadline is no answer.
             let outputs = if late { vec![] } else { std::mem::take(&mut self.outputs) };

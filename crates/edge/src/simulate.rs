@@ -104,6 +104,9 @@ pub fn policy(policy: &mut Policy, trace: &Trace, arrivals: &Arrivals) -> Outcom
         let reserve_at = start.saturating_add(choice.reserve_ns.unwrap_or(0));
         let (mark, latency) =
             one(&plan, choice.reserve, reserve_at, trace, start, left_ns, &mut link);
+        if plan.placement != Placement::Local {
+            policy.ended(matches!(mark, Mark::Local | Mark::Late));
+        }
         outcome.latencies.push(latency);
         outcome.marks[mark as usize] += 1;
     }

@@ -112,6 +112,18 @@ fn a_file_is_judged_by_its_own_size_and_needs_no_decoding_here() {
 }
 
 #[test]
+fn the_reserve_waits_where_it_would_hardly_win() {
+    let mut policy = Policy::new(candidates(), Reserve::AtOnce).unwrap();
+    let link = link(20.0, 20);
+    let reserve = |policy: &mut Policy| choose(policy, Some(&link), SECOND).1.reserve;
+    assert_eq!(reserve(&mut policy), Reserve::Late);
+    policy.ended(true);
+    assert_eq!(reserve(&mut policy), Reserve::AtOnce);
+    (0..40).for_each(|_| policy.ended(false));
+    assert_eq!(reserve(&mut policy), Reserve::Late);
+}
+
+#[test]
 fn a_fixed_plan_asks_nobody() {
     let mut policy = Policy::new(candidates(), Reserve::AtOnce).unwrap();
     policy.fix(3);

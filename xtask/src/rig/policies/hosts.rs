@@ -6,8 +6,6 @@ use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use serde_json::Value;
-
 use super::ask::{Seen, Task};
 use super::options::Options;
 use crate::cli::Owned;
@@ -28,9 +26,8 @@ pub struct Hosts<'a> {
     pub quota: Quota,
 }
 
-/// A program that says a line when it is ready.
+/// A program that has said a line, since it is ready.
 struct Started {
-    said: String,
     out: BufReader<ChildStdout>,
     child: Owned,
 }
@@ -61,11 +58,9 @@ impl Hosts<'_> {
         command.arg("edge").arg(plans).args(["--server", &format!("http://{SERVER}")]);
         command.args(["--grpc", EDGE[0], "--http", EDGE[1], "--threads", "1", "--json"]);
         command.args(only.into_iter().flat_map(|plan| ["--only", plan]));
-        let edge = start(self.quota.limit(&command))?;
-        let said: Value = serde_json::from_str(&edge.said).map_err(|e| e.to_string())?;
-        let model = said["model"].as_str().unwrap_or_default().into();
+        let _edge = start(self.quota.limit(&command))?;
         let [grpc, http] = EDGE.map(String::from);
-        let task = Task { model, grpc, http, ..task };
+        let task = Task { grpc, http, ..task };
         let text = serde_json::to_string(&task).map_err(|e| e.to_string())?;
         let this = std::env::current_exe().map_err(|e| e.to_string())?;
         let mut command = on(Host::Edge, &this);
@@ -114,7 +109,7 @@ fn start(mut command: Command) -> Result<Started, String> {
     out.read_line(&mut said).map_err(|e| fail(e, &command))?;
     match said.is_empty() {
         true => Err(format!("ended before it was ready: {command:?}")),
-        false => Ok(Started { said, out, child }),
+        false => Ok(Started { out, child }),
     }
 }
 

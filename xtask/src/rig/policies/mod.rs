@@ -5,6 +5,7 @@
 //! | --- | --- |
 //! | `ask` | the local program of the edge, a process of its own |
 //! | `hosts` | both halves at work |
+//! | `model` | one model: its plans measured, then all policies on all traces |
 //! | `oracle` | what plans were measured to take, and the best of them on a known link |
 //! | `rows` | figures |
 //! | `charts`, `page` | the page |
@@ -12,6 +13,7 @@
 mod ask;
 mod charts;
 mod hosts;
+mod model;
 mod options;
 mod oracle;
 mod page;
@@ -19,33 +21,19 @@ mod rows;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
-use std::time::Duration;
 
 use edgecut_collab::Trace;
 use edgecut_edge::plans::Plans;
 
 use super::network::Network;
-use super::options::Link;
 use super::quota::Quota;
 pub use ask::part;
-use ask::{Seen, Task};
 use hosts::Hosts;
 use options::{HELP, Options};
-use oracle::{Asked, Measured};
-use rows::{OfModel, OnTrace, Row, Verdict};
+use rows::OfModel;
 
 /// Pictures that are asked about, in turn.
 const PICTURES: usize = 24;
-
-/// Requests of a measurement that come before those that count, and rounds of pictures that do.
-const WARM: usize = 6;
-const ROUNDS: usize = 2;
-
-/// Uplink of measurements beside which the link hardly counts, in bits per second.
-const WIDE: u64 = 100_000_000;
-
-/// Time of a request in a measurement.
-const LONG: Duration = Duration::from_secs(10);
 
 /// A recorded link.
 pub struct Recorded {
@@ -76,7 +64,7 @@ fn run(root: &Path, options: &Options) -> Result<(), String> {
     let hosts = Hosts { options, program, network: Network::build(1)?, quota };
     let mut models = vec![];
     for plans in &all_plans {
-        models.push(of_model(&hosts, plans, &pictures, &traces)?);
+        models.push(model::run(&hosts, plans, &pictures, &traces)?);
         // What was measured is there, even if the rest is cut off.
         write(options, &models)?;
     }
@@ -182,119 +170,4 @@ fn edgecut(program: &Path, words: &[&std::ffi::OsStr]) -> Result<(), String> {
         Ok(status) if status.success() => Ok(()),
         _ => Err(format!("failed: {command:?}")),
     }
-}
-
-/// One model: its plans measured, then all policies on all traces.
-fn of_model(
-    hosts: &Hosts,
-    folder: &Path,
-    pictures: &[PathBuf],
-    traces: &[Recorded],
-) -> Result<OfModel, String> {
-    let options = hosts.options;
-    let plans = Plans::read(folder).map_err(|e| e.to_string())?;
-    let server = hosts.serve(folder)?;
-    let task = |requests, period, deadline| Task {
-        grpc: String::new(),
-        http: String::new(),
-        model: String::new(),
-        pictures: pictures.to_vec(),
-        requests,
-        period,
-        deadline,
-    };
-    let wide = link(options, &steady(WIDE)?);
-    let mut measured: Vec<Measured> = vec![];
-    let mut slowdown = 1.0;
-    // Local-only is the first of all plans, and says how fast the device is.
-    for plan in &plans.plans {
-        if plan.times.placement == edgecut_collab::partition::Placement::Raw {
-            // Decoded pictures are never better than their files.
-            continue;
-        }
-        let word = plan.word();
-        eprintln!("{}: {word}", plans.name);
-        let requests = WARM + ROUNDS * pictures.len();
-        let task = task(requests, None, LONG);
-        let seen = hosts.ask(folder, Some(&word), &wide, Duration::ZERO, task)?;
-        answered(&seen, &word)?;
-        let found = Measured::of(plan, &seen, WARM, WIDE as f64, slowdown);
-        if word == "local" {
-            slowdown = found.ms * 1e6 / plan.times.own_ns.max(1) as f64;
-        }
-        measured.push(found);
-    }
-    let local = measured.iter().find(|plan| plan.plan == "local");
-    let local_ms = local.ok_or("no plan is local-only")?.ms;
-    let deadline = options.deadline.unwrap_or(Duration::from_secs_f64(2.0 * local_ms / 1e3));
-    let period = options.period.unwrap_or(deadline.max(Duration::from_millis(250)));
-    let requests = (options.seconds.as_secs_f64() / period.as_secs_f64()).ceil() as usize;
-    let mut on_traces = vec![];
-    for recorded in traces {
-        let asked: Vec<Asked> = (0..requests)
-            .map(|number| (options.from + period * number as u32, number % pictures.len()))
-            .collect();
-        let deadline_ms = deadline.as_secs_f64() * 1e3;
-        let cut = oracle::best_cut(&measured, &recorded.trace, &asked, deadline_ms);
-        let link = link(options, &recorded.trace);
-        let mut policies = vec![("local", Some("local")), ("picture", Some("picture"))];
-        policies.extend(cut.map(|cut| (cut.plan.as_str(), Some(cut.plan.as_str()))));
-        policies.push(("edgecut", None));
-        let (mut rows, mut all) = (vec![], vec![]);
-        for (name, only) in policies {
-            eprintln!("{}: {} by {name}", plans.name, recorded.name);
-            let task = task(requests, Some(period), deadline);
-            let seen = hosts.ask(folder, only, &link, options.from, task)?;
-            if let Some(problem) = &seen.problem {
-                eprintln!("{}: {} by {name}: {problem}", plans.name, recorded.name);
-            }
-            rows.push(Row::seen(name, &seen, deadline_ms));
-            all.push(seen);
-        }
-        // No link changes what the device alone takes: its time is that of this very run.
-        let mut known = measured.clone();
-        for plan in known.iter_mut().filter(|plan| plan.plan == "local") {
-            plan.ms = rows[0].mean_ms;
-        }
-        let best = oracle::oracle(&known, &recorded.trace, &asked);
-        rows.push(Row::oracle(&best, &known, &asked, deadline_ms));
-        let ours = all.last().ok_or("no policy was asked")?;
-        let verdict = Verdict::of(ours, &all[0], &rows, deadline_ms);
-        let rate = |&(time, _): &Asked| {
-            recorded.trace.bits_per_second(time.as_nanos() as u64) as f64 / 1e6
-        };
-        let rates: Vec<f64> = asked.iter().map(rate).collect();
-        let round_trip = recorded.trace.typical().rtt_ns as f64 / 1e6;
-        on_traces.push(OnTrace {
-            trace: recorded.name.clone(),
-            link: [rates.iter().sum::<f64>() / rates.len().max(1) as f64, round_trip],
-            deadline_ms,
-            rows,
-            verdict,
-            rates,
-            seen: all,
-        });
-    }
-    drop(server);
-    Ok(OfModel { model: plans.name, plans: measured, traces: on_traces })
-}
-
-/// A measurement is one of answers.
-fn answered(seen: &Seen, word: &str) -> Result<(), String> {
-    let other = seen.requests.iter().find(|one| ["late", "dropped"].contains(&one.mark.as_str()));
-    match (other, &seen.problem) {
-        (None, _) => Ok(()),
-        (Some(_), Some(problem)) => Err(format!("{word}: {problem}")),
-        (Some(_), None) => Err(format!("{word}: no answer within {} s", LONG.as_secs())),
-    }
-}
-
-fn steady(bits: u64) -> Result<Trace, String> {
-    let row = format!(r#"[{{"duration_ms":1000,"bandwidth_kbps":{}}}]"#, bits / 1000);
-    Trace::parse(row.as_bytes())
-}
-
-fn link(options: &Options, trace: &Trace) -> Link {
-    let trace = trace.clone();
-    Link { trace, down_bits: options.down_bits, jitter: Duration::ZERO, loss: 0.0 }
 }
