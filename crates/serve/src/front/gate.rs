@@ -5,6 +5,7 @@ use std::convert::Infallible;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Instant;
 
 use axum::body::Body;
 use axum::response::Response;
@@ -14,7 +15,7 @@ use hyper::body::Incoming;
 use tonic::Status;
 use tower_service::Service;
 
-use super::grpc::Grpc;
+use super::grpc::{Arrived, Grpc};
 use super::listen::Protocol;
 use super::refusal::Refusal;
 use super::{Backend, Shared, rest};
@@ -102,7 +103,8 @@ impl<B: Backend> Gate<B> {
     async fn grpc(&mut self, request: Request<Incoming>) -> Response {
         let streamed = request.uri().path().ends_with("/ModelStreamInfer");
         let limit = (!streamed).then_some(self.shared.limits.body_time);
-        let request = request.map(|body| rest::Timed::new(body, limit));
+        let mut request = request.map(|body| rest::Timed::new(body, limit));
+        request.extensions_mut().insert(Arrived(Instant::now()));
         let response = match self.grpc.call(request).await {
             Ok(response) => response,
             Err(never) => match never {},

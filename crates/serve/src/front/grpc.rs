@@ -7,7 +7,6 @@ use std::time::{Duration, Instant};
 use edgecut_oip::grpc::*;
 use edgecut_oip::{InferRequest, names};
 use futures_util::{Stream, StreamExt};
-use tonic::metadata::MetadataMap;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::{Backend, Call, Shared};
@@ -53,7 +52,7 @@ impl<B: Backend> Inference for Grpc<B> {
     }
 
     async fn model_infer(&self, request: Request<ModelInferRequest>) -> Answer<ModelInferResponse> {
-        let call = call(request.metadata());
+        let call = call(&request);
         Ok(Response::new(infer(&self.0, request.into_inner(), call).await?))
     }
 
@@ -61,7 +60,7 @@ impl<B: Backend> Inference for Grpc<B> {
         &self,
         request: Request<Streaming<ModelInferRequest>>,
     ) -> Answer<Self::Stream> {
-        let (shared, call) = (Arc::clone(&self.0), call(request.metadata()));
+        let (shared, call) = (Arc::clone(&self.0), call(&request));
         let answers = request.into_inner().map(move |message| {
             let shared = Arc::clone(&shared);
             async move { streamed(&shared, message?, call).await }
@@ -99,11 +98,17 @@ async fn streamed<B: Backend>(
     })
 }
 
-/// What metadata says: the caller's span, and its deadline.
-fn call(metadata: &MetadataMap) -> Call {
-    let text = |name| metadata.get(name).and_then(|value| value.to_str().ok());
+/// When the head of a request was here.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Arrived(pub Instant);
+
+/// What metadata says: the caller's span, and its deadline. Time in which the body came is the
+/// caller's, too.
+fn call<T>(request: &Request<T>) -> Call {
+    let text = |name| request.metadata().get(name).and_then(|value| value.to_str().ok());
     let parent = text(names::TRACEPARENT).and_then(|value| value.parse().ok());
-    let deadline = text("grpc-timeout").and_then(timeout).map(|time| Instant::now() + time);
+    let arrived = request.extensions().get().map_or_else(Instant::now, |Arrived(at)| *at);
+    let deadline = text("grpc-timeout").and_then(timeout).map(|time| arrived + time);
     Call { parent, deadline }
 }
 
@@ -128,6 +133,16 @@ fn timeout(text: &str) -> Option<Duration> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_deadline_begins_with_the_head_of_a_request() {
+        let mut request = Request::new(());
+        request.metadata_mut().insert("grpc-timeout", "100m".parse().unwrap());
+        let arrived = Instant::now();
+        request.extensions_mut().insert(Arrived(arrived));
+        std::thread::sleep(Duration::from_millis(2));
+        assert_eq!(call(&request).deadline, Some(arrived + Duration::from_millis(100)));
+    }
 
     #[test]
     fn deadlines_are_read_and_nonsense_is_ignored() {
