@@ -94,7 +94,7 @@ pub fn over_time(on: &OnTrace) -> Markup {
             }
             (rows_across(&rate, "", WIDTH))
             polygon.rate points=(area) {}
-            text x=(LEFT + 6.0) y=(RATE[1]) dy="4" { "Mbit/s" }
+            text x=(LEFT + 6.0) y=(RATE[1]) dy="-5" { "Mbit/s" }
             (columns_along(&x, RATE[0], " s"))
         }
     }
