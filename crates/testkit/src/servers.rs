@@ -150,7 +150,10 @@ impl Place<'_> {
         if !compile.current_dir(self.folder).status()?.success() {
             return Err(io::Error::other(format!("failed: {compile:?}")));
         }
-        Ok(self.python("tail_ray.py", "ray", http, grpc))
+        let mut command = self.python("tail_ray.py", "ray", http, grpc);
+        // On a machine with other work it would end parts of itself that are not ready after 5 s.
+        command.env("RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S", "120");
+        Ok(command)
     }
 
     fn mlserver(
