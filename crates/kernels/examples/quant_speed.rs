@@ -90,8 +90,14 @@ const NETWORKS: &[(&str, &[Layer])] = &[
     ),
 ];
 
-/// Depthwise layers of MobileNetV1 to V3 and ShuffleNetV2: side, channels, kernel, stride.
-const FILTERS: [(usize, usize, usize, usize); 13] = [
+/// Depthwise layers of small networks, of MobileNetV1 to V3 and ShuffleNetV2: side, channels, kernel,
+/// stride.
+const FILTERS: [(usize, usize, usize, usize); 18] = [
+    (28, 16, 3, 2),
+    (14, 72, 3, 1),
+    (14, 72, 5, 2),
+    (7, 160, 5, 1),
+    (4, 256, 5, 1),
     (112, 16, 3, 1),
     (112, 32, 3, 1),
     (112, 96, 3, 2),
@@ -159,7 +165,11 @@ fn measure(ctx: Ctx, &(side, cin, cout, kernel, stride): &Layer, kind: Kind) -> 
     (us, shape.macs())
 }
 
-fn measure_filters(ctx: Ctx, side: usize, c: usize, kernel: usize, stride: usize) -> (f64, usize) {
+fn measure_filters(
+    ctx: Ctx,
+    [side, c, kernel, stride]: [usize; 4],
+    activation: Activation,
+) -> (f64, usize) {
     let pads = [kernel / 2; 4];
     let shape =
         ConvShape::dilated([1, side, side, c], c, [kernel; 2], [stride; 2], [1; 2], pads, c)
@@ -169,6 +179,7 @@ fn measure_filters(ctx: Ctx, side: usize, c: usize, kernel: usize, stride: usize
     let weights = DepthwiseWeights::pack(&shape, &weights, 3);
     let (affine, y) = (Affine::new(0.02, 3), Affine::new(0.03, 4));
     let requant = Requant::new(affine, &[0.001], weights.sums(), None, y, (0, 255));
+    let requant = requant.activated(activation);
     let mut out = Blob::zeros(shape.out_len());
     let us = minimum_us(|| {
         depthwise(ctx, &shape, black_box(&x), &weights, out.to_mut(), &Finish::new(&requant));
@@ -204,8 +215,14 @@ fn main() {
     for (side, c, kernel, stride) in FILTERS {
         print!("{:13} {side:3} {c:4}, {kernel}x{kernel} / {stride}", "depthwise");
         for &isa in &isas {
-            let (us, macs) = measure_filters(Ctx { isa, pool: &pool }, side, c, kernel, stride);
-            print!("  {} {us:7.1} us {:6.1} GMAC/s", isa.name(), macs as f64 / us / 1e3);
+            let (ctx, layer) = (Ctx { isa, pool: &pool }, [side, c, kernel, stride]);
+            let (us, macs) = measure_filters(ctx, layer, Activation::None);
+            let (hard_swish, _) = measure_filters(ctx, layer, Activation::HardSwish);
+            let rate = macs as f64 / us / 1e3;
+            print!(
+                "  {} {us:7.1} us {rate:6.1} GMAC/s, hard-swish {hard_swish:7.1} us",
+                isa.name()
+            );
         }
         println!();
     }

@@ -9,6 +9,28 @@
 use crate::Isa;
 use crate::gemm::{Ahead, Run};
 
+/// `[value at 0, value at 1]` of vectors that are pairs of registers.
+///
+/// A closure is a function without the instructions of the one that it is in: where the compiler does
+/// not make it part of that one, each intrinsic in it becomes a call.
+#[cfg(target_arch = "x86_64")]
+macro_rules! both {
+    (|$half:ident| $value:expr) => {
+        [
+            {
+                let $half = 0usize;
+                $value
+            },
+            {
+                let $half = 1usize;
+                $value
+            },
+        ]
+    };
+}
+#[cfg(target_arch = "x86_64")]
+pub(crate) use both;
+
 #[cfg(target_arch = "aarch64")]
 mod neon;
 mod transpose;

@@ -248,16 +248,46 @@ unsafe fn finish<S: Simd>(s: S, job: &Strip, pixel: usize, rows: usize) {
             _ if epilogue.accumulate || epilogue.interleave.is_some() => {
                 finish_any(s, job, pixel, rows);
             }
-            Activation::None => finish_rows(s, job, pixel, rows, |y| y),
-            Activation::Clamp(lo, hi) => {
-                let (lo, hi) = (s.splat(lo), s.splat(hi));
-                finish_rows(s, job, pixel, rows, |y| s.clamp(y, lo, hi));
-            }
-            Activation::HardSwish => {
-                finish_rows(s, job, pixel, rows, |y| Activation::HardSwish.apply(s, y));
-            }
+            Activation::None => finish_rows(s, job, pixel, rows, Nothing),
+            Activation::Clamp(lo, hi) => finish_rows(s, job, pixel, rows, Limits(lo, hi)),
+            Activation::HardSwish => finish_rows(s, job, pixel, rows, HardSwish),
             _ => finish_any(s, job, pixel, rows),
         }
+    }
+}
+
+/// A known activation. Closures would be functions without the instructions of their callers.
+trait Function: Copy {
+    fn of<S: Simd>(self, s: S, y: S::V) -> S::V;
+}
+
+#[derive(Clone, Copy)]
+struct Nothing;
+
+#[derive(Clone, Copy)]
+struct Limits(f32, f32);
+
+#[derive(Clone, Copy)]
+struct HardSwish;
+
+impl Function for Nothing {
+    #[inline(always)]
+    fn of<S: Simd>(self, _: S, y: S::V) -> S::V {
+        y
+    }
+}
+
+impl Function for Limits {
+    #[inline(always)]
+    fn of<S: Simd>(self, s: S, y: S::V) -> S::V {
+        s.clamp(y, s.splat(self.0), s.splat(self.1))
+    }
+}
+
+impl Function for HardSwish {
+    #[inline(always)]
+    fn of<S: Simd>(self, s: S, y: S::V) -> S::V {
+        Activation::HardSwish.apply(s, y)
     }
 }
 
@@ -266,35 +296,17 @@ unsafe fn finish<S: Simd>(s: S, job: &Strip, pixel: usize, rows: usize) {
 /// # Safety
 /// As [`Machine::strip`].
 #[inline(always)]
-unsafe fn finish_rows<S: Simd>(
-    s: S,
-    job: &Strip,
-    pixel: usize,
-    rows: usize,
-    activation: impl Fn(S::V) -> S::V + Copy,
-) {
+unsafe fn finish_rows<S: Simd>(s: S, job: &Strip, pixel: usize, rows: usize, f: impl Function) {
     // SAFETY: by contract.
     unsafe {
-        match (job.columns.len() > LANES, job.epilogue.residual) {
-            (true, None) => each_row::<S, 2>(s, job, pixel, rows, |_, _, _, y| activation(y)),
-            (false, None) => each_row::<S, 1>(s, job, pixel, rows, |_, _, _, y| activation(y)),
-            (true, Some((x, stride))) => {
-                each_row::<S, 2>(s, job, pixel, rows, |row, column, mask, y| {
-                    let x = x.as_ptr().wrapping_add(row * stride + column);
-                    activation(s.add(y, s.load_first(x, mask)))
-                })
-            }
-            (false, Some((x, stride))) => {
-                each_row::<S, 1>(s, job, pixel, rows, |row, column, mask, y| {
-                    let x = x.as_ptr().wrapping_add(row * stride + column);
-                    activation(s.add(y, s.load_first(x, mask)))
-                })
-            }
+        match job.columns.len() > LANES {
+            true => each_row::<S, 2>(s, job, pixel, rows, f),
+            false => each_row::<S, 1>(s, job, pixel, rows, f),
         }
     }
 }
 
-/// Stores `f(row, column, mask, sum)` of `N` vectors of each row.
+/// Finishes `N` vectors of each row.
 ///
 /// # Safety
 /// As [`Machine::strip`].
@@ -304,25 +316,41 @@ unsafe fn each_row<S: Simd, const N: usize>(
     job: &Strip,
     pixel: usize,
     rows: usize,
-    f: impl Fn(usize, usize, S::Mask, S::V) -> S::V,
+    f: impl Function,
 ) {
     let first = job.pixels.start + pixel;
-    let column = job.columns.start;
-    let mask = s.first(job.columns.len() - (N - 1) * LANES);
+    let (column, last) = (job.columns.start, (N - 1) * LANES);
+    let (all, mask) = (s.first(LANES), s.first(job.columns.len() - last));
     let out = job.out.wrapping_add(first * job.out_stride + column);
     for r in 0..rows {
         let (sums, out) = (job.sums.wrapping_add(r * PANEL), out.wrapping_add(r * job.out_stride));
+        let x = job
+            .epilogue
+            .residual
+            .map(|(x, stride)| x.as_ptr().wrapping_add((first + r) * stride + column));
         // SAFETY: the sums are there; all vectors but the last are full, and its mask ends with
-        // the columns of the panel.
+        // the columns of the panel. What is added, if anything, has the size of the result.
         unsafe {
             if N == 2 {
-                let y = f(first + r, column, s.first(LANES), s.load(sums));
-                s.store(out, y);
+                s.store(out, f.of(s, added(s, s.load(sums), x, all)));
             }
-            let last = (N - 1) * LANES;
-            let y = f(first + r, column + last, mask, s.load(sums.wrapping_add(last)));
-            s.store_first(out.wrapping_add(last), y, mask);
+            let x = x.map(|x| x.wrapping_add(last));
+            let y = added(s, s.load(sums.wrapping_add(last)), x, mask);
+            s.store_first(out.wrapping_add(last), f.of(s, y), mask);
         }
+    }
+}
+
+/// `y` plus what is at `x`, if anything.
+///
+/// # Safety
+/// The lanes of the mask must be valid for reads there.
+#[inline(always)]
+unsafe fn added<S: Simd>(s: S, y: S::V, x: Option<*const f32>, mask: S::Mask) -> S::V {
+    match x {
+        None => y,
+        // SAFETY: by contract.
+        Some(x) => s.add(y, unsafe { s.load_first(x, mask) }),
     }
 }
 

@@ -105,7 +105,8 @@ impl<S: Simd> Dot for Portable<S> {
 
     #[inline(always)]
     fn splat(self, pair: u32) -> [S::V; 2] {
-        unpair(pair).map(|x| self.0.splat(x))
+        let [even, odd] = unpair(pair);
+        [self.0.splat(even), self.0.splat(odd)]
     }
 
     #[inline(always)]
@@ -153,9 +154,9 @@ unsafe fn tile_of_rows<D: Dot, const NV: usize>(
 ) {
     let s = d.simd();
     let column = |v: usize| job.columns.start + (first + v) * LANES;
-    let masks: [_; NV] = std::array::from_fn(|v| s.first(job.columns.end - column(v)));
-    let mut start = [s.splat(0.0); NV];
+    let (mut masks, mut start) = ([s.first(0); NV], [s.splat(0.0); NV]);
     for v in 0..NV {
+        masks[v] = s.first(job.columns.end - column(v));
         // SAFETY: the mask of vector v ends with the columns of the panel.
         start[v] = unsafe { job.epilogue.start(s, column(v), masks[v]) };
     }
@@ -214,8 +215,10 @@ unsafe fn tile<D: Dot, const R: usize, const NV: usize>(
                 for p in 0..(job.channels - block).div_ceil(2).min(LINE) {
                     // SAFETY: pair p of this block of R pixels and of NV tiles.
                     unsafe {
-                        let w: [_; NV] =
-                            std::array::from_fn(|v| d.load(b.add(v * TILE + p * LANES)));
+                        let mut w = [d.load(b.add(p * LANES)); NV];
+                        for v in 1..NV {
+                            w[v] = d.load(b.add(v * TILE + p * LANES));
+                        }
                         for r in 0..R {
                             let x = d.splat(*a.add(r * job.advance + p));
                             for v in 0..NV {

@@ -50,7 +50,7 @@ impl Machine for Native {
     unsafe fn round(self, run: &Run, to: *mut u32) {
         let (s, whole, left) = (self.0, run.channels / STEP, run.channels % STEP);
         let pitch = run.channels.div_ceil(STEP) * LINE;
-        let masks = [left, left.saturating_sub(LANES)].map(|n| s.first(n));
+        let masks = [s.first(left), s.first(left.saturating_sub(LANES))];
         for pixel in 0..run.pixels {
             let x = run.x.wrapping_add(pixel * run.stride);
             let to = to.wrapping_add(pixel * pitch);

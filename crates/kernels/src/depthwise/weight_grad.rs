@@ -174,10 +174,12 @@ fn block<S: Simd, const KH: usize, const KW: usize, const STRIDE: usize>(
         let mut ox = 0;
         while ox < c.ow {
             if interior.contains(&ox) && interior.end - ox >= T {
-                // SAFETY: outputs ox..ox + T exist, and the mask ends with the channels.
-                let g: [S::V; T] = std::array::from_fn(|t| unsafe {
-                    s.load_first(dy.wrapping_add((ox + t) * channels), mask)
-                });
+                let mut g = [s.splat(0.0); T];
+                for t in 0..T {
+                    let dy = dy.wrapping_add((ox + t) * channels);
+                    // SAFETY: outputs ox..ox + T exist, and the mask ends with the channels.
+                    g[t] = unsafe { s.load_first(dy, mask) };
+                }
                 for ky in 0..KH {
                     if iy(ky) < c.h {
                         let x = x.wrapping_add((iy(ky) * c.w + ox * STRIDE - c.pl) * channels);

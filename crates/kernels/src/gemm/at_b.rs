@@ -189,7 +189,10 @@ fn strip<S: Simd, const NV: usize>(s: S, job: &Job, part: &Part, count: usize) {
 #[inline(always)]
 fn tile<S: Simd, const R: usize, const NV: usize>(s: S, job: &Job, part: &Part) {
     let &Part { i, j, columns, keep, .. } = part;
-    let masks: [S::Mask; NV] = std::array::from_fn(|v| s.first(columns.saturating_sub(v * LANES)));
+    let mut masks = [s.first(columns); NV];
+    for v in 1..NV {
+        masks[v] = s.first(columns.saturating_sub(v * LANES));
+    }
     let out = |r: usize| {
         let start = job.out_start + (i + r) * job.ldo + j;
         // SAFETY: this part of the partial result belongs to this task alone.

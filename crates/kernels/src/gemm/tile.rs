@@ -191,11 +191,12 @@ impl<const R: usize, const NV: usize> Part for Rows<'_, R, NV> {
         let tile = self.0;
         let epilogue = tile.out.epilogue;
         let columns = tile.columns.len();
-        // SAFETY: the mask ends with the columns, of which each has a bias.
-        let start: [S::V; NV] = std::array::from_fn(|v| unsafe {
+        let mut start = [s.splat(0.0); NV];
+        for v in 0..NV {
             let mask = s.first(columns.saturating_sub(v * LANES));
-            epilogue.start(s, tile.columns.start + v * LANES, mask)
-        });
+            // SAFETY: the mask ends with the columns, of which each has a bias.
+            start[v] = unsafe { epilogue.start(s, tile.columns.start + v * LANES, mask) };
+        }
         let mut acc = [start; R];
         let Out { at, ldc, far, .. } = tile.out;
         if far {
@@ -272,7 +273,8 @@ simd_fn! {
         let Out { at, ldc, epilogue, .. } = tile.out;
         let vectors = tile.columns.len().div_ceil(LANES);
         let width = if S::WIDE { tile.ldb / LANES } else { 1 };
-        let masks = [0, LANES].map(|before| s.first(tile.columns.len().saturating_sub(before)));
+        let columns = tile.columns.len();
+        let masks = [s.first(columns), s.first(columns.saturating_sub(LANES))];
         macro_rules! each {
             (|$row:ident, $column:ident, $mask:ident, $y:ident| $body:expr) => {
                 for (r, sums) in sums.chunks_exact(width * LANES).enumerate() {

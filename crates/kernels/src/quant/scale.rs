@@ -94,10 +94,17 @@ fn scale_pixels(isa: Isa, scale: Scale, x: &[u8], gates: &[u8], y: &mut [u8]) {
     let channels = gates.len();
     let mut factors = [0.0; BLOCK];
     if 2 * channels <= BLOCK {
-        // Several pixels in a row make long loops of few channels.
-        let repeated = BLOCK / channels * channels;
-        for (i, factor) in factors[..repeated].iter_mut().enumerate() {
-            *factor = scale.factor(gates[i % channels]);
+        // Several pixels in a row make long loops of few channels; their factors are copies, since a
+        // remainder for each costs more than the products of a small image.
+        let repeated = (BLOCK / channels * channels).min(x.len());
+        for (factor, &gate) in factors.iter_mut().zip(gates) {
+            *factor = scale.factor(gate);
+        }
+        let mut known = channels;
+        while known < repeated {
+            let more = known.min(repeated - known);
+            factors.copy_within(..more, known);
+            known += more;
         }
         for (x, y) in x.chunks(repeated).zip(y.chunks_mut(repeated)) {
             row(isa, scale, x, &factors[..x.len()], y);

@@ -145,52 +145,49 @@ impl Simd for Avx2 {
     }
     #[inline(always)]
     fn if_between(self, x: Self::V, lo: Self::V, hi: Self::V, v: Self::V) -> Self::V {
-        let half = |i: usize| {
-            pure! {
+        pure! {
+            both!(|i| {
                 let above = _mm256_cmp_ps::<_CMP_LT_OQ>(lo[i], x[i]);
                 let below = _mm256_cmp_ps::<_CMP_LT_OQ>(x[i], hi[i]);
                 _mm256_and_ps(_mm256_and_ps(above, below), v[i])
-            }
-        };
-        [half(0), half(1)]
+            })
+        }
     }
     #[inline(always)]
     fn powers_of_two(self, shifted: Self::V) -> [Self::V; 2] {
-        let half = |i: usize| {
-            pure! {
-                let round = _mm256_set1_epi32(ROUND.to_bits() as i32);
-                let n = _mm256_sub_epi32(_mm256_castps_si256(shifted[i]), round);
-                let half = _mm256_srai_epi32::<1>(n);
-                [half, _mm256_sub_epi32(n, half)].map(|n| {
-                    let biased = _mm256_add_epi32(n, _mm256_set1_epi32(127));
-                    _mm256_castsi256_ps(_mm256_slli_epi32::<23>(biased))
-                })
-            }
-        };
-        let (low, high) = (half(0), half(1));
-        [[low[0], high[0]], [low[1], high[1]]]
+        pure! {
+            let round = _mm256_set1_epi32(ROUND.to_bits() as i32);
+            let n = both!(|i| _mm256_sub_epi32(_mm256_castps_si256(shifted[i]), round));
+            let half = both!(|i| _mm256_srai_epi32::<1>(n[i]));
+            let parts = [half, both!(|i| _mm256_sub_epi32(n[i], half[i]))];
+            let bias = _mm256_set1_epi32(127);
+            both!(|part| both!(|i| {
+                let biased = _mm256_add_epi32(parts[part][i], bias);
+                _mm256_castsi256_ps(_mm256_slli_epi32::<23>(biased))
+            }))
+        }
     }
     #[inline(always)]
     fn interleave(self, a: Self::V, b: Self::V) -> [Self::V; 2] {
-        [0, 1].map(|i| {
-            pure! {
+        pure! {
+            both!(|i| {
                 let low = _mm256_unpacklo_ps(a[i], b[i]);
                 let high = _mm256_unpackhi_ps(a[i], b[i]);
                 [
                     _mm256_permute2f128_ps::<0x20>(low, high),
                     _mm256_permute2f128_ps::<0x31>(low, high),
                 ]
-            }
-        })
+            })
+        }
     }
     #[inline(always)]
     fn halves(self, v: Self::V) -> [Self::V; 2] {
         pure! {
-            let bits = v.map(|v| _mm256_castps_si256(v));
+            let bits = both!(|i| _mm256_castps_si256(v[i]));
             let upper = _mm256_set1_epi32(0xffff_0000u32 as i32);
             [
-                bits.map(|v| _mm256_castsi256_ps(_mm256_slli_epi32::<16>(v))),
-                bits.map(|v| _mm256_castsi256_ps(_mm256_and_si256(v, upper))),
+                both!(|i| _mm256_castsi256_ps(_mm256_slli_epi32::<16>(bits[i]))),
+                both!(|i| _mm256_castsi256_ps(_mm256_and_si256(bits[i], upper))),
             ]
         }
     }
@@ -201,8 +198,8 @@ impl Simd for Avx2 {
     }
     #[inline(always)]
     fn doubled(self, m: Self::Mask) -> [Self::Mask; 2] {
-        let count =
-            m.map(|m| pure!(_mm256_movemask_ps(_mm256_castsi256_ps(m))).count_ones() as usize);
+        let bits = pure!(both!(|i| _mm256_movemask_ps(_mm256_castsi256_ps(m[i]))));
+        let count = both!(|i| bits[i].count_ones() as usize);
         let lanes = 2 * (count[0] + count[1]);
         [self.first(lanes), self.first(lanes.saturating_sub(16))]
     }
@@ -311,8 +308,9 @@ impl Simd for Avx512 {
             let round = _mm512_set1_epi32(ROUND.to_bits() as i32);
             let n = _mm512_sub_epi32(_mm512_castps_si512(shifted), round);
             let half = _mm512_srai_epi32::<1>(n);
-            [half, _mm512_sub_epi32(n, half)].map(|n| {
-                let biased = _mm512_add_epi32(n, _mm512_set1_epi32(127));
+            let (parts, bias) = ([half, _mm512_sub_epi32(n, half)], _mm512_set1_epi32(127));
+            both!(|part| {
+                let biased = _mm512_add_epi32(parts[part], bias);
                 _mm512_castsi512_ps(_mm512_slli_epi32::<23>(biased))
             })
         }

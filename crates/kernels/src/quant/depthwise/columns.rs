@@ -354,9 +354,11 @@ impl<'a, const T: usize, const R: usize, const PIXELS: usize, const PLAIN: bool>
                 for j in 0..at_once {
                     // SAFETY: these columns are in the memory, and weights of this tap exist.
                     unsafe {
-                        let x = x.wrapping_add(j * self.quarter_len);
-                        let x: [Q::Quarter; N] =
-                            std::array::from_fn(|n| q.quarter(x.wrapping_add(n * BYTES)));
+                        let column = x.wrapping_add(j * self.quarter_len);
+                        let mut x = [q.quarter(column); N];
+                        for n in 1..N {
+                            x[n] = q.quarter(column.wrapping_add(n * BYTES));
+                        }
                         for r in 0..R {
                             let w = w.wrapping_add(j * self.step + r * width);
                             let w = q.weights::<PIXELS>(w);

@@ -2,7 +2,7 @@
 
 use super::{Part, Quads};
 use crate::quant::requant::Range;
-use crate::simd;
+use crate::simd::{self, both};
 use std::arch::x86_64::*;
 
 /// `vpdpbusd` on 512 bits.
@@ -197,8 +197,10 @@ impl Quads for Vnni {
     fn round(self, values: [__m512; 4], range: Range) -> __m512i {
         // NaN stays NaN and becomes the least integer, as what is too low does; packing limits these.
         let high = pure!(_mm512_set1_ps(range.high));
-        let limited = |j: usize| pure!(_mm512_min_ps(high, values[j]));
-        self.round_bounded([limited(0), limited(1), limited(2), limited(3)], range)
+        let [a, b, c, d] = values;
+        let (a, b) = pure!((_mm512_min_ps(high, a), _mm512_min_ps(high, b)));
+        let (c, d) = pure!((_mm512_min_ps(high, c), _mm512_min_ps(high, d)));
+        self.round_bounded([a, b, c, d], range)
     }
     #[inline(always)]
     fn round_bounded(self, [a, b, c, d]: [__m512; 4], range: Range) -> __m512i {
@@ -227,6 +229,18 @@ fn first(n: usize) -> __mmask64 {
 pub(super) struct Split {
     even: __m256i,
     odd: __m256i,
+}
+
+impl Split {
+    /// # Safety
+    /// The CPU must have AVX2.
+    #[inline(always)]
+    unsafe fn weights(bytes: __m256i) -> Split {
+        pure! {
+            let even = _mm256_srai_epi16::<8>(_mm256_slli_epi16::<8>(bytes));
+            Split { even, odd: _mm256_srai_epi16::<8>(bytes) }
+        }
+    }
 }
 
 impl Quads for Avx2 {
@@ -259,15 +273,14 @@ impl Quads for Avx2 {
         unsafe {
             if n == width {
                 // Pixel and byte in it where block b begins.
-                let block = |b: usize| {
-                    _mm_loadu_si128(at[b * 16 / width].wrapping_add(b * 16 % width).cast())
-                };
-                let half = |b: usize| _mm256_set_m128i(block(b + 1), block(b));
-                [half(0), half(2)]
+                let block = |b: usize| at[b * 16 / width].wrapping_add(b * 16 % width).cast();
+                both!(|i| {
+                    let low = _mm_loadu_si128(block(2 * i));
+                    _mm256_set_m128i(_mm_loadu_si128(block(2 * i + 1)), low)
+                })
             } else {
                 let bytes = super::gather(at, n);
-                let half = |i: usize| _mm256_loadu_si256(bytes[i..].as_ptr().cast());
-                [half(0), half(32)]
+                both!(|i| _mm256_loadu_si256(bytes[32 * i..].as_ptr().cast()))
             }
         }
     }
@@ -312,49 +325,42 @@ impl Quads for Avx2 {
     #[inline(always)]
     unsafe fn quarter(self, p: *const u8) -> [Split; 2] {
         // SAFETY: valid for 64 reads by contract.
-        let half = |i: usize| unsafe {
-            let bytes = _mm256_loadu_si256(p.add(i).cast());
-            let even = _mm256_and_si256(bytes, _mm256_set1_epi16(0xff));
-            Split { even, odd: _mm256_srli_epi16::<8>(bytes) }
-        };
-        [half(0), half(32)]
+        unsafe {
+            both!(|i| {
+                let bytes = _mm256_loadu_si256(p.add(32 * i).cast());
+                let even = _mm256_and_si256(bytes, _mm256_set1_epi16(0xff));
+                Split { even, odd: _mm256_srli_epi16::<8>(bytes) }
+            })
+        }
     }
     #[inline(always)]
     unsafe fn weights<const PIXELS: usize>(self, p: *const i8) -> [Split; 2] {
-        let split = |bytes: __m256i| {
-            pure! {
-                let even = _mm256_srai_epi16::<8>(_mm256_slli_epi16::<8>(bytes));
-                Split { even, odd: _mm256_srai_epi16::<8>(bytes) }
-            }
-        };
         // SAFETY: valid for as many reads by contract.
         unsafe {
             match PIXELS {
-                1 => {
-                    let next = split(_mm256_loadu_si256(p.add(32).cast()));
-                    [split(_mm256_loadu_si256(p.cast())), next]
+                1 => both!(|i| Split::weights(_mm256_loadu_si256(p.add(32 * i).cast()))),
+                2 => [Split::weights(_mm256_loadu_si256(p.cast())); 2],
+                _ => {
+                    let bytes = _mm256_broadcastsi128_si256(_mm_loadu_si128(p.cast()));
+                    [Split::weights(bytes); 2]
                 }
-                2 => [split(_mm256_loadu_si256(p.cast())); 2],
-                _ => [split(_mm256_broadcastsi128_si256(_mm_loadu_si128(p.cast()))); 2],
             }
         }
     }
     #[inline(always)]
     fn dot(self, sums: [__m256i; 2], x: [Split; 2], w: [Split; 2]) -> [__m256i; 2] {
-        let half = |i: usize| {
-            pure! {
+        pure! {
+            both!(|i| {
                 let even = _mm256_madd_epi16(x[i].even, w[i].even);
                 let odd = _mm256_madd_epi16(x[i].odd, w[i].odd);
                 _mm256_add_epi32(sums[i], _mm256_add_epi32(even, odd))
-            }
-        };
-        [half(0), half(1)]
+            })
+        }
     }
     #[inline(always)]
     fn ints(self, from: &[i32; 16]) -> [__m256i; 2] {
         // SAFETY: there are 64 bytes to read.
-        let half = |i: usize| unsafe { _mm256_loadu_si256(from[i..].as_ptr().cast()) };
-        [half(0), half(8)]
+        unsafe { both!(|i| _mm256_loadu_si256(from[8 * i..].as_ptr().cast())) }
     }
     #[inline(always)]
     fn to_floats(self, sums: [__m256i; 2]) -> [__m256; 2] {
@@ -362,46 +368,46 @@ impl Quads for Avx2 {
     }
     #[inline(always)]
     fn widen(self, bytes: [__m256i; 2]) -> [[__m256; 2]; 4] {
-        let half = |i: usize| {
-            pure! {
-                let zero = _mm256_setzero_si256();
-                let low = _mm256_unpacklo_epi8(bytes[i], zero);
-                let high = _mm256_unpackhi_epi8(bytes[i], zero);
-                [
-                    _mm256_cvtepi32_ps(_mm256_unpacklo_epi16(low, zero)),
-                    _mm256_cvtepi32_ps(_mm256_unpackhi_epi16(low, zero)),
-                    _mm256_cvtepi32_ps(_mm256_unpacklo_epi16(high, zero)),
-                    _mm256_cvtepi32_ps(_mm256_unpackhi_epi16(high, zero)),
-                ]
-            }
-        };
-        let halves = [half(0), half(1)];
-        std::array::from_fn(|j| [halves[0][j], halves[1][j]])
+        pure! {
+            let zero = _mm256_setzero_si256();
+            let low = both!(|i| _mm256_unpacklo_epi8(bytes[i], zero));
+            let high = both!(|i| _mm256_unpackhi_epi8(bytes[i], zero));
+            [
+                both!(|i| _mm256_cvtepi32_ps(_mm256_unpacklo_epi16(low[i], zero))),
+                both!(|i| _mm256_cvtepi32_ps(_mm256_unpackhi_epi16(low[i], zero))),
+                both!(|i| _mm256_cvtepi32_ps(_mm256_unpacklo_epi16(high[i], zero))),
+                both!(|i| _mm256_cvtepi32_ps(_mm256_unpackhi_epi16(high[i], zero))),
+            ]
+        }
     }
     #[inline(always)]
     fn round(self, values: [[__m256; 2]; 4], range: Range) -> [__m256i; 2] {
         // As on 512 bits.
-        let high = pure!(_mm256_set1_ps(range.high));
-        let limited = |j: usize| {
-            pure!([_mm256_min_ps(high, values[j][0]), _mm256_min_ps(high, values[j][1])])
+        let [a, b, c, d] = values;
+        let limited = pure! {
+            let high = _mm256_set1_ps(range.high);
+            [
+                both!(|i| _mm256_min_ps(high, a[i])),
+                both!(|i| _mm256_min_ps(high, b[i])),
+                both!(|i| _mm256_min_ps(high, c[i])),
+                both!(|i| _mm256_min_ps(high, d[i])),
+            ]
         };
-        self.round_bounded([limited(0), limited(1), limited(2), limited(3)], range)
+        self.round_bounded(limited, range)
     }
     #[inline(always)]
     fn round_bounded(self, [a, b, c, d]: [[__m256; 2]; 4], range: Range) -> [__m256i; 2] {
-        let half = |i: usize| {
-            pure! {
+        let (low, high) = range.bytes();
+        pure! {
+            let zero_point = _mm256_set1_epi16(range.zero_point as i16);
+            let (low, high) = (_mm256_set1_epi8(low as i8), _mm256_set1_epi8(high as i8));
+            both!(|i| {
                 let (a, b) = (_mm256_cvtps_epi32(a[i]), _mm256_cvtps_epi32(b[i]));
                 let (c, d) = (_mm256_cvtps_epi32(c[i]), _mm256_cvtps_epi32(d[i]));
-                let zero_point = _mm256_set1_epi16(range.zero_point as i16);
                 let ab = _mm256_adds_epi16(_mm256_packs_epi32(a, b), zero_point);
                 let cd = _mm256_adds_epi16(_mm256_packs_epi32(c, d), zero_point);
-                let (low, high) = range.bytes();
-                let bytes =
-                    _mm256_max_epu8(_mm256_packus_epi16(ab, cd), _mm256_set1_epi8(low as i8));
-                _mm256_min_epu8(bytes, _mm256_set1_epi8(high as i8))
-            }
-        };
-        [half(0), half(1)]
+                _mm256_min_epu8(_mm256_max_epu8(_mm256_packus_epi16(ab, cd), low), high)
+            })
+        }
     }
 }
