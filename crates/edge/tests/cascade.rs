@@ -5,7 +5,7 @@ mod rig;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use edgecut_collab::certify::{Certificate, Goal, Risk, Score, VERSION};
 use edgecut_collab::drift::Audit;
@@ -16,7 +16,7 @@ use edgecut_edge::{Answer, Edge, Question, Settings, Small};
 use edgecut_graph::{Graph, Tensor, onnx};
 use edgecut_oip::{InferRequest, InferResponse, WireTensor};
 use edgecut_serve::front::Kind;
-use rig::stage::{Server, refused};
+use rig::stage::{Server, refused, until};
 
 const CLASSES: usize = 10;
 
@@ -110,14 +110,6 @@ fn output_name() -> String {
 fn class(answer: &Answer) -> usize {
     let values = answer.outputs[0].to_f32();
     (0..values.len()).max_by(|&a, &b| values[a].total_cmp(&values[b])).unwrap()
-}
-
-async fn until(what: &str, done: impl Fn() -> bool) {
-    let end = Instant::now() + Duration::from_secs(20);
-    while !done() {
-        assert!(Instant::now() < end, "{what}");
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

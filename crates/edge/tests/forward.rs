@@ -5,14 +5,13 @@ mod rig;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
 
 use edgecut_edge::queue::{DiskQueue, Queue};
 use edgecut_edge::{Edge, Keep, Settings};
 use edgecut_oip::grpc::{Message, ModelInferRequest};
 use edgecut_oip::{InferRequest, InferResponse};
 use edgecut_serve::front::{Kind, Refusal};
-use rig::stage::{Server, refused};
+use rig::stage::{Server, refused, until};
 
 const MOST: u64 = 1 << 20;
 
@@ -32,14 +31,6 @@ fn play(request: &InferRequest, known: &str) -> Result<InferResponse, Refusal> {
         "bad" => refused(Kind::Invalid),
         "picky" if known != "second" => refused(Kind::Invalid),
         _ => Ok(InferResponse::default()),
-    }
-}
-
-async fn until(what: &str, done: impl Fn() -> bool) {
-    let end = Instant::now() + Duration::from_secs(20);
-    while !done() {
-        assert!(Instant::now() < end, "{what}");
-        tokio::time::sleep(Duration::from_millis(5)).await;
     }
 }
 

@@ -1,6 +1,7 @@
 //! A server in this process whose answers the test decides.
 
 use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 use edgecut_oip::{InferRequest, InferResponse, ModelMetadata, ServerMetadata};
 use edgecut_serve::front::{Backend, Call, Front, FrontOptions, Kind, Refusal};
@@ -37,6 +38,15 @@ impl Server {
     /// Ids of the requests that came, in order.
     pub fn asked(&self) -> Vec<String> {
         self.stage.asked.lock().expect("is whole").clone()
+    }
+}
+
+/// Waits until `done`, and fails with `what` where that takes too long.
+pub async fn until(what: &str, done: impl Fn() -> bool) {
+    let end = Instant::now() + Duration::from_secs(20);
+    while !done() {
+        assert!(Instant::now() < end, "{what}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
     }
 }
 
