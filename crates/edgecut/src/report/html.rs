@@ -37,7 +37,8 @@ pub fn page(report: &Report) -> String {
                     (cards(report))
                     (checks(report))
                     @if let Some(found) = &report.way { (way(found)) }
-                    (training(report))
+                    // A model that came trained has nothing to show.
+                    @if !report.training.history.is_empty() { (training(report)) }
                     (classes(report))
                     (operators(report))
                     (pictures(report))
