@@ -8,7 +8,7 @@
 //! that does 5 multiply-adds a nanosecond (a Raspberry Pi 4's class), a server twenty times as fast, 3
 //! bits an element behind the codec at 50 ns an element, JPEG files of 18.6 KiB coded in 1.5 ms.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use edgecut_collab::Trace;
 use edgecut_collab::partition::{Placement, Planner, Radio, Transfer, Vertices};
@@ -16,6 +16,7 @@ use edgecut_edge::clock::{MS, Time};
 use edgecut_edge::policy::{Candidate, MAX_SPLITS, Policy, Reserve};
 use edgecut_edge::simulate::{self, Arrivals, Outcome};
 use edgecut_graph::{Graph, ValueId, cost};
+use edgecut_testkit::files_below;
 use edgecut_zoo::{Options, build};
 
 /// What is promised: mean over the oracle's, and the 95th percentile over the better of local-only and
@@ -44,22 +45,6 @@ fn candidates(graph: &Graph) -> Vec<Candidate> {
     let picture = Transfer { bytes: 19_046, encode_ns: 3 * MS / 2, decode_ns: MS / 10 };
     let planner = Planner::new(problem, Radio::LTE, Some(picture));
     Candidate::best(&planner, MAX_SPLITS).into_iter().map(|(candidate, _)| candidate).collect()
-}
-
-fn traces(folder: &Path) -> Vec<PathBuf> {
-    let (mut found, mut folders) = (vec![], vec![folder.to_path_buf()]);
-    while let Some(folder) = folders.pop() {
-        for entry in std::fs::read_dir(&folder).into_iter().flatten().flatten() {
-            let path = entry.path();
-            if path.is_dir() {
-                folders.push(path);
-            } else if path.extension().is_some_and(|e| e == "json") {
-                found.push(path);
-            }
-        }
-    }
-    found.sort();
-    found
 }
 
 /// One network, over all traces.
@@ -170,7 +155,7 @@ fn main() -> Result<(), String> {
         None => edgecut_testkit::shared_data("traces/sabre-3g4g")
             .ok_or("EDGECUT_DATA has no traces/sabre-3g4g: name a folder of traces")?,
     };
-    let files = traces(&folder);
+    let files = files_below(&folder, &["json"]);
     if files.is_empty() {
         return Err(format!("{}: no traces (.json) there", folder.display()));
     }

@@ -126,6 +126,15 @@ struct Oldest {
     why: String,
 }
 
+impl Oldest {
+    /// A server will never take it; another one may, at once.
+    fn refused_by(&mut self, server: usize, why: String) -> Duration {
+        self.refused.push(server);
+        self.why = why;
+        Duration::ZERO
+    }
+}
+
 /// Forwards samples until the last one else lets `edge` go.
 pub(crate) async fn forward(edge: Weak<Edge>) {
     let mut oldest = Oldest::default();
@@ -175,17 +184,9 @@ async fn forward_one(edge: &Arc<Edge>, oldest: &mut Oldest) -> Duration {
                 None => FORWARD,
             }
         }
-        Ok(Err(Refusal::Invalid(why))) => {
-            oldest.refused.push(server);
-            oldest.why = why;
-            Duration::ZERO
-        }
+        Ok(Err(Refusal::Invalid(why))) => oldest.refused_by(server, why),
         // A sample of a model that is no longer the device's: nobody will serve it again.
-        Ok(Err(Refusal::Other(why))) if foreign => {
-            oldest.refused.push(server);
-            oldest.why = why;
-            Duration::ZERO
-        }
+        Ok(Err(Refusal::Other(why))) if foreign => oldest.refused_by(server, why),
         // It has no such model yet, or another version: all samples wait for the right one.
         Ok(Err(Refusal::Other(_))) | Err(_) => FORWARD,
         Ok(Err(Refusal::Failed(why))) => {

@@ -26,7 +26,7 @@ pub use generate::{
     randomise_statistics,
 };
 pub use litert::{IntegerSteps, Kernels, LiteRt, LiteRtCase, integer_steps, largest_step};
-pub use locate::{shared_data, workspace_root};
+pub use locate::{files_below, shared_data, workspace_root};
 pub use nats::NatsServer;
 pub use npy::{read_npy, write_npy};
 pub use operators::{Case, Family};

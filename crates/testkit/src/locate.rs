@@ -21,6 +21,23 @@ pub fn shared_data(path: &str) -> Option<PathBuf> {
     None
 }
 
+/// Files anywhere below `folder` whose names end in one of these, in order; none where there is no folder.
+pub fn files_below(folder: &Path, endings: &[&str]) -> Vec<PathBuf> {
+    let (mut found, mut folders) = (vec![], vec![folder.to_path_buf()]);
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(&folder).into_iter().flatten().flatten() {
+            let path = entry.path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|e| endings.iter().any(|ending| e == *ending)) {
+                found.push(path);
+            }
+        }
+    }
+    found.sort();
+    found
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

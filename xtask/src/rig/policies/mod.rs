@@ -24,6 +24,7 @@ use std::process::{Command, ExitCode, Stdio};
 
 use edgecut_collab::Trace;
 use edgecut_edge::plans::Plans;
+use edgecut_testkit::files_below;
 
 use super::network::Network;
 use super::quota::Quota;
@@ -86,28 +87,11 @@ fn write(options: &Options, models: &[OfModel]) -> Result<(), String> {
 
 /// Some of the pictures below `folder`, evenly from all of them.
 fn pictures(folder: &Path) -> Result<Vec<PathBuf>, String> {
-    let found = files(folder, &["jpg", "jpeg"]);
+    let found = files_below(folder, &["jpg", "jpeg"]);
     match found.is_empty() {
         true => Err(format!("--data {}: no JPEG pictures there", folder.display())),
         false => Ok(found.iter().step_by(found.len().div_ceil(PICTURES)).cloned().collect()),
     }
-}
-
-/// Files below `folder` with one of these endings, in order.
-fn files(folder: &Path, endings: &[&str]) -> Vec<PathBuf> {
-    let (mut found, mut folders) = (vec![], vec![folder.to_path_buf()]);
-    while let Some(folder) = folders.pop() {
-        for entry in std::fs::read_dir(&folder).into_iter().flatten().flatten() {
-            let path = entry.path();
-            if path.is_dir() {
-                folders.push(path);
-            } else if path.extension().is_some_and(|e| endings.iter().any(|ending| e == *ending)) {
-                found.push(path);
-            }
-        }
-    }
-    found.sort();
-    found
 }
 
 /// The folder of plans of a model, written unless it is there.

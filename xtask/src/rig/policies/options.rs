@@ -150,7 +150,7 @@ impl Traces {
     /// Files below `folder`, the slowest first.
     pub fn find(&self, folder: &Path) -> Result<Vec<super::Recorded>, String> {
         let mut found = vec![];
-        for path in super::files(folder, &["json"]) {
+        for path in edgecut_testkit::files_below(folder, &["json"]) {
             let Ok(trace) = edgecut_collab::Trace::read(&path) else { continue };
             let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
             found.push(super::Recorded { name, trace });
