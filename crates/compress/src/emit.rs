@@ -4,6 +4,9 @@
 //! from the bytes. Integer nodes read the dequantised form and their result is quantised again, so
 //! that literal execution computes what integer execution does. Forms are made when first asked
 //! for and shared by all readers.
+//!
+//! Their names end with `.q`, `.dq`, `.scale` and `.zero`. They are short because there are some twenty
+//! for each layer: in a network for a microcontroller, longer ones outweigh the weights.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -210,7 +213,7 @@ impl<'a> Emitter<'a> {
             }
         };
         let [scale, zero_point] = self.group_constants(id)?;
-        let name = self.node_name(&format!("{}.dequantize", self.old.value(id).name));
+        let name = self.node_name(&format!("{}.dq", self.old.value(id).name));
         let inputs = [Some(bytes), Some(scale), Some(zero_point)];
         let result = self.new.add_node(name, Op::Dequantize { axis: 0 }, &inputs)?;
         self.bytes[id.index()] = Some(bytes);
@@ -222,13 +225,13 @@ impl<'a> Emitter<'a> {
     fn constant_bytes(&mut self, id: ValueId, tensor: &Tensor) -> Result<ValueId> {
         let params = self.params_of(id);
         let codes: Vec<u8> = tensor.f32s()?.iter().map(|&x| params.quantize(x)).collect();
-        let name = format!("{}.quantized", self.old.value(id).name);
+        let name = format!("{}.q", self.old.value(id).name);
         Ok(self.add_constant(&name, Tensor::new(tensor.shape().to_vec(), codes)?))
     }
 
     fn quantize_node(&mut self, id: ValueId, float: ValueId) -> Result<ValueId> {
         let [scale, zero_point] = self.group_constants(id)?;
-        let name = self.node_name(&format!("{}.quantize", self.old.value(id).name));
+        let name = self.node_name(&format!("{}.q", self.old.value(id).name));
         let inputs = [Some(float), Some(scale), Some(zero_point)];
         Ok(self.new.add_node(name, Op::Quantize { axis: 0 }, &inputs)?)
     }
@@ -242,7 +245,7 @@ impl<'a> Emitter<'a> {
         let (params, stem) = (self.params_of(id), self.old.value(id).name.clone());
         let scale = self.add_constant(&format!("{stem}.scale"), Tensor::scalar(params.scale));
         let zero_point = Tensor::new(vec![], vec![params.zero_point])?;
-        let zero_point = self.add_constant(&format!("{stem}.zero_point"), zero_point);
+        let zero_point = self.add_constant(&format!("{stem}.zero"), zero_point);
         self.constants.insert(group, [scale, zero_point]);
         Ok([scale, zero_point])
     }
@@ -256,10 +259,10 @@ impl<'a> Emitter<'a> {
         zeros: Option<Tensor>,
         axis: usize,
     ) -> Result<ValueId> {
-        let codes = self.add_constant(&format!("{stem}.quantized"), codes);
+        let codes = self.add_constant(&format!("{stem}.q"), codes);
         let scales = self.add_constant(&format!("{stem}.scale"), scales);
-        let zeros = zeros.map(|z| self.add_constant(&format!("{stem}.zero_point"), z));
-        let name = self.node_name(&format!("{stem}.dequantize"));
+        let zeros = zeros.map(|z| self.add_constant(&format!("{stem}.zero"), z));
+        let name = self.node_name(&format!("{stem}.dq"));
         let inputs = [Some(codes), Some(scales), zeros];
         let given = if zeros.is_some() { 3 } else { 2 };
         Ok(self.new.add_node(name, Op::Dequantize { axis }, &inputs[..given])?)

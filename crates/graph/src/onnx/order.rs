@@ -8,11 +8,14 @@ use std::collections::{BinaryHeap, HashMap};
 use super::proto::GraphProto;
 use crate::{GraphError, Result};
 
-/// A name for messages: the node's own, or its operator and position.
+/// A name for a node: its own, or that of what it computes, or its operator and position.
 pub(super) fn label(graph: &GraphProto, index: usize) -> String {
     let node = &graph.node[index];
     match node.name() {
-        "" => format!("{}_{index}", node.op_type()),
+        "" => match node.output.first().map(String::as_str) {
+            None | Some("") => format!("{}_{index}", node.op_type()),
+            Some(output) => output.to_string(),
+        },
         name => name.to_string(),
     }
 }

@@ -157,7 +157,9 @@ fn interface(graph: &Graph, used: &[bool]) -> GraphProto {
         let value = graph.value(*id);
         write::value_info(&value.name, value.dtype, &value.shape)
     };
-    let computed = graph.nodes.iter().flat_map(|n| &n.outputs);
+    // What follows from the next value at once would only make the file of a quantised network longer.
+    let told = graph.nodes.iter().filter(|n| !node::is_conversion(&n.op));
+    let computed = told.flat_map(|n| &n.outputs);
     GraphProto {
         input: graph.inputs.iter().map(info).collect(),
         output: graph.outputs.iter().map(info).collect(),

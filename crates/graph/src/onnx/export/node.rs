@@ -25,14 +25,22 @@ pub(super) fn node(ctx: &mut Context) -> Result<NodeProto> {
     let form = form(ctx)?;
     let node = ctx.node;
     let name = |id: &crate::ValueId| ctx.graph.value(*id).name.clone();
+    let output: Vec<String> = node.outputs.iter().map(name).collect();
+    // Most nodes of a quantised network, and nobody looks for them: what they compute names them.
+    let named = !is_conversion(&node.op) || output != [node.name.as_str()];
     Ok(NodeProto {
         input: form.inputs,
-        output: node.outputs.iter().map(name).collect(),
-        name: Some(node.name.clone()),
+        output,
+        name: named.then(|| node.name.clone()),
         op_type: Some(node.op.name().to_string()),
         attribute: form.attributes,
         domain: None,
     })
+}
+
+/// Whether `op` makes integers of floats or the other way round, in a tensor of the same shape.
+pub(super) fn is_conversion(op: &Op) -> bool {
+    matches!(op, Op::Quantize { .. } | Op::Dequantize { .. })
 }
 
 /// Attributes and inputs of `ctx.node`.

@@ -53,5 +53,5 @@ pub(super) fn gemm(ctx: &Context, gemm: &Gemm) -> Form {
 /// With one scale for the tensor no axis matters.
 pub(super) fn quantise(ctx: &Context, axis: usize) -> Result<Form> {
     let single = ctx.shape(1)?.dims().iter().all(|dim| dim.fixed() == Some(1));
-    Ok(ctx.plain().int("axis", if single { 0 } else { axis }))
+    Ok(if single { ctx.plain() } else { ctx.plain().int("axis", axis) })
 }

@@ -1,5 +1,6 @@
 //! QuantizeLinear, DequantizeLinear, Cast.
 
+use super::super::to_bytes;
 use super::super::write::int;
 use super::*;
 
@@ -18,6 +19,21 @@ fn a_missing_zero_point_is_zero_of_uint8() {
     assert_eq!(signed.value(signed.outputs[0]).dtype, DType::I8);
     base(21).node("QuantizeLinear", "x s", "y", &[int("output_dtype", 4)]).unsupported("8 bits");
     base(21).node("QuantizeLinear", "x s", "y", &[int("block_size", 2)]).unsupported("block");
+}
+
+#[test]
+fn conversions_are_written_in_few_bytes_and_come_back_as_they_were() {
+    let zero = Tensor::new([], vec![3u8]).unwrap();
+    let model = model(13).stored("s", Tensor::scalar(0.5)).stored("z", zero);
+    let model = model.node("QuantizeLinear", "x s z", "q", &[]);
+    let graph = model.node("DequantizeLinear", "q s z", "y", &[]).graph();
+    let bytes = to_bytes(&graph).unwrap();
+    let written = ModelProto::decode(bytes.as_slice()).unwrap().graph.unwrap();
+    assert!(written.node.iter().all(|node| node.name.is_none() && node.attribute.is_empty()));
+    assert!(written.value_info.is_empty());
+    let names = |graph: &Graph| graph.nodes.iter().map(|n| n.name.clone()).collect::<Vec<_>>();
+    assert_eq!(names(&graph), ["q", "y"]);
+    assert_eq!(names(&from_bytes("r", &bytes).unwrap()), names(&graph));
 }
 
 #[test]
