@@ -50,7 +50,7 @@ fn main() -> ExitCode {
     let kept = report.wrong == 0
         && report.differing == 0
         && report.behind == 0
-        && report.stored[0] == report.stored[1]
+        && report.stored == report.forwarded
         && after <= before + MORE_BYTES;
     if kept { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
@@ -84,6 +84,7 @@ fn print(report: &Report) {
         report.behind,
         report.worst.as_secs_f64() * 1e3
     );
-    println!("stored {}; forwarded or waiting {}", report.stored[0], report.stored[1]);
+    let Report { stored, forwarded, waiting, .. } = report;
+    println!("stored {stored}: {forwarded} forwarded, {waiting} still waiting");
     println!("memory after a tenth {before:.1} MiB, at the end {after:.1} MiB");
 }

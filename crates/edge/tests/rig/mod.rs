@@ -88,8 +88,12 @@ pub struct Report {
     pub phases: usize,
     /// Resident memory in bytes after a tenth of the requests and at the end.
     pub memory: [u64; 2],
-    /// Samples stored, and those that were forwarded or still wait at the end.
-    pub stored: [u64; 2],
+    /// Samples that were stored.
+    pub stored: u64,
+    /// Those of them that were forwarded.
+    pub forwarded: u64,
+    /// Those that still wait at the end.
+    pub waiting: u64,
     /// Refusals because of another version.
     pub skewed: u64,
     /// Time that it took.
@@ -229,15 +233,17 @@ pub async fn run(folder: &Path, plan: Plan, spawn: impl Fn(&Path, u16) -> Server
         tally(&mut report, Some(done), &expected);
     }
     ended.store(true, Ordering::Relaxed);
-    let (killed, phases, servers) = disturber.await.expect("ends");
+    let (killed, phases, there) = disturber.await.expect("ends");
     (report.killed, report.phases) = (killed, phases);
     report.memory[1] = resident();
     let answered: u64 = Mark::ALL.iter().map(|&mark| edge.metrics.answers(mark)).sum();
     report.wrong += (answered as usize).abs_diff(plan.requests);
     report.skewed = edge.metrics.skewed.get();
-    report.stored = drained(&edge).await;
+    drained(&edge).await;
+    report.stored = edge.metrics.stored.get();
+    (report.forwarded, report.waiting) = (edge.metrics.forwarded.get(), edge.waiting() as u64);
     report.took = began.elapsed();
-    drop(servers);
+    drop(there);
     report
 }
 
@@ -304,14 +310,14 @@ pub fn local_answers(folder: &Path, pictures: &[Tensor]) -> Vec<Tensor> {
 /// Kinds of trouble.
 const KINDS: usize = 7;
 
-/// Changes link, server and clock until the requests are done.
+/// Changes link, server and clock until the requests are done; the link is a good one then.
 async fn disturb(
     done: Arc<AtomicBool>,
     proxy: Proxy,
     [mut right, wrong]: [ServerProcess; 2],
     offset: Arc<AtomicI64>,
     plan: Plan,
-) -> (usize, usize, [ServerProcess; 2]) {
+) -> (usize, usize, (Proxy, [ServerProcess; 2])) {
     let mut rng = Rng::keyed(&[plan.seed, 5]);
     let (mut killed, mut phases) = (0, 0);
     // Every kind of trouble comes at least once.
@@ -346,16 +352,15 @@ async fn disturb(
         }
     }
     proxy.set(Mode::Pass(GOOD));
-    (killed, phases, [right, wrong])
+    (killed, phases, (proxy, [right, wrong]))
 }
 
-/// Stored samples, and what became of them, once nothing waits any more.
-async fn drained(edge: &Arc<Edge>) -> [u64; 2] {
+/// Returns when no sample waits any more, or they wait for no reason: the link is good now.
+async fn drained(edge: &Arc<Edge>) {
     let end = Instant::now() + Duration::from_secs(60);
     while edge.waiting() > 0 && Instant::now() < end {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
-    [edge.metrics.stored.get(), edge.metrics.forwarded.get() + edge.waiting() as u64]
 }
 
 /// Resident memory of this process in bytes; 0 where the system does not say.
