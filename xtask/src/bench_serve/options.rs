@@ -12,9 +12,10 @@ Serves the same model by `edgecut serve` and by other servers, which compute it 
 asks all of them by gRPC with raw contents. Closed loop: a number of connections that ask again as soon
 as they are answered, in rounds that take turns; the peak is the best of them. Open loop: a multiple of
 each server's own peak, sent at even times whatever comes back, each request with a deadline; what is
-answered by then is goodput.
+answered by then is goodput, of which the best of as many rounds is shown.
 
-The client needs processor time as well: measure with one that was built for speed, as below.
+The client needs processor time as well: measure with one that was built for speed, as below, and give
+it a processor of its own where what counts is what servers do with theirs.
 
 Other servers run the wrappers of deploy/tail in the virtual environments that `cargo xtask servers`
 makes, in the folder that EDGECUT_SERVERS names; those that are not there are left out.
@@ -23,9 +24,10 @@ Options:
   --servers NAME,..   other servers (default triton,mlserver,kserve; also ray)
   --program FILE      an `edgecut` that is built already
   --threads N         threads of every server (default 2)
+  --cores S,C         processors of the servers and of the client, such as 0-1,2 (default: all for all)
   --connections N,..  of the closed loop (default 1,4,8)
   --seconds S         of each measurement (default 5)
-  --rounds N          measurements of each server and number of connections (default 3)
+  --rounds N          measurements of each server and load (default 3)
   --overload X        rate of the open loop in peaks (default 3)
   --deadline MS       of a request in the open loop (default 250)
 
@@ -43,6 +45,8 @@ pub struct Options {
     pub program: Option<PathBuf>,
     /// Threads of every server.
     pub threads: usize,
+    /// Processors of the servers and of the client.
+    pub cores: Option<(String, String)>,
     /// Numbers of connections of the closed loop.
     pub connections: Vec<usize>,
     /// Seconds of a measurement.
@@ -64,6 +68,7 @@ impl Options {
             others: vec!["triton", "mlserver", "kserve"],
             program: None,
             threads: 2,
+            cores: None,
             connections: vec![1, 4, 8],
             seconds: 5.0,
             rounds: 3,
@@ -80,6 +85,11 @@ impl Options {
                 "--servers" => options.others = others(value)?,
                 "--program" => options.program = Some(value.into()),
                 "--threads" => options.threads = count()?,
+                "--cores" => {
+                    let two = || format!("{option}: {value} is not two lists of processors");
+                    let (servers, client) = value.rsplit_once(',').ok_or_else(two)?;
+                    options.cores = Some((servers.into(), client.into()));
+                }
                 "--connections" => {
                     let numbers = value.split(',').map(|n| n.parse().ok().filter(|&n| n > 0));
                     options.connections = numbers.collect::<Option<_>>().ok_or_else(wrong)?;

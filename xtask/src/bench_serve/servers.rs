@@ -41,9 +41,6 @@ impl Server {
         command.arg("serve").arg(format!("model={}", options.model.display()));
         command.args(["--http", "none", "--grpc", &grpc, "--poll", "0"]);
         command.args(["--threads", &options.threads.to_string()]);
-        // Before a request waits, its body must come, which the server cannot know in advance: what is
-        // admitted must have time left for that.
-        command.args(["--max-wait", &(options.deadline / 4.0).to_string()]);
         command.stdin(Stdio::null()).stderr(log.try_clone().map_err(|e| e.to_string())?);
         let child = command.stdout(log).spawn();
         let child = child.map_err(|e| format!("{}: {e}", program.display()))?;

@@ -15,10 +15,10 @@ use hyper::body::Incoming;
 use tonic::Status;
 use tower_service::Service;
 
-use super::grpc::{Arrived, Grpc};
+use super::grpc::{self, Grpc};
 use super::listen::Protocol;
 use super::refusal::Refusal;
-use super::{Backend, Shared, rest};
+use super::{Arrived, Backend, Shared, rest};
 
 /// The service of a port.
 pub(super) struct Gate<B> {
@@ -52,7 +52,8 @@ impl<B: Backend> Gate<B> {
     }
 
     /// Health needs no token: whoever restarts servers has none.
-    fn pass(&self, request: &Request<Incoming>) -> Result<(), Refusal> {
+    fn pass(&self, request: &Request<Incoming>) -> Result<Arrived, Refusal> {
+        let at = Instant::now();
         let path = request.uri().path();
         let health = match self.protocol {
             Protocol::Rest => path.starts_with("/v2/health/"),
@@ -65,11 +66,16 @@ impl<B: Backend> Gate<B> {
             Protocol::Rest => path.ends_with("/infer"),
             Protocol::Grpc => path.ends_with("/ModelInfer"),
         };
-        if infer { self.shared.backend.admit() } else { Ok(()) }
+        if !infer {
+            return Ok(Arrived { at, _body: None });
+        }
+        let (body, others) = self.shared.coming.add(at);
+        self.shared.backend.admit(others, grpc::deadline(request.headers(), at))?;
+        Ok(Arrived { at, _body: Some(Arc::new(body)) })
     }
 
-    async fn answer(mut self, request: Request<Incoming>) -> Response {
-        let passed = self.pass(&request);
+    async fn answer(mut self, mut request: Request<Incoming>) -> Response {
+        let passed = self.pass(&request).map(|arrived| request.extensions_mut().insert(arrived));
         match self.protocol {
             Protocol::Rest => {
                 let response = match passed {
@@ -78,7 +84,7 @@ impl<B: Backend> Gate<B> {
                         rest::linger(body, self.shared.limits.body_bytes);
                         refusal.into_rest()
                     }
-                    Ok(()) => match self.rest.call(request.map(Body::new)).await {
+                    Ok(_) => match self.rest.call(request.map(Body::new)).await {
                         Ok(response) => response,
                         Err(never) => match never {},
                     },
@@ -89,7 +95,7 @@ impl<B: Backend> Gate<B> {
             Protocol::Grpc => {
                 let response = match passed {
                     Err(refusal) => refusal.into_grpc(),
-                    Ok(()) => self.grpc(request).await,
+                    Ok(_) => self.grpc(request).await,
                 };
                 // A stream ends with a status of its own, later.
                 let status = Status::from_header_map(response.headers());
@@ -103,8 +109,7 @@ impl<B: Backend> Gate<B> {
     async fn grpc(&mut self, request: Request<Incoming>) -> Response {
         let streamed = request.uri().path().ends_with("/ModelStreamInfer");
         let limit = (!streamed).then_some(self.shared.limits.body_time);
-        let mut request = request.map(|body| rest::Timed::new(body, limit));
-        request.extensions_mut().insert(Arrived(Instant::now()));
+        let request = request.map(|body| rest::Timed::new(body, limit));
         let response = match self.grpc.call(request).await {
             Ok(response) => response,
             Err(never) => match never {},

@@ -7,9 +7,10 @@ use std::time::{Duration, Instant};
 use edgecut_oip::grpc::*;
 use edgecut_oip::{InferRequest, names};
 use futures_util::{Stream, StreamExt};
+use http::HeaderMap;
 use tonic::{Request, Response, Status, Streaming};
 
-use super::{Backend, Call, Shared};
+use super::{Arrived, Backend, Call, Shared};
 
 /// Requests of one stream that are under way at the same time; answers keep their order.
 const AT_ONCE: usize = 16;
@@ -98,18 +99,21 @@ async fn streamed<B: Backend>(
     })
 }
 
-/// When the head of a request was here.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Arrived(pub Instant);
-
 /// What metadata says: the caller's span, and its deadline. Time in which the body came is the
 /// caller's, too.
 fn call<T>(request: &Request<T>) -> Call {
-    let text = |name| request.metadata().get(name).and_then(|value| value.to_str().ok());
-    let parent = text(names::TRACEPARENT).and_then(|value| value.parse().ok());
-    let arrived = request.extensions().get().map_or_else(Instant::now, |Arrived(at)| *at);
-    let deadline = text("grpc-timeout").and_then(timeout).map(|time| arrived + time);
-    Call { parent, deadline }
+    let headers = request.metadata().as_ref();
+    let parent =
+        headers.get(names::TRACEPARENT).and_then(|value| value.to_str().ok()?.parse().ok());
+    let arrived =
+        request.extensions().get().map_or_else(Instant::now, |arrived: &Arrived| arrived.at);
+    Call { parent, deadline: deadline(headers, arrived) }
+}
+
+/// The deadline of a request that came at `arrived`.
+pub(super) fn deadline(headers: &HeaderMap, arrived: Instant) -> Option<Instant> {
+    let text = headers.get("grpc-timeout")?.to_str().ok()?;
+    timeout(text).map(|time| arrived + time)
 }
 
 /// A deadline as gRPC writes it: at most eight digits and a unit. What is none is ignored.
@@ -139,7 +143,7 @@ mod tests {
         let mut request = Request::new(());
         request.metadata_mut().insert("grpc-timeout", "100m".parse().unwrap());
         let arrived = Instant::now();
-        request.extensions_mut().insert(Arrived(arrived));
+        request.extensions_mut().insert(Arrived { at: arrived, _body: None });
         std::thread::sleep(Duration::from_millis(2));
         assert_eq!(call(&request).deadline, Some(arrived + Duration::from_millis(100)));
     }

@@ -19,8 +19,14 @@ use super::{Backend, Limits};
 const MAX_HEAD: u32 = 16 << 10;
 /// Largest head of a request of REST, in bytes.
 const MAX_HTTP_HEAD: usize = 64 << 10;
-/// What may be on its way for a request of gRPC before anybody has read it: a picture as floats.
-const WINDOW: u32 = 1 << 20;
+/// What may be on its way for a request of gRPC before anybody has read it: that much a refusal costs.
+/// Coded tensors and JPEG files fit; a picture as floats comes in a few turns.
+const WINDOW: u32 = 128 << 10;
+/// The same for all requests of a connection.
+const CONNECTION_WINDOW: u32 = 4 << 20;
+/// Frames of bodies that were refused may still come in when their streams are forgotten. So many may do
+/// so in the life of a connection of gRPC before it ends.
+const LATE_FRAMES: usize = 1 << 20;
 /// How often a connection of gRPC is asked whether it still lives, and how long the answer may take.
 const PING: Duration = Duration::from_secs(20);
 /// How long to wait where the system cannot take a connection, such as for want of descriptors.
@@ -148,7 +154,9 @@ async fn serve<B: Backend>(
             let mut http = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
             http.timer(TokioTimer::new()).keep_alive_interval(PING).keep_alive_timeout(PING);
             http.max_concurrent_streams(limits.streams).max_header_list_size(MAX_HEAD);
-            http.initial_stream_window_size(WINDOW).initial_connection_window_size(4 * WINDOW);
+            http.initial_stream_window_size(WINDOW).max_frame_size(WINDOW);
+            http.initial_connection_window_size(CONNECTION_WINDOW);
+            http.max_local_error_reset_streams(Some(LATE_FRAMES));
             drive!(http.serve_connection(stream, gate));
         }
     }

@@ -7,10 +7,12 @@
 //! | `tls` | certificates, and new ones without a restart |
 //! | `tokens` | who may ask |
 //! | `gate` | what is refused before a body is read |
+//! | `coming` | bodies that were let in and are not here yet |
 //! | `rest`, `grpc` | the two forms of the protocol |
 //! | `refusal` | why a request is not answered, in either |
 //! | `page` | the live page |
 
+mod coming;
 mod gate;
 mod grpc;
 mod listen;
@@ -35,6 +37,7 @@ pub use refusal::{Kind, Refusal};
 pub use tls::TlsFiles;
 
 use crate::error::{Result, ServeError};
+use coming::Coming;
 use listen::{Connections, Protocol};
 use tls::Tls;
 use tokens::Tokens;
@@ -64,9 +67,10 @@ pub trait Backend: Send + Sync + 'static {
         self.model(name, version).map(|_| self.ready())
     }
 
-    /// A look before the body of a request is read: an overloaded server refuses here, where that
-    /// costs nothing.
-    fn admit(&self) -> std::result::Result<(), Refusal> {
+    /// A look before the body of a request is read, while the bodies of `coming` others will soon
+    /// be here: an overloaded server refuses here, where that costs least.
+    fn admit(&self, coming: usize, deadline: Option<Instant>) -> std::result::Result<(), Refusal> {
+        let _ = (coming, deadline);
         Ok(())
     }
 
@@ -151,6 +155,14 @@ struct Shared<B> {
     limits: Limits,
     tokens: Option<Tokens>,
     counts: Counts,
+    coming: Arc<Coming>,
+}
+
+/// When the head of a request was here; until its body is, it is one of those that come.
+#[derive(Clone, Debug)]
+struct Arrived {
+    at: Instant,
+    _body: Option<Arc<coming::Body>>,
 }
 
 impl Front {
@@ -161,8 +173,9 @@ impl Front {
     pub fn start<B: Backend>(backend: Arc<B>, options: &FrontOptions) -> Result<Front> {
         let tls = options.tls.clone().map(Tls::load).transpose()?.map(Arc::new);
         let tokens = options.tokens.as_deref().map(Tokens::load).transpose()?;
-        let counts = Counts::default();
-        let shared = Arc::new(Shared { backend, limits: options.limits, tokens, counts });
+        let (counts, coming) = (Counts::default(), Arc::default());
+        let shared = Shared { backend, limits: options.limits, tokens, counts, coming };
+        let shared = Arc::new(shared);
         let (stop, stopped) = watch::channel(false);
         let connections = Arc::new(Connections::new(options.limits.connections));
         if let Some(tls) = &tls {

@@ -9,7 +9,7 @@ use axum::body::{Body, Bytes};
 use axum::extract::{Path, State};
 use axum::response::{Html, IntoResponse, Response};
 use axum::routing::{get, post};
-use axum::{Json, Router};
+use axum::{Extension, Json, Router};
 use edgecut_oip::{InferRequest, names, rest};
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use http_body_util::BodyExt;
@@ -17,7 +17,7 @@ use serde_json::json;
 use tokio::time::{Instant, Sleep};
 
 use super::refusal::{Kind, Refusal};
-use super::{Backend, Call, Shared};
+use super::{Arrived, Backend, Call, Shared};
 
 type Front<B> = State<Arc<Shared<B>>>;
 
@@ -99,21 +99,24 @@ async fn page<B: Backend>(State(front): Front<B>) -> Response {
 async fn infer<B: Backend>(
     State(front): Front<B>,
     Path(of): Path<Named>,
+    Extension(arrived): Extension<Arrived>,
     headers: HeaderMap,
     body: Body,
 ) -> Response {
-    answer(&front, of, &headers, body).await.unwrap_or_else(Refusal::into_rest)
+    answer(&front, of, arrived, &headers, body).await.unwrap_or_else(Refusal::into_rest)
 }
 
 async fn answer<B: Backend>(
     front: &Shared<B>,
     of: Named,
+    arrived: Arrived,
     headers: &HeaderMap,
     body: Body,
 ) -> Result<Response, Refusal> {
     let header_length = header_length(headers)?;
     let limits = &front.limits;
     let body = whole(body, limits.body_bytes, limits.body_time).await?;
+    drop(arrived);
     let text = header_length.unwrap_or(body.len()).min(body.len());
     let decode = move || rest::decode_request(&of.model, &of.version, header_length, &body);
     let request = aside(text > LARGE, decode).await??;

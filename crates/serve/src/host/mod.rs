@@ -5,7 +5,7 @@ mod request;
 mod spans;
 
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use edgecut_oip::{InferRequest, InferResponse, ModelMetadata, ServerMetadata, names};
@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use crate::error::Result;
 use crate::front::{Backend, Call, Kind, Page, Refusal};
 use crate::models::{Change, LoadOptions, Shelf, Source};
-use crate::schedule::{PRIORITIES, Scheduler};
+use crate::schedule::{Estimate, PRIORITIES, Scheduler};
 use metrics::Metrics;
 use request::Job;
 use spans::Spans;
@@ -38,6 +38,10 @@ pub struct Host {
     scheduler: Scheduler<Job>,
     metrics: Metrics,
     spans: Option<Spans>,
+    /// Of a request, whatever model it asks.
+    cost: Estimate,
+    /// The most urgent priority that any request had.
+    urgent: AtomicUsize,
     max_wait: Duration,
     draining: AtomicBool,
     began: Instant,
@@ -56,6 +60,8 @@ impl Host {
             scheduler,
             metrics: Metrics::default(),
             spans,
+            cost: Estimate::default(),
+            urgent: AtomicUsize::new(PRIORITIES - 1),
             max_wait: options.max_wait,
             draining: AtomicBool::new(false),
             began: Instant::now(),
@@ -99,6 +105,14 @@ impl Host {
     }
 }
 
+fn short_enough(wait: Duration, limit: Duration) -> std::result::Result<(), Refusal> {
+    if wait <= limit {
+        return Ok(());
+    }
+    let message = format!("the queue is {} ms long", wait.as_millis());
+    Err(Refusal::new(Kind::Busy, message).retry_after(wait - limit))
+}
+
 impl Backend for Host {
     fn ready(&self) -> bool {
         !self.draining.load(Ordering::SeqCst)
@@ -116,16 +130,18 @@ impl Backend for Host {
         self.shelf.metadata(name, version)
     }
 
-    /// Refuses where the queue as a whole is too long: who is urgent is not known before a body is
-    /// read.
-    fn admit(&self) -> std::result::Result<(), Refusal> {
+    /// Who is urgent is not known before a body is read. So all are refused where the queue as a whole
+    /// is too long, and those with a deadline where even the most urgent would wait for half of their
+    /// time: the other half is for what cannot be known either, how long the body takes and the answer's
+    /// way back. A shorter queue costs no throughput as long as it is not empty.
+    fn admit(&self, coming: usize, deadline: Option<Instant>) -> std::result::Result<(), Refusal> {
         self.draining()?;
-        let wait = self.scheduler.wait(PRIORITIES - 1);
-        if wait > self.max_wait {
-            let message = format!("the queue is {} ms long", wait.as_millis());
-            return Err(Refusal::new(Kind::Busy, message).retry_after(wait - self.max_wait));
-        }
-        Ok(())
+        let coming = self.cost.of(coming);
+        short_enough(self.scheduler.wait(PRIORITIES - 1, coming), self.max_wait)?;
+        let Some(deadline) = deadline else { return Ok(()) };
+        let left = deadline.saturating_duration_since(Instant::now());
+        let urgent = self.scheduler.wait(self.urgent.load(Ordering::Relaxed), coming);
+        short_enough(urgent, left.saturating_sub(self.cost.of(1)) / 2)
     }
 
     async fn infer(

@@ -166,8 +166,10 @@ impl Host {
         let inputs = model.inputs(&request)?;
         let rows = inputs.rows();
         let cost = model.estimate.of(rows);
+        self.cost.add(cost, 1);
         let start_by = start_by(&request.parameters, model, call, arrived, cost)?;
         let priority = priority(&request.parameters, model)?;
+        self.urgent.fetch_min(priority, Ordering::Relaxed);
         let (reply, mut done) = oneshot::channel();
         let state = Arc::new(AtomicU8::new(WAITING));
         let (model_here, figures) = (Arc::clone(model), Arc::clone(figures));

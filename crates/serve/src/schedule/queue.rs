@@ -96,7 +96,7 @@ impl<T> Queue<T> {
         entry: Entry<T>,
         alive: impl Fn(&T) -> bool,
     ) -> Result<(), (Refused, Entry<T>)> {
-        let wait = self.wait(now, entry.priority);
+        let wait = self.wait(now, entry.priority, Duration::ZERO);
         if entry.start_by.is_some_and(|limit| now + wait > limit) {
             return Err((Refused::Hopeless(wait), entry));
         }
@@ -104,7 +104,7 @@ impl<T> Queue<T> {
             self.forget(now, model, alive);
         }
         if self.depth(model) >= limits.requests {
-            return Err((Refused::Full(self.wait(now, PRIORITIES - 1)), entry));
+            return Err((Refused::Full(self.wait(now, PRIORITIES - 1, Duration::ZERO)), entry));
         }
         let lane = Lane { limits, waiting: BTreeMap::new(), rows: 0 };
         let lane = self.lanes.entry(model).or_insert(lane);
@@ -116,9 +116,11 @@ impl<T> Queue<T> {
         Ok(())
     }
 
-    /// How long a request of this priority would wait if it came now.
-    pub fn wait(&self, now: Instant, priority: usize) -> Duration {
-        let ahead: Duration = self.backlog[..=priority.min(PRIORITIES - 1)].iter().sum();
+    /// How long a request of this priority would wait if it came now, behind others that are not
+    /// here yet and will take `coming`.
+    pub fn wait(&self, now: Instant, priority: usize, coming: Duration) -> Duration {
+        let waiting: Duration = self.backlog[..=priority.min(PRIORITIES - 1)].iter().sum();
+        let ahead = waiting + coming;
         if ahead.is_zero() && self.busy.iter().any(Option::is_none) {
             return Duration::ZERO;
         }
@@ -293,7 +295,7 @@ mod tests {
         let alive = |payload: &u32| *payload != 3;
         let Next::Batch(batch) = queue.next(later, alive) else { panic!("no batch") };
         assert_eq!(batch.iter().map(|e| e.payload).collect::<Vec<_>>(), [2, 4, 5]);
-        assert_eq!((queue.depth(0), queue.wait(later, 7)), (0, Duration::ZERO));
+        assert_eq!((queue.depth(0), queue.wait(later, 7, Duration::ZERO)), (0, Duration::ZERO));
     }
 
     #[test]
@@ -305,17 +307,20 @@ mod tests {
         queue.push(now, 0, LIMITS, entry(now, 4, 2), |_| true).unwrap();
         assert_eq!(batch(&mut queue, now), [1, 2]);
         queue.occupy(0, Some(now + 20 * MS));
-        assert_eq!(queue.wait(now, 4), Duration::ZERO);
+        assert_eq!(queue.wait(now, 4, Duration::ZERO), Duration::ZERO);
         queue.occupy(1, Some(now + 30 * MS));
-        assert_eq!(queue.wait(now, 4), 20 * MS);
+        assert_eq!(queue.wait(now, 4, Duration::ZERO), 20 * MS);
         let refused = queue.push(now, 0, LIMITS, in_time(19, 3), |_| true).unwrap_err().0;
         assert_eq!(refused, Refused::Hopeless(20 * MS));
         queue.push(now, 0, LIMITS, in_time(20, 4), |_| true).unwrap();
         // Two workers share what is running and what waits; the first priority is not behind it.
-        assert_eq!((queue.wait(now, 4), queue.wait(now, 0)), (30 * MS, 20 * MS));
+        assert_eq!(
+            (queue.wait(now, 4, Duration::ZERO), queue.wait(now, 0, Duration::ZERO)),
+            (30 * MS, 20 * MS)
+        );
         queue.occupy(0, None);
-        assert_eq!(queue.wait(now, 0), Duration::ZERO);
+        assert_eq!(queue.wait(now, 0, Duration::ZERO), Duration::ZERO);
         assert_eq!(queue.clear().len(), 1);
-        assert_eq!(queue.wait(now, 4), Duration::ZERO);
+        assert_eq!(queue.wait(now, 4, Duration::ZERO), Duration::ZERO);
     }
 }

@@ -70,9 +70,10 @@ impl<T: Task> Scheduler<T> {
         Ok(depth)
     }
 
-    /// How long a request of this priority would wait if it came now.
-    pub fn wait(&self, priority: usize) -> Duration {
-        self.shared.lock().queue.wait(Instant::now(), priority)
+    /// How long a request of this priority would wait if it came now, behind others that are not
+    /// here yet and will take `coming`.
+    pub fn wait(&self, priority: usize, coming: Duration) -> Duration {
+        self.shared.lock().queue.wait(Instant::now(), priority, coming)
     }
 
     /// Requests that wait for a model.

@@ -1,5 +1,7 @@
 //! More work than can be done, time that is over, clients that go away, and the end.
 
+use std::io::Write;
+use std::net::TcpStream;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -105,6 +107,25 @@ fn an_overloaded_server_refuses_before_it_reads() {
     assert_eq!(answer.status, 503, "{}", answer.head);
     assert_eq!(wait(send(&server, ask(1))).unwrap_err().code(), Code::Unavailable);
     assert!(long.join().unwrap().is_ok());
+}
+
+#[test]
+fn bodies_on_their_way_are_work_to_come() {
+    let (server, _folder) = slow(|options| options.host.max_wait = Duration::from_micros(1));
+    // Now it is known what a request costs.
+    assert!(wait(send(&server, ask(1))).is_ok());
+    let head = "POST /v2/models/net/infer HTTP/1.1\r\nhost: x\r\ncontent-length: 1000000\r\n\r\n";
+    let mut open = vec![];
+    until("a refusal", || {
+        let mut stream = TcpStream::connect(server.http().unwrap()).unwrap();
+        stream.set_read_timeout(Some(Duration::from_millis(100))).unwrap();
+        stream.write_all(head.as_bytes()).unwrap();
+        let status = read_answer(&mut stream).status;
+        open.push(stream);
+        status == 503
+    });
+    drop(open);
+    until("bodies that never come to be forgotten", || wait(send(&server, ask(1))).is_ok());
 }
 
 fn ask_head(server: &Server, head: &str) -> Answer {
