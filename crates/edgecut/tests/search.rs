@@ -37,7 +37,7 @@ fn arguments<'a>(space: &'a Path, out: &'a Path) -> Vec<&'a str> {
         vec!["search", "--data", text(toy()), "--space", text(space), "--out", text(out)];
     args.extend(["--measure", "10", "--shared-epochs", "1", "--trials", "36", "--winners", "2"]);
     args.extend(["--epochs", "6", "--batch", "16", "--lr", "0.03", "--ema-decay", "0.9"]);
-    args.extend(["--size", "16KiB"]);
+    args.extend(["--size", "10KiB"]);
     args.extend(["--flip", "false", "--int8-epochs", "1", "--threads", "1"]);
     args
 }
@@ -79,7 +79,7 @@ fn from_pictures_to_measured_networks_whatever_is_killed() {
         assert!(winner["test"][1]["percent"].as_f64().unwrap() > 50.0, "{winner}");
         assert!(winner["latency"]["min_ms"].as_f64().unwrap() > 0.0);
         assert!(
-            winner["bytes"].as_u64().unwrap() <= 16 * 1024
+            winner["bytes"].as_u64().unwrap() <= 10 * 1024
                 && winner["over"] == Value::Array(vec![])
         );
         assert!(said["front"].as_array().unwrap().contains(&winner["trial"]));
@@ -115,10 +115,28 @@ fn from_pictures_to_measured_networks_whatever_is_killed() {
     more[at] = "40";
     succeed(&more);
     assert_eq!(found(&out)["trials"].as_array().unwrap().len(), 40);
+    halved(&space, &out);
     // Other settings are another one.
     let at = more.iter().position(|arg| *arg == "--shared-epochs").unwrap() + 1;
     more[at] = "3";
     assert!(refuse(&more).contains("--restart"));
+}
+
+/// Networks that scores propose are looked at, and the best of them closely; the same when it goes on.
+fn halved(space: &Path, whole: &Path) {
+    let out = scratch().join("halved");
+    std::fs::create_dir_all(&out).unwrap();
+    for known in ["device.jsonl", "shared.checkpoint"] {
+        std::fs::copy(whole.join(known), out.join(known)).unwrap();
+    }
+    let mut args = arguments(space, &out);
+    args.extend(["--algorithm", "halving", "--warm", "12"]);
+    succeed(&args);
+    let (first, before) = (found(&out), winners(&out));
+    let trials = first["trials"].as_array().unwrap().len();
+    assert!(0 < trials && trials <= 36, "{trials}");
+    succeed(&args);
+    assert_eq!((found(&out)["trials"].clone(), winners(&out)), (first["trials"].clone(), before));
 }
 
 /// Workers on a server, of which one is killed, find what one process finds.
@@ -152,7 +170,7 @@ fn what_cannot_be_searched_is_refused() {
         refuse(&args)
     };
     assert!(with(&["--latency", "0.5x"]).contains("latency is a part"));
-    assert!(with(&["--algorithm", "halving"]).contains("there are predictor"));
+    assert!(with(&["--algorithm", "guess"]).contains("there are predictor"));
     assert!(refuse(&["search", "--out", text(&out)]).contains("--data"));
     let nowhere = refuse(&["search", "--out", text(&out), "--explain", "3"]);
     assert!(nowhere.contains("no search"), "{nowhere}");

@@ -17,6 +17,7 @@ pub mod regress;
 mod space;
 mod subnets;
 pub mod supernet;
+mod warm;
 
 pub use algorithm::{
     ALGORITHMS, Algorithm, Batch, Context, Ehvi, Evolution, Halving, Nsga2, Predictor, Random,
@@ -29,3 +30,4 @@ pub use journal::{FileJournal, Header, Journal, NoJournal, Record};
 pub use problem::{Direction, Objective, Problem, Proposal};
 pub use space::{Condition, Gene, Genome, MAX_CHOICES, MAX_GENES, Space};
 pub use subnets::{Cost, Costs, Subnets};
+pub use warm::warm_start;

@@ -47,12 +47,21 @@ pub trait Costs: Sync {
     }
 }
 
+/// A network is judged by a ninth, a third or all of the batches of pictures.
+const LOOKS: [usize; 3] = [9, 3, 1];
+
 /// Networks of a space, judged by shared weights, within limits of their costs.
+///
+/// Its fidelities are how many of the pictures a network is judged by. What comes before, statistics of
+/// its own for BatchNorm, is the same for all, so the first look costs more than its part of the pictures.
 pub struct Subnets<'a> {
     space: &'a ArchSpace,
     judge: Judge<'a>,
     costs: &'a dyn Costs,
     objectives: Vec<Objective>,
+    /// Batches of pictures of each fidelity, and its cost.
+    looks: Vec<usize>,
+    fidelities: Vec<f64>,
     known: Mutex<HashMap<Genome, Option<Arc<Facts>>>>,
 }
 
@@ -71,7 +80,8 @@ impl<'a> Subnets<'a> {
         let objective =
             |cost: &Cost| Objective { reference: cost.limit, ..Objective::minimise(&cost.name) };
         objectives.extend(costs.names().iter().filter(|cost| cost.objective).map(objective));
-        Subnets { space, judge, costs, objectives, known: Mutex::default() }
+        let (looks, fidelities) = looks(&judge);
+        Subnets { space, judge, costs, objectives, looks, fidelities, known: Mutex::default() }
     }
 
     /// The costs of a network; none where it cannot be built or they cannot be said.
@@ -116,6 +126,17 @@ impl<'a> Subnets<'a> {
     }
 }
 
+/// How many batches each fidelity looks at, ascending, and what that costs as a part of all.
+fn looks(judge: &Judge) -> (Vec<usize>, Vec<f64>) {
+    let batches = judge.pictures.batches();
+    let mut looks: Vec<usize> = LOOKS.iter().map(|part| batches.len().div_ceil(*part)).collect();
+    looks.dedup();
+    let pictures = |look: &usize| batches.iter().take(*look).map(|batch| batch.n).sum::<usize>();
+    let forward = |look: &usize| (judge.calibration.len() + pictures(look)).max(1) as f64;
+    let costs = looks.iter().map(|look| forward(look) / forward(&batches.len())).collect();
+    (looks, costs)
+}
+
 impl Problem for Subnets<'_> {
     fn space(&self) -> &Space {
         self.space.space()
@@ -156,11 +177,16 @@ impl Problem for Subnets<'_> {
         self.facts(genome).map_or(vec![0.0; 2], |facts| facts.features.clone())
     }
 
+    fn fidelities(&self) -> &[f64] {
+        &self.fidelities
+    }
+
     fn evaluate(&self, proposal: &Proposal, _: usize) -> std::result::Result<Vec<f64>, String> {
         let genome = &proposal.genome;
         let costs = self.costs(genome).ok_or("its costs are not known")?;
         let network = self.space.network(genome, 0).map_err(|e| e.to_string())?;
-        let counts = self.judge.judge(network).map_err(|e| e.to_string())?;
+        let batches = self.looks[proposal.fidelity];
+        let counts = self.judge.judge_by(network, batches).map_err(|e| e.to_string())?;
         let costs = self.objective_costs(&costs);
         Ok([100.0 * counts.accuracy()].into_iter().chain(costs).collect())
     }

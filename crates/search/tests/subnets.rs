@@ -8,9 +8,11 @@ use std::ops::ControlFlow;
 use edgecut_graph::cost;
 use edgecut_kernels::Isa;
 use edgecut_search::arch::{ArchSpace, SpaceFile};
+use edgecut_search::proxy::ProxyOptions;
 use edgecut_search::supernet::{Family, Judge, Network, Pictures, Sandwich, SharedWeights, train};
 use edgecut_search::{
-    Cost, Costs, End, NoJournal, Outcome, Predictor, Problem, Search, Subnets, Threads,
+    Cost, Costs, End, Halving, NoJournal, Outcome, Predictor, Problem, Search, Subnets, Threads,
+    warm_start,
 };
 use edgecut_train::config::{RunOptions, TrainConfig};
 use edgecut_train::progress::Control;
@@ -96,4 +98,41 @@ fn a_search_finds_good_networks_within_limits() {
     let tighter = work(100.0, parameters);
     let tighter = Subnets::new(&space, judge(), &tighter);
     assert_ne!(tighter.digest(), problem.digest());
+}
+
+#[test]
+fn many_are_looked_at_and_the_best_of_them_closely() {
+    let space = ArchSpace::new(SpaceFile::parse(SPACE).unwrap(), [1, SIDE], 4).unwrap();
+    let weights = weights(&space, 1);
+    let calibration = Pictures::prepare(&stripes(20, 1), &preprocess(), 10, 20).unwrap();
+    let pictures = Pictures::prepare(&stripes(100, 5), &preprocess(), 10, 100).unwrap();
+    let machine = (1, Isa::detect());
+    let judge =
+        || Judge { weights: &weights, calibration: &calibration, pictures: &pictures, machine };
+    let costs = work(150.0, 9.0);
+    let problem = Subnets::new(&space, judge(), &costs);
+    // 20 pictures for statistics, then 2, 4 or 10 batches of 10.
+    assert_eq!(problem.fidelities(), [40.0 / 120.0, 60.0 / 120.0, 1.0]);
+    let scored = |seed| {
+        let options = ProxyOptions { seed, threads: 1 };
+        warm_start(&space, &problem, &pictures, 16, &options, &mut |_| true).unwrap()
+    };
+    let warm = scored(1);
+    assert_eq!(warm.len(), 4);
+    assert!(warm.iter().all(|genome| problem.violation(genome) == 0.0));
+    assert_eq!(warm, scored(1));
+    assert_ne!(warm, scored(2));
+    let halving = Halving { bracket: 9, factor: 3 };
+    let search = Search { problem: &problem, algorithm: &halving, seed: 3, warm: &warm };
+    let mut workers = Threads { problem: &problem, count: 2 };
+    let watch = &mut |_: edgecut_search::Event| ControlFlow::Continue(());
+    // 9 / 3 + 3 / 2 + 1 judgements.
+    let (history, end) = search.run(5.5, &mut NoJournal, &mut workers, watch).unwrap();
+    let at = |fidelity| history.trials.iter().filter(move |t| t.proposal.fidelity == fidelity);
+    assert_eq!((at(0).count(), at(1).count(), at(2).count(), end), (9, 3, 1, End::Budget));
+    assert!(at(0).zip(&warm).all(|(trial, genome)| trial.proposal.genome == *genome));
+    let last = at(2).next().unwrap();
+    let network = space.network(&last.proposal.genome, 0).unwrap();
+    let accuracy = 100.0 * judge().judge(network).unwrap().accuracy();
+    assert_eq!(last.objectives().unwrap()[0], accuracy);
 }

@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 use serde::{Deserialize, Serialize};
 
+use edgecut_search::ALGORITHMS;
+
 use super::{Amount, Amounts, Wrong, check};
 
 /// What a network computes in on the device.
@@ -63,12 +65,17 @@ pub struct SearchSettings {
     /// Training pictures that are held out to judge networks by, at most a fifth of them
     #[arg(long, value_name = "N", default_value_t = 5000)]
     pub held_out: usize,
-    /// How the next networks are chosen: predictor, nsga2, ehvi, evolution or random
+    /// How the next networks are chosen: predictor, nsga2, ehvi, evolution, random, or halving, which
+    /// judges many by a part of the pictures and the best of them by more
     #[arg(long, value_name = "NAME", default_value = "predictor")]
     pub algorithm: String,
-    /// Networks that are judged
+    /// Networks that are judged; by a part of the pictures counts as a part
     #[arg(long, value_name = "N", default_value_t = 200)]
     pub trials: usize,
+    /// Random networks that are ranked by scores that need no training; the best quarter of them begins
+    /// the search
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub warm: usize,
     /// Networks of the front that are trained to the end, taught by the best of them
     #[arg(long, value_name = "N", default_value_t = 3)]
     pub winners: usize,
@@ -94,14 +101,12 @@ impl Default for SearchSettings {
             held_out: 5000,
             algorithm: "predictor".into(),
             trials: 200,
+            warm: 0,
             winners: 3,
             int8_epochs: 2,
         }
     }
 }
-
-/// Algorithms of a search whose trials all cost the same.
-pub const ALGORITHMS: [&str; 5] = ["predictor", "nsga2", "ehvi", "evolution", "random"];
 
 impl SearchSettings {
     /// The limits in milliseconds, bytes and millijoules.
@@ -137,6 +142,7 @@ impl SearchSettings {
         count("shared_epochs", self.shared_epochs, [1, 100_000])?;
         count("held_out", self.held_out, [10, 10_000_000])?;
         count("trials", self.trials, [1, 1_000_000])?;
+        count("warm", self.warm, [0, 100_000])?;
         count("winners", self.winners, [1, 100])?;
         count("int8_epochs", self.int8_epochs, [0, 100_000])?;
         check(ALGORITHMS.contains(&self.algorithm.as_str()), "algorithm", || {

@@ -25,8 +25,16 @@ impl Judge<'_> {
     /// # Errors
     /// A graph that is no part of the weights or takes other pictures.
     pub fn judge(&self, network: Network) -> Result<Counts> {
+        self.judge_by(network, usize::MAX)
+    }
+
+    /// The same on the first `batches` batches of the pictures alone.
+    ///
+    /// # Errors
+    /// As [`Judge::judge`].
+    pub fn judge_by(&self, network: Network, batches: usize) -> Result<Counts> {
         let mut subnet = self.subnet(network)?;
-        subnet.score(self.pictures)
+        subnet.score(self.pictures, batches)
     }
 
     /// `graph` with its part of the weights and its own statistics: where its training begins.

@@ -136,13 +136,13 @@ impl Subnet {
         shares
     }
 
-    /// Hits and confusions on `pictures`, by the statistics that it has.
+    /// Hits and confusions on the first `batches` batches of `pictures`, by the statistics that it has.
     ///
     /// # Errors
     /// Pictures with other channels.
-    pub fn score(&mut self, pictures: &Pictures) -> Result<Counts> {
+    pub fn score(&mut self, pictures: &Pictures, batches: usize) -> Result<Counts> {
         let mut counts = Counts::new(self.classes());
-        for Batch { x, labels, n, .. } in pictures.batches() {
+        for Batch { x, labels, n, .. } in pictures.batches().iter().take(batches) {
             let x =
                 rescaled(x, pictures.extent(), self.engine.plan().input()).map_err(from_data)?;
             self.engine.forward(&x, *n, false);

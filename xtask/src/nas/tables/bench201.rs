@@ -4,17 +4,24 @@
 use std::collections::HashMap;
 use std::time::Instant;
 
+use edgecut_graph::rng::Rng;
 use edgecut_search::pareto::{Bounds, front};
-use edgecut_search::{Algorithm, Ehvi, Gene, Nsga2, Objective, Predictor, Random, Space};
+use edgecut_search::rank::mean_ranks;
+use edgecut_search::{Algorithm, Ehvi, Gene, Genome, Nsga2, Objective, Predictor, Random, Space};
 
 use super::options::Options;
-use super::seeds::{mean, quantile, searches};
+use super::seeds::{Warm, mean, quantile, searches};
 use super::table::Table;
 use crate::nas::bench201::Table as Rows;
 
 /// Choices of an edge, as the benchmark names them.
 const OPERATORS: [&str; 5] =
     ["none", "skip_connect", "nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3"];
+
+/// The row that begins with cells that zero-cost scores prefer, how many are scored, and the scores.
+const WARM: &str = "predictor, warm start";
+const WARM_CELLS: usize = 60;
+const SCORES: [&str; 4] = ["zc_params", "zc_nwot", "zc_synflow", "zc_jacov"];
 
 /// Numbers of trials.
 const TRIALS: [usize; 4] = [100, 200, 500, 1000];
@@ -52,7 +59,9 @@ fn device_report(options: &Options, rows: &Rows, device: &str) -> Result<(), Str
     println!("| --- | --- | --- | --- | --- | --- |");
     let nsga = [10, 20, 50].map(|population| Nsga2 { population, ..Nsga2::default() });
     let predictor = Predictor::default();
-    let algorithms: [(&str, &Table, &dyn Algorithm, usize); 7] = [
+    let scored = scored(rows, &table.space)?;
+    let (cold, warm) = (|_: u64| vec![], |seed: u64| warm(&scored, seed));
+    let algorithms: [(&str, &Table, &dyn Algorithm, usize); 8] = [
         ("random", &table, &Random::default(), 1000),
         ("nsga2, population 10", &table, &nsga[0], 1000),
         ("nsga2, population 20", &table, &nsga[1], 1000),
@@ -60,11 +69,13 @@ fn device_report(options: &Options, rows: &Rows, device: &str) -> Result<(), Str
         ("ehvi", &table, &Ehvi::default(), 200),
         ("predictor", &table, &predictor, 500),
         ("predictor, latency known", &known, &predictor, 200),
+        (WARM, &table, &predictor, 500),
     ];
     let wanted = algorithms.into_iter().filter(|a| options.wants_algorithm(a.2.name()));
     for (name, problem, algorithm, most) in wanted {
         let start = Instant::now();
-        let found = searches(options, problem, algorithm, most)?;
+        let warm: &Warm = if name == WARM { &warm } else { &cold };
+        let found = searches(options, problem, (algorithm, warm), most)?;
         for trials in TRIALS.into_iter().filter(|&trials| trials <= most) {
             let share = |values: &Vec<Vec<f64>>| {
                 let costs: Vec<Vec<f64>> =
@@ -84,6 +95,32 @@ fn device_report(options: &Options, rows: &Rows, device: &str) -> Result<(), Str
     }
     println!();
     Ok(())
+}
+
+/// The cells that have published scores, each with those that a search begins by. Isomorphic cells have
+/// none but for one of them.
+fn scored(rows: &Rows, space: &Space) -> Result<Vec<(Genome, Vec<f64>)>, String> {
+    let columns = SCORES.iter().map(|name| rows.column(name)).collect::<Result<Vec<_>, _>>()?;
+    let mut scored = vec![];
+    for (index, cell) in rows.cells.iter().enumerate() {
+        let scores: Option<Vec<f64>> = columns.iter().map(|column| column[index]).collect();
+        let genome = space.genome(operators(cell)?).map_err(|e| e.to_string())?;
+        scored.extend(scores.map(|scores| (genome, scores)));
+    }
+    Ok(scored)
+}
+
+/// As `edgecut search --warm` begins: the best quarter of some random cells by the mean rank of their scores.
+fn warm(scored: &[(Genome, Vec<f64>)], seed: u64) -> Vec<Genome> {
+    let mut order: Vec<usize> = (0..scored.len()).collect();
+    Rng::keyed(&[seed, 0x7761_726d]).shuffle(&mut order);
+    order.truncate(WARM_CELLS);
+    let column = |score: usize| order.iter().map(|&cell| scored[cell].1[score]).collect();
+    let ranks = mean_ranks(&(0..SCORES.len()).map(column).collect::<Vec<Vec<f64>>>());
+    let mut best: Vec<usize> = (0..order.len()).collect();
+    best.sort_by(|&a, &b| ranks[b].total_cmp(&ranks[a]).then(a.cmp(&b)));
+    best.truncate(order.len() / 4);
+    best.into_iter().map(|at| scored[order[at]].0.clone()).collect()
 }
 
 /// The cells by accuracy and latency, which may be known without evaluation.

@@ -37,7 +37,7 @@ pub fn report(options: &Options) -> Result<(), String> {
     sorted.sort_by(|a, b| b.total_cmp(a));
     for algorithm in algorithms.into_iter().filter(|a| options.wants_algorithm(a.name())) {
         let start = Instant::now();
-        let found = searches(options, &table, algorithm, 200)?;
+        let found = searches(options, &table, (algorithm, &|_| vec![]), 200)?;
         for trials in [50, 100, 200] {
             let accuracy: Vec<f64> = found
                 .iter()

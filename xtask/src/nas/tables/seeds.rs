@@ -4,16 +4,19 @@ use std::ops::ControlFlow;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use edgecut_search::{Algorithm, NoJournal, Search, Threads};
+use edgecut_search::{Algorithm, Genome, NoJournal, Search, Threads};
 
 use super::options::Options;
 use super::table::Table;
+
+/// The nets that the search of a seed begins with.
+pub type Warm<'a> = dyn Fn(u64) -> Vec<Genome> + Sync + 'a;
 
 /// The objectives of the nets that `algorithm` evaluates, in order, for each seed.
 pub fn searches(
     options: &Options,
     table: &Table,
-    algorithm: &dyn Algorithm,
+    (algorithm, warm): (&dyn Algorithm, &Warm),
     trials: usize,
 ) -> Result<Vec<Vec<Vec<f64>>>, String> {
     let next = AtomicU64::new(0);
@@ -26,7 +29,7 @@ pub fn searches(
                     if seed >= options.seeds {
                         break;
                     }
-                    let values = search(table, algorithm, seed, trials);
+                    let values = search(table, (algorithm, &warm(seed)), seed, trials);
                     found.lock().expect("no thread panics")[seed as usize] = values;
                 }
             });
@@ -37,11 +40,11 @@ pub fn searches(
 
 fn search(
     table: &Table,
-    algorithm: &dyn Algorithm,
+    (algorithm, warm): (&dyn Algorithm, &[Genome]),
     seed: u64,
     trials: usize,
 ) -> Result<Vec<Vec<f64>>, String> {
-    let search = Search { problem: table, algorithm, seed, warm: &[] };
+    let search = Search { problem: table, algorithm, seed, warm };
     let mut workers = Threads { problem: table, count: 1 };
     let mut go_on = |_: edgecut_search::Event| ControlFlow::Continue(());
     let (history, _) = search

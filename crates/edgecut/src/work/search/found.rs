@@ -1,5 +1,6 @@
 //! What a search has found so far, as it is written to disk.
 
+use std::collections::{HashSet, VecDeque};
 use std::path::Path;
 
 use edgecut_graph::rng::Rng;
@@ -283,14 +284,16 @@ impl Found {
     /// Takes over what was judged.
     pub fn about_trials(&mut self, history: &History, problem: &Subnets) {
         let space = problem.space();
-        let net = |(trial, found): (usize, &edgecut_search::Trial)| {
+        let full = history.full(problem);
+        let net = |&trial: &usize| {
+            let found = &history.trials[trial];
             let &[accuracy, ms] = found.objectives()? else { return None };
-            let parents = found.proposal.parents.clone();
+            let parents = origins(history, &full, trial);
             let genome = found.proposal.genome.clone();
             let genes = space.describe(&genome);
             Some(Net { trial, accuracy, ms, parents, genes, genome })
         };
-        self.trials = history.trials.iter().enumerate().filter_map(net).collect();
+        self.trials = full.iter().filter_map(net).collect();
         self.front = history.front(problem);
     }
 
@@ -298,4 +301,21 @@ impl Found {
     pub fn net(&self, trial: usize) -> Option<&Net> {
         self.trials.iter().find(|net| net.trial == trial)
     }
+}
+
+/// What a trial comes from among those by all pictures: earlier looks at the same network are passed over.
+fn origins(history: &History, full: &[usize], trial: usize) -> Vec<usize> {
+    let parents = |trial: usize| &history.trials[trial].proposal.parents;
+    let mut left: VecDeque<usize> = parents(trial).iter().copied().collect();
+    let (mut seen, mut found) = (HashSet::new(), vec![]);
+    while let Some(parent) = left.pop_front() {
+        if !seen.insert(parent) {
+            continue;
+        }
+        match full.binary_search(&parent) {
+            Ok(_) => found.push(parent),
+            Err(_) => left.extend(parents(parent)),
+        }
+    }
+    found
 }

@@ -3,10 +3,11 @@
 use std::ops::ControlFlow;
 use std::path::Path;
 
+use edgecut_search::proxy::ProxyOptions;
 use edgecut_search::supernet::Judge;
 use edgecut_search::{
-    Algorithm, End, Event, FileJournal, History, Outcome, Predictor, Problem, Search, Subnets,
-    Threads, algorithm,
+    Algorithm, End, Event, FileJournal, Genome, History, Outcome, Predictor, Problem, Proposal,
+    Search, Subnets, Task, Threads, algorithm, warm_start,
 };
 
 use super::found::Found;
@@ -24,18 +25,20 @@ pub fn run(
     device: String,
     found: &mut Found,
 ) -> Result<History> {
+    let warm = warm(stage, problem, judge)?;
     let (task, settings) = (stage.task, stage.task.settings);
     interrupt::listen();
     say(task.global, "searching");
     let chosen = chosen(&settings.algorithm)?;
-    let search = Search { problem, algorithm: &*chosen, seed: task.training.seed, warm: &[] };
+    let search = Search { problem, algorithm: &*chosen, seed: task.training.seed, warm: &warm };
     let (budget, about) = (settings.trials as f64, found.clone());
     let mut view = View {
         bar: Counter::new(task.global, "search", settings.trials as u64),
         folder: &task.folder,
         problem,
         found,
-        done: 0,
+        tasks: vec![],
+        done: 0.0,
         best: 0.0,
         unwritten: None,
     };
@@ -76,6 +79,27 @@ pub fn run(
     }
 }
 
+/// The networks to begin with. They are a function of settings and data, so that a search that goes on
+/// finds them again.
+fn warm(stage: &Stage, problem: &Subnets, judge: &Judge) -> Result<Vec<Genome>> {
+    let (task, count) = (stage.task, stage.task.settings.warm);
+    if count == 0 {
+        return Ok(vec![]);
+    }
+    let options = ProxyOptions { seed: task.training.seed, threads: task.global.threads() };
+    let mut bar = Counter::new(task.global, "score", count as u64);
+    let mut told = |done: usize| {
+        bar.set(done as u64, || "networks that nobody has trained".into());
+        !interrupt::asked()
+    };
+    let pictures = judge.calibration;
+    let found = warm_start(&stage.space, problem, pictures, count, &options, &mut told)?;
+    match interrupt::asked() {
+        true => Err(stopped("while scoring networks")),
+        false => Ok(found),
+    }
+}
+
 /// An interruption, and how to go on.
 pub fn stopped(when: &str) -> Failure {
     Failure::not_met(format!("stopped {when}")).hint("the same command goes on where it was")
@@ -98,12 +122,19 @@ struct View<'a> {
     folder: &'a Path,
     problem: &'a Subnets<'a>,
     found: &'a mut Found,
-    done: u64,
+    /// Of the batch that is under way.
+    tasks: Vec<Task>,
+    /// In judgements by all pictures.
+    done: f64,
     best: f64,
     unwritten: Option<Failure>,
 }
 
 impl View<'_> {
+    fn cost(&self, proposal: &Proposal) -> f64 {
+        self.problem.fidelities()[proposal.fidelity]
+    }
+
     fn hear(&mut self, event: &Event) {
         match event {
             Event::Batch(tasks, notice, history) => {
@@ -111,20 +142,32 @@ impl View<'_> {
                     self.bar.line(notice);
                 }
                 self.found.about_trials(history, self.problem);
-                self.done = (history.trials.len() - tasks.len()) as u64;
+                let before = history.trials.len() - tasks.len();
+                let before = history.trials[..before].iter().map(|trial| &trial.proposal);
+                self.done = before.map(|proposal| self.cost(proposal)).sum();
+                self.tasks = tasks.to_vec();
                 self.best = self.found.trials.iter().map(|net| net.accuracy).fold(0.0, f64::max);
                 self.unwritten = self.found.save(self.folder).err();
             }
-            Event::Result(trial, Outcome::Failed(reason)) => {
-                self.bar.line(&format!("network {trial} failed: {reason}"));
-                self.done += 1;
-            }
-            Event::Result(_, Outcome::Objectives(values)) => {
-                self.done += 1;
-                self.best = self.best.max(values[0]);
+            Event::Result(trial, outcome) => {
+                let task = self.tasks.iter().find(|task| task.trial == *trial);
+                let cost = task.map_or(1.0, |task| self.cost(&task.proposal));
+                self.done += cost;
+                match outcome {
+                    Outcome::Failed(reason) => {
+                        self.bar.line(&format!("network {trial} failed: {reason}"));
+                    }
+                    // A part of the pictures says little.
+                    Outcome::Objectives(values) if cost >= 1.0 => {
+                        self.best = self.best.max(values[0]);
+                    }
+                    Outcome::Objectives(_) => {}
+                }
             }
         }
         let (best, front) = (self.best, self.found.front.len());
-        self.bar.set(self.done, || format!("best {best:.2} % · {front} on the front"));
+        // A sum of parts may be a little less than whole.
+        self.bar
+            .set((self.done + 1e-9) as u64, || format!("best {best:.2} % · {front} on the front"));
     }
 }
