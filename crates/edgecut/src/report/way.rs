@@ -122,8 +122,9 @@ pub fn checks(way: &Way, float: &Variant, int8: &Variant) -> Vec<Check> {
     let taken = &way.tried[way.best];
     let mut checks: Vec<Check> = vec![];
     for ((cost, at_most), known) in way.bounds.at_most.iter().zip(&way.known) {
-        // Timed here once more, in turn: the ratio is surer than either time.
-        let ratio = int8.latency.median_ms / float.latency.median_ms.max(1e-12);
+        // Timed here once more, in turn: the ratio is surer than either time, and that of the least times,
+        // by which all were compared, surer than that of medians.
+        let ratio = int8.latency.min_ms / float.latency.min_ms.max(1e-12);
         let value = match (cost, way.here) {
             (Cost::Latency, true) => way.float.latency_ms * ratio,
             _ => taken.costs.of(*cost),
