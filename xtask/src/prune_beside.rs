@@ -8,8 +8,9 @@ use serde::Deserialize;
 use crate::cli::{output, top1};
 
 const HELP: &str = "\
-Usage: cargo xtask prune-beside MODEL DATA [--share X] [--epochs N] [--steps N] [--seeds N]
+Usage: cargo xtask prune-beside MODEL DATA [--share X] [--epochs N] [--steps N] [--seeds N,..]
                                           [--lr X] [--batch N] [--parts N] [--round N] [--threads N]
+                                          [--program FILE]
 
 Removes channels from MODEL until the share X of its multiply-adds is left: by Torch-Pruning's
 group-norm pruner, by `edgecut prune` at once, and by `edgecut prune` in steps with training in between.
@@ -21,12 +22,13 @@ DATA is what `edgecut train --data` takes.
   --share X     of the multiply-adds (default 0.476: 2.1 times fewer)
   --epochs N    of training, all steps together (default 12)
   --steps N     of the way in steps (default 3)
-  --seeds N     how many (default 2)
+  --seeds N,..  which (default 1,2)
   --lr X        (default 0.05)
   --batch N     (default 128)
   --parts N     in which a batch is computed (default 8)
   --round N     channels that are left are a multiple of this, in edgecut (default 4)
   --threads N   (default 2)
+  --program F   an `edgecut` that is built already
 
 Python is EDGECUT_PYTHON, with torch, torch-pruning and onnx.
 
@@ -40,12 +42,13 @@ struct Settings {
     share: f64,
     epochs: usize,
     steps: usize,
-    seeds: usize,
+    seeds: Vec<usize>,
     lr: f64,
     batch: usize,
     parts: usize,
     round: usize,
     threads: usize,
+    program: Option<PathBuf>,
 }
 
 /// `cargo xtask prune-beside ARGS`: exit code 2 where they are wrong, 1 where a part of it fails.
@@ -60,12 +63,13 @@ fn parse(args: &[&str]) -> Result<Settings, String> {
         share: 0.476,
         epochs: 12,
         steps: 3,
-        seeds: 2,
+        seeds: vec![1, 2],
         lr: 0.05,
         batch: 128,
         parts: 8,
         round: 4,
         threads: 2,
+        program: None,
     };
     let mut places = vec![];
     let mut rest = args.iter();
@@ -83,11 +87,15 @@ fn parse(args: &[&str]) -> Result<Settings, String> {
             "--lr" => settings.lr = number()?,
             "--epochs" => settings.epochs = count()?,
             "--steps" => settings.steps = count()?,
-            "--seeds" => settings.seeds = count()?,
+            "--seeds" => {
+                let seeds = text.split(',').map(|n| n.parse().ok()).collect::<Option<_>>();
+                settings.seeds = seeds.ok_or_else(wrong)?;
+            }
             "--batch" => settings.batch = count()?,
             "--parts" => settings.parts = count()?,
             "--round" => settings.round = count()?,
             "--threads" => settings.threads = count()?,
+            "--program" => settings.program = Some(text.into()),
             _ => return Err(format!("no option is called '{arg}'")),
         }
     }
@@ -106,7 +114,8 @@ fn run(root: &Path, settings: &Settings) -> Result<(), String> {
     let stem = settings.model.file_stem().unwrap_or_default();
     let work = root.join("target/prune-beside").join(stem);
     std::fs::create_dir_all(&work).map_err(|e| format!("{}: {e}", work.display()))?;
-    let bench = Bench { root, settings, binary: crate::release_build(root)?, work };
+    let binary = settings.program.clone().map_or_else(|| crate::release_build(root), Ok)?;
+    let bench = Bench { root, settings, binary, work };
     bench.run()
 }
 
@@ -133,7 +142,7 @@ impl Bench<'_> {
         self.prune(&ours, &share, &[])?;
         println!("{:.2} % before; {left:.3} of the multiply-adds are left\n", self.score(None)?);
         println!("| pruned by | seed | test accuracy, % |\n| --- | ---: | ---: |");
-        for seed in 1..=self.settings.seeds {
+        for &seed in &self.settings.seeds {
             for (name, start) in [("Torch-Pruning", &theirs), ("edgecut, at once", &ours)] {
                 let trained = start.with_extension(format!("{seed}.onnx"));
                 self.distill(start, &trained, seed)?;
