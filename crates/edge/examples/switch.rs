@@ -74,14 +74,14 @@ fn run(folder: &Path, rounds: usize) -> edgecut_edge::Result<()> {
     }
     println!("{:<10}{:>16}{:>24}{:>12}", "plan", "after itself", "after another (worst)", "more");
     for ((part, own), others) in parts.iter().zip(&mut after_itself).zip(&mut after_others) {
-        let others = others.iter_mut().filter(|times| !times.is_empty()).map(median);
+        let others = others.iter_mut().filter(|times| !times.is_empty()).map(|times| median(times));
         let (own, other) = (median(own), others.fold(f64::NAN, f64::max));
         println!("{:<10}{own:>13.3} ms{other:>21.3} ms{:>9.3} ms", part.name, other - own);
     }
     Ok(())
 }
 
-fn median(times: &mut Vec<f64>) -> f64 {
+fn median(times: &mut [f64]) -> f64 {
     times.sort_by(f64::total_cmp);
     times.get(times.len() / 2).copied().unwrap_or(f64::NAN)
 }
