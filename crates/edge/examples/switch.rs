@@ -53,6 +53,10 @@ fn run(folder: &Path, rounds: usize) -> edgecut_edge::Result<()> {
     let heads = cuts.map(|(index, _)| Part { name: format!("cut {index}"), head: Some(index) });
     let parts: Vec<Part> =
         std::iter::once(Part { name: "whole".into(), head: None }).chain(heads).collect();
+    if parts.len() < 2 {
+        println!("{}: no plan cuts the model, so there is nothing to change to", folder.display());
+        return Ok(());
+    }
     let mut time = |part: &Part| -> edgecut_edge::Result<f64> {
         let began = Instant::now();
         match part.head {
