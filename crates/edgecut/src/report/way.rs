@@ -125,12 +125,12 @@ pub fn checks(way: &Way, float: &Variant, int8: &Variant) -> Vec<Check> {
         // Timed here once more, in turn: the ratio is surer than either time, and that of the least times,
         // by which all were compared, surer than that of medians.
         let ratio = int8.latency.min_ms / float.latency.min_ms.max(1e-12);
-        let value = match (cost, way.here) {
-            (Cost::Latency, true) => way.float.latency_ms * ratio,
-            _ => taken.costs.of(*cost),
+        let (value, how) = match (cost, way.here) {
+            (Cost::Latency, true) => (way.float.latency_ms * ratio, ", by least times"),
+            _ => (taken.costs.of(*cost), ""),
         };
         checks.push(Check {
-            name: format!("{} ({known})", cost.name()),
+            name: format!("{} ({known}{how})", cost.name()),
             wanted: format!("at most {}", cost.text(*at_most)),
             measured: cost.text(value),
             met: value <= *at_most,
