@@ -123,6 +123,7 @@ fn many_are_looked_at_and_the_best_of_them_closely() {
     assert_eq!(warm, scored(1));
     assert_ne!(warm, scored(2));
     let halving = Halving { bracket: 9, factor: 3 };
+    assert_eq!(halving.bracket_cost(&problem), 5.5);
     let search = Search { problem: &problem, algorithm: &halving, seed: 3, warm: &warm };
     let mut workers = Threads { problem: &problem, count: 2 };
     let watch = &mut |_: edgecut_search::Event| ControlFlow::Continue(());

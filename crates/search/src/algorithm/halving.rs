@@ -6,7 +6,7 @@ use super::draft::Draft;
 use super::nsga2::{offer_child, preference};
 use super::{Algorithm, Batch, Context, settings_of};
 use crate::error::{Result, SearchError};
-use crate::problem::{Proposal, full_fidelity};
+use crate::problem::{Problem, Proposal, full_fidelity};
 
 /// Successive halving (Jamieson, Talwalkar 2016) for any number of objectives: many nets are evaluated
 /// at the lowest fidelity, a part of them at the next, and so on to a full evaluation. Who goes on is
@@ -50,6 +50,17 @@ impl Algorithm for Halving {
 }
 
 impl Halving {
+    /// What a bracket costs, in full evaluations: with less, none is fully evaluated.
+    pub fn bracket_cost(&self, problem: &dyn Problem) -> f64 {
+        let mut nets = self.bracket;
+        let rung = |cost: &f64| {
+            let all = nets as f64 * cost;
+            nets = nets.div_ceil(self.factor.max(2));
+            all
+        };
+        problem.fidelities().iter().map(rung).sum()
+    }
+
     /// The best of the last batch at the next fidelity; none where that was the last.
     fn promoted(&self, context: &Context) -> Vec<Proposal> {
         let trials = &context.history.trials;

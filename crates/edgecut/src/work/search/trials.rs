@@ -6,8 +6,8 @@ use std::path::Path;
 use edgecut_search::proxy::ProxyOptions;
 use edgecut_search::supernet::Judge;
 use edgecut_search::{
-    Algorithm, End, Event, FileJournal, Genome, History, Outcome, Predictor, Problem, Proposal,
-    Search, Subnets, Task, Threads, algorithm, warm_start,
+    Algorithm, End, Event, FileJournal, Genome, Halving, History, Outcome, Predictor, Problem,
+    Proposal, Search, Subnets, Task, Threads, algorithm, warm_start,
 };
 
 use super::found::Found;
@@ -29,7 +29,7 @@ pub fn run(
     let (task, settings) = (stage.task, stage.task.settings);
     interrupt::listen();
     say(task.global, "searching");
-    let chosen = chosen(&settings.algorithm)?;
+    let chosen = chosen(&settings.algorithm, settings.trials, problem)?;
     let search = Search { problem, algorithm: &*chosen, seed: task.training.seed, warm: &warm };
     let (budget, about) = (settings.trials as f64, found.clone());
     let mut view = View {
@@ -107,8 +107,17 @@ pub fn stopped(when: &str) -> Failure {
 
 /// Most networks of these spaces take milliseconds to be priced, so the default looks at fewer
 /// predictions than it does in tables.
-fn chosen(name: &str) -> Result<Box<dyn Algorithm>> {
+fn chosen(name: &str, trials: usize, problem: &Subnets) -> Result<Box<dyn Algorithm>> {
     Ok(match name {
+        "halving" => {
+            let halving = Halving::default();
+            let least = halving.bracket_cost(problem).ceil() as usize;
+            if trials < least {
+                let told = format!("halving judges none by all pictures in {trials} trials");
+                return Err(Failure::input(told).hint(format!("allow --trials {least} or more")));
+            }
+            Box::new(halving)
+        }
         "predictor" => {
             Box::new(Predictor { population: 40, generations: 8, ..Predictor::default() })
         }
