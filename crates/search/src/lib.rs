@@ -30,4 +30,4 @@ pub use journal::{FileJournal, Header, Journal, NoJournal, Record};
 pub use problem::{Direction, Objective, Problem, Proposal};
 pub use space::{Condition, Gene, Genome, MAX_CHOICES, MAX_GENES, Space};
 pub use subnets::{Cost, Costs, Subnets};
-pub use warm::warm_start;
+pub use warm::{best_quarter, warm_start};

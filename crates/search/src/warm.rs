@@ -12,7 +12,7 @@ use crate::problem::Problem;
 use crate::proxy::{ProxyOptions, WARM_START};
 use crate::rank::mean_ranks;
 use crate::space::Genome;
-use crate::supernet::Pictures;
+use crate::supernet::{Pictures, from_data};
 
 /// One of so many networks that were scored begins the search: scores tell a good part of a space from a
 /// bad one, and little more.
@@ -57,11 +57,20 @@ pub fn warm_start(
             scores.push(proxy.score(&graph, &batch, options)?);
         }
     }
-    let mut order: Vec<usize> = (0..networks.len()).collect();
-    let ranks = mean_ranks(&scores);
+    Ok(best_quarter(&scores).into_iter().map(|at| networks[at].clone()).collect())
+}
+
+/// Indices of the best quarter of some networks, the best first, by their mean rank over several scores,
+/// each with one value per network.
+///
+/// # Panics
+/// If scores differ in length.
+pub fn best_quarter(scores: &[Vec<f64>]) -> Vec<usize> {
+    let ranks = mean_ranks(scores);
+    let mut order: Vec<usize> = (0..ranks.len()).collect();
     order.sort_by(|&a, &b| ranks[b].total_cmp(&ranks[a]).then(a.cmp(&b)));
-    order.truncate(networks.len().div_ceil(PART));
-    Ok(order.into_iter().map(|at| networks[at].clone()).collect())
+    order.truncate(ranks.len().div_ceil(PART));
+    order
 }
 
 /// Different random networks that keep the limits.
@@ -87,8 +96,6 @@ fn first(pictures: &Pictures, extent: Extent) -> Result<Batch> {
     };
     let n = batch.n.min(PICTURES);
     let own = &batch.x[..n * pictures.extent().len()];
-    let x = rescaled(own, pictures.extent(), extent)
-        .map_err(|e| SearchError::Train(e.into()))?
-        .into_owned();
+    let x = rescaled(own, pictures.extent(), extent).map_err(from_data)?.into_owned();
     Ok(Batch { x, labels: batch.labels[..n].to_vec(), n, ..Batch::default() })
 }

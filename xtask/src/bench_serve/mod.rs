@@ -121,16 +121,10 @@ async fn closed_loops(
         "server", "connections", "requests/s", "p50 ms", "p99 ms", "failed"
     );
     for &connections in &options.connections {
-        let mut best: Vec<Option<Seen>> = vec![None; servers.len()];
-        for _ in 0..options.rounds {
-            for (server, best) in servers.iter().zip(&mut best) {
-                let seen = load::closed(server, ask, connections, time).await?;
-                if best.as_ref().is_none_or(|best| seen.rate() > best.rate()) {
-                    *best = Some(seen);
-                }
-            }
-        }
-        for ((server, seen), peak) in servers.iter().zip(best.iter().flatten()).zip(&mut peaks) {
+        let measure =
+            async |server: usize| load::closed(&servers[server], ask, connections, time).await;
+        let best = best_of_rounds(servers.len(), options.rounds, measure).await?;
+        for ((server, seen), peak) in servers.iter().zip(&best).zip(&mut peaks) {
             *peak = peak.max(seen.rate());
             let (name, rate, failed) = (server.name, seen.rate(), seen.failed.len());
             let (p50, p99) = (seen.quantile(0.5), seen.quantile(0.99));
@@ -138,6 +132,24 @@ async fn closed_loops(
         }
     }
     Ok(peaks)
+}
+
+/// The best that is seen of each server, by rate; in each round all are measured in turn.
+async fn best_of_rounds(
+    servers: usize,
+    rounds: usize,
+    measure: impl AsyncFn(usize) -> Result<Seen, String>,
+) -> Result<Vec<Seen>, String> {
+    let mut best: Vec<Option<Seen>> = vec![None; servers];
+    for _ in 0..rounds {
+        for (server, best) in best.iter_mut().enumerate() {
+            let seen = measure(server).await?;
+            if best.as_ref().is_none_or(|best| seen.rate() > best.rate()) {
+                *best = Some(seen);
+            }
+        }
+    }
+    Ok(best.into_iter().flatten().collect())
 }
 
 async fn open_loops(
@@ -161,22 +173,16 @@ async fn open_loops(
         "refused p50 ms",
         "silent"
     );
-    let mut best: Vec<Option<Seen>> = vec![None; servers.len()];
-    for _ in 0..options.rounds {
-        for ((server, peak), best) in servers.iter().zip(peaks).zip(&mut best) {
-            let mut ask = ask.clone();
-            let mut asked = InferRequest::try_from(ask.clone()).map_err(|e| e.to_string())?;
-            asked.parameters.set(names::TIMEOUT, deadline.as_micros() as i64);
-            if server.name == "edgecut" {
-                ask = asked.into();
-            }
-            let seen = load::open(server, &ask, options.overload * peak, time, deadline).await?;
-            if best.as_ref().is_none_or(|best| seen.rate() > best.rate()) {
-                *best = Some(seen);
-            }
-        }
-    }
-    for ((server, peak), seen) in servers.iter().zip(peaks).zip(best.iter().flatten()) {
+    let mut limited = InferRequest::try_from(ask.clone()).map_err(|e| e.to_string())?;
+    limited.parameters.set(names::TIMEOUT, deadline.as_micros() as i64);
+    let limited = limited.into();
+    let measure = async |at: usize| {
+        let server = &servers[at];
+        let ask = if server.name == "edgecut" { &limited } else { ask };
+        load::open(server, ask, options.overload * peaks[at], time, deadline).await
+    };
+    let best = best_of_rounds(servers.len(), options.rounds, measure).await?;
+    for ((server, peak), seen) in servers.iter().zip(peaks).zip(&best) {
         let rate = options.overload * peak;
         let refused = seen.failed.get(seen.failed.len() / 2).copied().unwrap_or(f64::NAN);
         let asked = seen.answered.len() + seen.failed.len() + seen.silent;

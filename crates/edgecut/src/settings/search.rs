@@ -3,9 +3,8 @@
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
-use serde::{Deserialize, Serialize};
-
 use edgecut_search::ALGORITHMS;
+use serde::{Deserialize, Serialize};
 
 use super::{Amount, Amounts, Wrong, check};
 

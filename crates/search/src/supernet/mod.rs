@@ -24,6 +24,7 @@ mod weights;
 
 pub use judge::Judge;
 pub use pictures::Pictures;
+pub(crate) use pictures::from_data;
 pub use sandwich::{Sandwich, SandwichProgress, train};
 pub use subnet::Subnet;
 pub use weights::SharedWeights;

@@ -87,6 +87,6 @@ pub(super) fn extent(preprocess: &Preprocess) -> Extent {
     Extent { h: preprocess.height, w: preprocess.width, c: preprocess.channels.count() }
 }
 
-pub(super) fn from_data(error: edgecut_train::data::DataError) -> SearchError {
+pub(crate) fn from_data(error: edgecut_train::data::DataError) -> SearchError {
     SearchError::Train(error.into())
 }

@@ -6,11 +6,12 @@ use std::time::Instant;
 
 use edgecut_graph::rng::Rng;
 use edgecut_search::pareto::{Bounds, front};
-use edgecut_search::rank::mean_ranks;
-use edgecut_search::{Algorithm, Ehvi, Gene, Genome, Nsga2, Objective, Predictor, Random, Space};
+use edgecut_search::{
+    Ehvi, Gene, Genome, Nsga2, Objective, Predictor, Random, Space, best_quarter,
+};
 
 use super::options::Options;
-use super::seeds::{Warm, mean, quantile, searches};
+use super::seeds::{Searcher, Warm, mean, quantile, searches};
 use super::table::Table;
 use crate::nas::bench201::Table as Rows;
 
@@ -18,8 +19,7 @@ use crate::nas::bench201::Table as Rows;
 const OPERATORS: [&str; 5] =
     ["none", "skip_connect", "nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3"];
 
-/// The row that begins with cells that zero-cost scores prefer, how many are scored, and the scores.
-const WARM: &str = "predictor, warm start";
+/// How many cells a warm start scores, and by what.
 const WARM_CELLS: usize = 60;
 const SCORES: [&str; 4] = ["zc_params", "zc_nwot", "zc_synflow", "zc_jacov"];
 
@@ -60,22 +60,21 @@ fn device_report(options: &Options, rows: &Rows, device: &str) -> Result<(), Str
     let nsga = [10, 20, 50].map(|population| Nsga2 { population, ..Nsga2::default() });
     let predictor = Predictor::default();
     let scored = scored(rows, &table.space)?;
-    let (cold, warm) = (|_: u64| vec![], |seed: u64| warm(&scored, seed));
-    let algorithms: [(&str, &Table, &dyn Algorithm, usize); 8] = [
-        ("random", &table, &Random::default(), 1000),
-        ("nsga2, population 10", &table, &nsga[0], 1000),
-        ("nsga2, population 20", &table, &nsga[1], 1000),
-        ("nsga2, population 50", &table, &nsga[2], 1000),
-        ("ehvi", &table, &Ehvi::default(), 200),
-        ("predictor", &table, &predictor, 500),
-        ("predictor, latency known", &known, &predictor, 200),
-        (WARM, &table, &predictor, 500),
+    let (cold, warm): (&Warm, &Warm) = (&|_| vec![], &|seed| warm(&scored, seed));
+    let algorithms: [(&str, &Table, Searcher, usize); 8] = [
+        ("random", &table, (&Random::default(), cold), 1000),
+        ("nsga2, population 10", &table, (&nsga[0], cold), 1000),
+        ("nsga2, population 20", &table, (&nsga[1], cold), 1000),
+        ("nsga2, population 50", &table, (&nsga[2], cold), 1000),
+        ("ehvi", &table, (&Ehvi::default(), cold), 200),
+        ("predictor", &table, (&predictor, cold), 500),
+        ("predictor, latency known", &known, (&predictor, cold), 200),
+        ("predictor, warm start", &table, (&predictor, warm), 500),
     ];
-    let wanted = algorithms.into_iter().filter(|a| options.wants_algorithm(a.2.name()));
+    let wanted = algorithms.into_iter().filter(|a| options.wants_algorithm(a.2.0.name()));
     for (name, problem, algorithm, most) in wanted {
         let start = Instant::now();
-        let warm: &Warm = if name == WARM { &warm } else { &cold };
-        let found = searches(options, problem, (algorithm, warm), most)?;
+        let found = searches(options, problem, algorithm, most)?;
         for trials in TRIALS.into_iter().filter(|&trials| trials <= most) {
             let share = |values: &Vec<Vec<f64>>| {
                 let costs: Vec<Vec<f64>> =
@@ -116,10 +115,7 @@ fn warm(scored: &[(Genome, Vec<f64>)], seed: u64) -> Vec<Genome> {
     Rng::keyed(&[seed, 0x7761_726d]).shuffle(&mut order);
     order.truncate(WARM_CELLS);
     let column = |score: usize| order.iter().map(|&cell| scored[cell].1[score]).collect();
-    let ranks = mean_ranks(&(0..SCORES.len()).map(column).collect::<Vec<Vec<f64>>>());
-    let mut best: Vec<usize> = (0..order.len()).collect();
-    best.sort_by(|&a, &b| ranks[b].total_cmp(&ranks[a]).then(a.cmp(&b)));
-    best.truncate(order.len() / 4);
+    let best = best_quarter(&(0..SCORES.len()).map(column).collect::<Vec<Vec<f64>>>());
     best.into_iter().map(|at| scored[order[at]].0.clone()).collect()
 }
 

@@ -12,11 +12,14 @@ use super::table::Table;
 /// The nets that the search of a seed begins with.
 pub type Warm<'a> = dyn Fn(u64) -> Vec<Genome> + Sync + 'a;
 
+/// An algorithm with what its searches begin with.
+pub type Searcher<'a> = (&'a dyn Algorithm, &'a Warm<'a>);
+
 /// The objectives of the nets that `algorithm` evaluates, in order, for each seed.
 pub fn searches(
     options: &Options,
     table: &Table,
-    (algorithm, warm): (&dyn Algorithm, &Warm),
+    (algorithm, warm): Searcher,
     trials: usize,
 ) -> Result<Vec<Vec<Vec<f64>>>, String> {
     let next = AtomicU64::new(0);
