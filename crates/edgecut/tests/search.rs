@@ -116,6 +116,7 @@ fn from_pictures_to_measured_networks_whatever_is_killed() {
     succeed(&more);
     assert_eq!(found(&out)["trials"].as_array().unwrap().len(), 40);
     halved(&space, &out);
+    shared(&space, &out);
     // Other settings are another one.
     let at = more.iter().position(|arg| *arg == "--shared-epochs").unwrap() + 1;
     more[at] = "3";
@@ -135,6 +136,32 @@ fn halved(space: &Path, whole: &Path) {
     let (first, before) = (found(&out), winners(&out));
     let trials = first["trials"].as_array().unwrap().len();
     assert!(0 < trials && trials <= 36, "{trials}");
+    succeed(&args);
+    assert_eq!((found(&out)["trials"].clone(), winners(&out)), (first["trials"].clone(), before));
+}
+
+/// With a server each network is cut where that is best, which is never slower than not at all.
+fn shared(space: &Path, whole: &Path) {
+    let out = scratch().join("shared");
+    std::fs::create_dir_all(&out).unwrap();
+    for known in ["device.jsonl", "shared.checkpoint"] {
+        std::fs::copy(whole.join(known), out.join(known)).unwrap();
+    }
+    let mut args = arguments(space, &out);
+    args.extend(["--link", "100000,0.001", "--server", "1000x"]);
+    succeed(&args);
+    let (first, before) = (found(&out), winners(&out));
+    for winner in first["winners"].as_array().unwrap() {
+        let (own, shared) = (&winner["latency"]["min_ms"], &winner["shared"]);
+        assert!(shared["ms"].as_f64().unwrap() <= own.as_f64().unwrap() + 1e-5, "{winner}");
+        assert!(shared["bytes"].as_u64().unwrap() > 0, "the server is so much faster: {shared}");
+    }
+    let page = std::fs::read_to_string(out.join("report.html")).unwrap();
+    assert!(page.contains("latency with the server") && page.contains("away"));
+    let number = first["winners"][0]["trial"].to_string();
+    let told = succeed(&["search", "--out", text(&out), "--explain", &number]);
+    assert!(told.contains("with the server: "), "{told}");
+    // Coding was measured once, so that going on changes nothing.
     succeed(&args);
     assert_eq!((found(&out)["trials"].clone(), winners(&out)), (first["trials"].clone(), before));
 }
@@ -170,6 +197,8 @@ fn what_cannot_be_searched_is_refused() {
         refuse(&args)
     };
     assert!(with(&["--latency", "0.5x"]).contains("latency is a part"));
+    assert!(with(&["--link", "5", "--server", "10x"]).contains("round-trip time"));
+    assert!(with(&["--link", "5,1", "--server", "this"]).contains("such as 10x"));
     assert!(with(&["--algorithm", "guess"]).contains("there are predictor"));
     assert!(refuse(&["search", "--out", text(&out)]).contains("--data"));
     let nowhere = refuse(&["search", "--out", text(&out), "--explain", "3"]);

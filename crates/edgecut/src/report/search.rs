@@ -108,9 +108,10 @@ fn best_so_far(found: &Found) -> Series<'static> {
 fn front(found: &Found) -> Markup {
     let place = |net: &Net| (net.ms, net.accuracy);
     let trained = |w: &Winner| {
-        let ms = w.latency.as_ref().map_or(w.predicted[0], |times| times.min_ms);
-        (ms, w.held_out[2])
+        let own = w.latency.as_ref().map_or(w.predicted[0], |times| times.min_ms);
+        (w.shared.as_ref().map_or(own, |shared| shared.ms), w.held_out[2])
     };
+    let whose = if found.settings.link.is_some() { "latency with the server" } else { "latency" };
     let all = || found.trials.iter().map(place).chain(found.winners.iter().map(trained));
     let mut line: Vec<(f64, f64)> =
         found.front.iter().filter_map(|&trial| found.net(trial)).map(place).collect();
@@ -127,11 +128,11 @@ fn front(found: &Found) -> Markup {
                 div.charts {
                 figure.chart {
                     figcaption {
-                        strong { "Accuracy over latency" }
+                        strong { "Accuracy over " (whose) }
                         span.legend.train { "judged" } span.legend.int8 { "not beaten" }
                         span.legend.float { "winners, trained and measured" }
                     }
-                    svg viewBox=(charts::view_box()) role="img" aria-label="Accuracy over latency" {
+                    svg viewBox=(charts::view_box()) role="img" aria-label=(format!("Accuracy over {whose}")) {
                         (frame.axes(" ms", " %"))
                         @for net in &found.trials { (frame.dot("train", place(net), "")) }
                         polyline.line.int8 points=(frame.points(&line)) {}
@@ -187,7 +188,40 @@ fn winners(found: &Found) -> Markup {
                     " Rank correlation of shared weights and trained ones: " (format!("{:.2}", spearman(&shared, &trained))) "."
                 }
             }
+            (together(found))
             @for w in &found.winners { (anatomy(w)) }
+        }
+    }
+}
+
+/// How winners are shared with the server.
+fn together(found: &Found) -> Markup {
+    let shared = || found.winners.iter().filter_map(|w| Some((w.trial, w.shared.as_ref()?)));
+    let [link, server] = [&found.settings.link, &found.settings.server].map(Option::as_deref);
+    html! {
+        @if shared().next().is_some() {
+            div.scroll {
+                table {
+                    thead { tr { th.n { "network" } th.n { "with the server" } th.n { "on the device" } th.n { "away" } th { "sends" } th.n { "bytes" } } }
+                    tbody {
+                        @for (trial, s) in shared() {
+                            tr {
+                                td.n { (trial) }
+                                td.n { strong { (term::milliseconds(s.ms)) } }
+                                td.n { (term::milliseconds(s.device_ms)) }
+                                td.n { (term::milliseconds(s.away_ms)) }
+                                td.words { (s.sends) }
+                                td.n { (term::bytes(s.bytes)) }
+                            }
+                        }
+                    }
+                }
+            }
+            p.quiet.below {
+                "With a server " (server.unwrap_or_default()) " as fast as the device behind "
+                (link.unwrap_or_default()) " (Mbit/s, ms): the best cut of each, by the device's measured time and bytes before entropy coding. "
+                code { "edgecut split" } " cuts the file and measures the codec on pictures."
+            }
         }
     }
 }
@@ -309,5 +343,10 @@ pub fn summary(found: &Found) -> String {
         "file",
         "over its limit",
     ];
-    term::table(&header, &[0, 1, 2, 3, 4, 5, 6, 7], &rows)
+    let shared = |w: &Winner| {
+        let shared = w.shared.as_ref()?;
+        Some(format!("\nnetwork {} with the server: {}", w.trial, shared.words()))
+    };
+    let together: String = found.winners.iter().filter_map(shared).collect();
+    term::table(&header, &[0, 1, 2, 3, 4, 5, 6, 7], &rows) + &together
 }

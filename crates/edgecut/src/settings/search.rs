@@ -52,6 +52,17 @@ pub struct SearchSettings {
     #[arg(long, value_name = "PASS")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub agent: Option<PathBuf>,
+    /// Have networks computed by the device and a server together, behind an uplink of so many megabits
+    /// per second and a round trip in milliseconds, such as 5,40. Each is cut where that is best for it;
+    /// --latency is then from the picture to the answer. All else is of the whole network on the device,
+    /// which answers when the link is dead
+    #[arg(long, value_name = "MBPS,RTT", requires = "server")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub link: Option<String>,
+    /// How many times as fast as the device the server is, such as 10x
+    #[arg(long, value_name = "Nx", requires = "link")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub server: Option<String>,
     /// Threads that a network gets on the device
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub device_threads: usize,
@@ -94,6 +105,8 @@ impl Default for SearchSettings {
             energy: None,
             deploy: Deployed::Int8,
             agent: None,
+            link: None,
+            server: None,
             device_threads: 1,
             measure: 60,
             shared_epochs: 15,

@@ -17,6 +17,7 @@ use edgecut_train::data::Preprocess;
 use serde::{Deserialize, Serialize};
 
 use super::found::Found;
+use super::together::{Shared, Together};
 use super::{DEVICE, Stage};
 use crate::errors::{Failure, Result};
 use crate::host::Machine;
@@ -47,6 +48,8 @@ pub struct DeviceCosts {
     preprocess: Preprocess,
     /// Networks that were measured.
     pub measured: usize,
+    /// Where a server computes a part, with what coding costs.
+    together: Option<(Together, [f64; 2])>,
 }
 
 /// What can be limited.
@@ -54,6 +57,7 @@ pub struct DeviceCosts {
 #[serde(rename_all = "lowercase")]
 pub enum Kind {
     Latency,
+    Together,
     Memory,
     Size,
     Energy,
@@ -64,6 +68,7 @@ impl Kind {
     pub fn name(self) -> &'static str {
         match self {
             Kind::Latency => "latency, ms",
+            Kind::Together => "latency with the server, ms",
             Kind::Memory => "memory, bytes",
             Kind::Size => "file, bytes",
             Kind::Energy => "energy (model), mJ",
@@ -78,6 +83,9 @@ struct Heading {
     deploy: Deployed,
     seed: u64,
     machine: Machine,
+    /// What coding costs, in nanoseconds of a bit: measured as well, where a link is searched for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    coding: Option<[f64; 2]>,
 }
 
 /// One measurement of a network.
@@ -91,7 +99,8 @@ impl DeviceCosts {
     /// Measures networks of the space, or goes on measuring.
     pub fn measure(stage: &Stage) -> Result<DeviceCosts> {
         let task = stage.task;
-        let heading = Heading {
+        let mut heading = Heading {
+            coding: None,
             space: stage.space.space().digest(),
             deploy: task.settings.deploy,
             seed: task.training.seed,
@@ -99,9 +108,14 @@ impl DeviceCosts {
         };
         let path = task.folder.join(DEVICE);
         let pool = Arc::new(Pool::new(task.settings.device_threads));
-        let mut lines = read(&path, &heading)?;
+        let (coding, mut lines) = read(&path, &heading)?;
+        let together = Together::of(task.settings)?;
+        heading.coding = match (&together, coding) {
+            (Some(together), None) => Some(together.coding()?),
+            _ => coding,
+        };
         let wanted = ROUNDS * task.settings.measure;
-        if lines.len() < wanted {
+        if lines.len() < wanted || heading.coding != coding {
             interrupt::listen();
             let place = stage.place.name()?;
             say(task.global, &format!("measuring networks of the space on {place}"));
@@ -122,25 +136,31 @@ impl DeviceCosts {
             }
         }
         let samples = samples(lines.into_iter().take(wanted));
-        DeviceCosts::of(task.settings, samples, stage.preprocess.clone(), pool)
+        DeviceCosts::of(task.settings, (samples, heading.coding), stage.preprocess.clone(), pool)
     }
 
     /// Costs as they were measured for the search in `folder`.
     pub fn reopen(folder: &Path, found: &Found) -> Result<DeviceCosts> {
         let settings = &found.settings;
         let pool = Arc::new(Pool::new(settings.device_threads));
-        let lines = lines(&folder.join(DEVICE))?.1;
-        DeviceCosts::of(settings, samples(lines.into_iter()), found.preprocess.clone(), pool)
+        let (heading, lines) = lines(&folder.join(DEVICE))?;
+        let coding = heading.and_then(|heading| heading.coding);
+        let measured = (samples(lines.into_iter()), coding);
+        DeviceCosts::of(settings, measured, found.preprocess.clone(), pool)
     }
 
     fn of(
         settings: &SearchSettings,
-        samples: Vec<Sample>,
+        (samples, coding): (Vec<Sample>, Option<[f64; 2]>),
         preprocess: Preprocess,
         pool: Arc<Pool>,
     ) -> Result<DeviceCosts> {
         let (names, kinds) = costs_of(settings)?;
-        let text = serde_json::to_vec(&samples).map_err(|e| Failure::input(e.to_string()))?;
+        let together = Together::of(settings)?.zip(coding);
+        let mut text = serde_json::to_vec(&samples).map_err(|e| Failure::input(e.to_string()))?;
+        if let Some((together, coding)) = &together {
+            text.extend(format!("{} {coding:?}", together.digest()).bytes());
+        }
         Ok(DeviceCosts {
             model: CostModel::fit(&samples, EnergyModel::default(), NEAR_BYTES)?,
             int8: settings.deploy == Deployed::Int8,
@@ -148,6 +168,7 @@ impl DeviceCosts {
             preprocess,
             digest: files::sha256(&text),
             measured: samples.len(),
+            together,
             names,
             kinds,
         })
@@ -172,6 +193,24 @@ impl DeviceCosts {
         Ok(named.map(|(info, (work, ms))| (info.name.clone(), work, ms)).collect())
     }
 
+    /// How the device and the server share `network`; none where there is no server. `whole` says what
+    /// it takes on the device alone, in milliseconds; without it the model does.
+    pub fn shared(&self, network: &Network, whole: Option<f64>) -> Result<Option<Shared>> {
+        let (graph, plan) = on_device(network, self.int8, &self.pool)?;
+        self.share(&graph, &plan, whole)
+    }
+
+    fn share(&self, graph: &Graph, plan: &Plan, whole: Option<f64>) -> Result<Option<Shared>> {
+        let Some((together, coding)) = &self.together else { return Ok(None) };
+        let steps = self.model.steps(plan)?;
+        let sum: f64 = steps.iter().map(|(_, ms)| ms).sum();
+        let scale = whole.map_or(1.0, |whole| whole / sum.max(1e-12));
+        let named = plan.steps().iter().zip(&steps);
+        let steps: Vec<(String, f64)> =
+            named.map(|(info, (_, ms))| (info.name.clone(), ms * scale)).collect();
+        together.share(graph, &steps, *coding).map(Some)
+    }
+
     /// Bytes of the file that would be written of `graph`.
     fn file_bytes(&self, graph: &Graph) -> Result<usize> {
         let mut graph = graph.clone();
@@ -184,16 +223,17 @@ impl DeviceCosts {
 pub fn costs_of(settings: &SearchSettings) -> Result<(Vec<Cost>, Vec<Kind>)> {
     let wrong = |w: Wrong| Failure::input(format!("--{} {}", w.field.replace('_', "-"), w.problem));
     let limits = settings.limits().map_err(wrong)?;
+    let latency = if settings.link.is_some() { Kind::Together } else { Kind::Latency };
     let all = [
-        (Kind::Latency, limits.latency),
+        (latency, limits.latency),
         (Kind::Memory, limits.memory),
         (Kind::Size, limits.size),
         (Kind::Energy, limits.energy),
     ];
-    let counted = all.into_iter().filter(|(kind, limit)| *kind == Kind::Latency || limit.is_some());
+    let counted = all.into_iter().filter(|(kind, limit)| *kind == latency || limit.is_some());
     let cost = |(kind, limit): (Kind, Option<Amount>)| {
         let (name, limit) = (kind.name().into(), limit.map(|amount| amount.of(1.0)));
-        (Cost { name, limit, objective: kind == Kind::Latency }, kind)
+        (Cost { name, limit, objective: kind == latency }, kind)
     };
     Ok(counted.map(cost).unzip())
 }
@@ -211,6 +251,10 @@ impl Costs for DeviceCosts {
         let cost = |kind: &Kind| {
             Ok(match kind {
                 Kind::Latency => estimate.ms,
+                Kind::Together => {
+                    let shared = self.share(&graph, &plan, None).map_err(text)?;
+                    shared.ok_or("there is no server")?.ms
+                }
                 Kind::Memory => (plan.arena_bytes() + plan.weight_bytes()) as f64,
                 Kind::Size => self.file_bytes(&graph).map_err(text)? as f64,
                 Kind::Energy => estimate.millijoules,
@@ -258,19 +302,26 @@ fn samples(lines: impl Iterator<Item = Line>) -> Vec<Sample> {
 }
 
 /// Measurements in the file that are of the same networks and the same machine; another file is
-/// refused, a line that was not finished forgotten.
-fn read(path: &Path, heading: &Heading) -> Result<Vec<Line>> {
+/// refused, a line that was not finished forgotten. What coding costs, where that was measured, comes
+/// first.
+fn read(path: &Path, heading: &Heading) -> Result<(Option<[f64; 2]>, Vec<Line>)> {
     if !path.exists() {
-        return Ok(vec![]);
+        return Ok((None, vec![]));
     }
     let (found, lines) = lines(path)?;
     match found {
-        Some(found) if found == *heading => Ok(lines),
-        None => Ok(vec![]),
-        Some(_) => Err(Failure::input("has measurements of another space, machine or seed")
-            .at(path)
-            .hint("search in another folder, or begin anew with --restart")),
+        Some(mut found) => {
+            let coding = found.coding.take();
+            if found == *heading { Ok((coding, lines)) } else { Err(other(path)) }
+        }
+        None => Ok((None, vec![])),
     }
+}
+
+fn other(path: &Path) -> Failure {
+    Failure::input("has measurements of another space, machine or seed")
+        .at(path)
+        .hint("search in another folder, or begin anew with --restart")
 }
 
 fn lines(path: &Path) -> Result<(Option<Heading>, Vec<Line>)> {

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::device::DeviceCosts;
 use super::found::{Ancestor, Found, Net, Part, Winner};
+use super::together::Shared;
 use crate::errors::{Failure, Result};
 use crate::term;
 
@@ -23,6 +24,9 @@ pub struct Explained {
     pub parameters: u64,
     /// Predicted milliseconds, and nineteen of twenty lie between these.
     pub predicted: [f64; 3],
+    /// With the server, where there is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub shared: Option<Shared>,
     /// Its parts in order.
     pub parts: Vec<Part>,
     /// From its ancestors to itself, each with what it changed in the one before it.
@@ -55,6 +59,7 @@ pub fn explain(folder: &Path, trial: usize) -> Result<Explained> {
         macs: counts.macs,
         parameters: counts.parameters,
         predicted: [estimate.ms, estimate.low_ms, estimate.high_ms],
+        shared: costs.shared(&network, None)?,
         parts: parts(&space.net(&net.genome), costs.steps(&network)?),
         lineage: lineage(&found, space.space(), trial),
         winner: found.winners.iter().find(|winner| winner.trial == trial).cloned(),
@@ -172,6 +177,9 @@ impl Explained {
         let rows: Vec<Vec<String>> = self.parts.iter().map(row).collect();
         let header = ["part", "what", "predicted", "share", "multiply-adds", "weights"];
         text += &term::table(&header, &[2, 3, 4, 5], &rows);
+        if let Some(shared) = &self.shared {
+            text += &format!("\n\nwith the server: {}", shared.words());
+        }
         if self.lineage.len() > 1 {
             let row = |a: &Ancestor| {
                 let accuracy = format!("{:.2} %", a.accuracy);

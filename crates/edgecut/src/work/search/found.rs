@@ -10,6 +10,7 @@ use edgecut_train::data::Preprocess;
 use serde::{Deserialize, Serialize};
 
 use super::device::{DeviceCosts, Kind};
+use super::together::Shared;
 use super::{FOUND, PAGE, Stage};
 use crate::errors::{Failure, Result};
 use crate::host::Machine;
@@ -89,7 +90,7 @@ pub struct Net {
     pub trial: usize,
     /// With shared weights, on the pictures held out, percent.
     pub accuracy: f64,
-    /// Predicted milliseconds.
+    /// Predicted milliseconds: on the device, or from the picture to the answer where a server helps.
     pub ms: f64,
     /// Trials that it comes from.
     pub parents: Vec<usize>,
@@ -116,6 +117,9 @@ pub struct Winner {
     pub predicted: [f64; 3],
     /// Measured on the device.
     pub latency: Option<Times>,
+    /// With the server, from what was measured; the link and the server are as they were named.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shared: Option<Shared>,
     /// Packed weights and activations at run time.
     pub memory: u64,
     /// By a model.
@@ -157,7 +161,7 @@ impl Range {
     /// A value with its unit.
     pub fn text(&self, value: f64) -> String {
         match self.kind {
-            Kind::Latency => term::milliseconds(value),
+            Kind::Latency | Kind::Together => term::milliseconds(value),
             Kind::Memory | Kind::Size => term::bytes(value as u64),
             Kind::Energy => format!("{value:.4} mJ"),
         }

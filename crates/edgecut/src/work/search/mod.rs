@@ -4,6 +4,7 @@
 //! | --- | --- |
 //! | `place` | where networks run to be measured |
 //! | `device` | some networks of the space, measured; what the others cost |
+//! | `together` | where a server computes a part of each: the best cut |
 //! | `limits` | what they leave of the space |
 //! | `shared` | the weights that all networks share |
 //! | `trials` | which networks are judged, and how it goes |
@@ -21,6 +22,7 @@ mod limits;
 mod place;
 mod remote;
 mod shared;
+mod together;
 mod trials;
 mod winners;
 
@@ -120,6 +122,8 @@ impl Task<'_> {
 
     fn stage(&self) -> Result<Stage<'_>> {
         let settings = self.settings;
+        // Before anything long: it may be wrong.
+        together::Together::of(settings)?;
         let preprocess = data::preprocess(&self.data.train, settings.resolution)?;
         if preprocess.height != preprocess.width {
             let (h, w) = (preprocess.height, preprocess.width);

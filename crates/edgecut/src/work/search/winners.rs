@@ -52,7 +52,7 @@ pub fn finish(stage: &Stage, judge: &Judge, costs: &DeviceCosts, found: &mut Fou
         found.save(&stage.task.folder)?;
     }
     found.winners.sort_by_key(|winner| chosen.iter().position(|trial| *trial == winner.trial));
-    measure(stage, found)?;
+    measure(stage, costs, found)?;
     test(stage, found)?;
     found.done = true;
     Ok(())
@@ -127,6 +127,7 @@ impl Finisher<'_> {
             test: None,
             predicted: [estimate.ms, estimate.low_ms, estimate.high_ms],
             latency: None,
+            shared: None,
             memory: subject.arena_bytes() + subject.weight_bytes(),
             millijoules: estimate.millijoules,
             macs: counts.macs,
@@ -229,14 +230,20 @@ impl Finisher<'_> {
 }
 
 /// Times all winners in turn, so that a disturbance hits all of them alike.
-fn measure(stage: &Stage, found: &mut Found) -> Result<()> {
+fn measure(stage: &Stage, costs: &DeviceCosts, found: &mut Found) -> Result<()> {
     let task = stage.task;
     let models = found.winners.iter().map(|winner| task.folder.join(&winner.files[0]));
     let times = stage.place.times(&models.collect::<Vec<_>>(), task.global)?;
     let ranges = found.device.as_ref().map_or(&[][..], |facts| &facts.ranges);
+    let genome = |trial| found.trials.iter().find(|net| net.trial == trial).map(|net| &net.genome);
     for (winner, times) in found.winners.iter_mut().zip(times) {
+        winner.shared = match genome(winner.trial) {
+            Some(genome) => costs.shared(&stage.space.network(genome, 0)?, Some(times.min_ms))?,
+            None => None,
+        };
         let cost = |kind: Kind| match kind {
             Kind::Latency => times.min_ms,
+            Kind::Together => winner.shared.as_ref().map_or(times.min_ms, |shared| shared.ms),
             Kind::Memory => winner.memory as f64,
             Kind::Size => winner.bytes as f64,
             Kind::Energy => winner.millijoules,
