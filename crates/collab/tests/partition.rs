@@ -21,10 +21,14 @@ fn random_problem(rng: &mut Rng) -> Problem {
     });
     let vertices: Vec<Vertex> = vertices.collect();
     let mut tensors = vec![];
+    // Where tensors are read soon, some vertices are passed by all computation.
+    let reach = [count, 1 + rng.below(3)][rng.below(2)];
     for at in 0..count + 1 + rng.below(3) {
         let producer = at.checked_sub(1).filter(|&p| p < count);
         let first = producer.map_or(0, |p| p + 1);
-        let mut readers: Vec<usize> = (first..count).filter(|_| rng.below(3) == 0).collect();
+        let last = count.min(first + reach);
+        let rare = if reach < count { 2 } else { 3 };
+        let mut readers: Vec<usize> = (first..last).filter(|_| rng.below(rare) == 0).collect();
         if rng.below(2) == 0 {
             readers.truncate(1);
         }

@@ -3,7 +3,8 @@
 //! The set that is returned is the smallest one: what is still reachable from the source. It is the
 //! same for every maximum flow, so that the answer does not depend on the order of arcs.
 
-use super::Problem;
+use super::blocks::Block;
+use super::{Crossing, Problem};
 
 /// A capacity that no finite cut reaches. Times are below 2^45 and tensors below 2^33 bytes; weighed
 /// against the sums of one another over 2^17 nodes, that is 2^(45 + 50 + 17) at most.
@@ -149,17 +150,70 @@ pub(super) trait Prices {
     fn tensor(&self, index: usize) -> u128;
 }
 
-/// The closed set of least price; of several, the smallest.
+/// The closed set of least price; of several, the smallest. The border of a closed set lies in one block:
+/// what is before it is on the device, what is behind it on the server.
 pub(super) fn least(problem: &Problem, prices: &impl Prices) -> Vec<bool> {
-    let count = problem.vertices().len();
+    let sides: Vec<[u128; 2]> = (0..problem.vertices().len()).map(|v| prices.vertex(v)).collect();
+    let mut behind: u128 = sides.iter().map(|[_, server]| server).sum();
+    let (mut before, mut settled) = (0, 0);
+    let mut best: Option<(u128, Vec<bool>)> = None;
+    for block in problem.blocks() {
+        let inner = &sides[block.inner.clone()];
+        for [device, server] in &sides[settled..block.inner.start] {
+            before += device;
+            behind -= server;
+        }
+        settled = block.inner.start;
+        let own: u128 = inner.iter().map(|[_, server]| server).sum();
+        let around = before + behind - own;
+        // No cut in it takes less than each vertex at its cheaper side. Of equal ones the first stays.
+        let bound = around + inner.iter().map(|sides| sides[0].min(sides[1])).sum::<u128>();
+        if best.as_ref().is_some_and(|(price, _)| *price <= bound) {
+            continue;
+        }
+        let (price, cut) = in_block(problem, block, inner, prices);
+        if best.as_ref().is_none_or(|(least, _)| around + price < *least) {
+            let mut side = vec![true; block.inner.start];
+            side.extend(cut);
+            side.resize(sides.len(), false);
+            best = Some((around + price, side));
+        }
+    }
+    best.map(|(_, side)| side).unwrap_or_default()
+}
+
+/// The cheapest cut of a block, whose vertices cost `sides`, and its price.
+fn in_block(
+    problem: &Problem,
+    block: &Block,
+    sides: &[[u128; 2]],
+    prices: &impl Prices,
+) -> (u128, Vec<bool>) {
+    let tensors: Vec<(&Crossing, u128)> =
+        block.tensors.iter().map(|&t| (&problem.tensors()[t], prices.tensor(t))).collect();
+    let start = block.inner.start;
+    let cut = if sides.is_empty() { vec![] } else { minimum(start, sides, &tensors) };
+    // What is behind the block is not on the device.
+    let here = |v: usize| v < start || cut.get(v - start).is_some_and(|&here| here);
+    let crosses = |tensor: &Crossing| {
+        tensor.producer.is_none_or(here) && !tensor.readers.iter().all(|&reader| here(reader))
+    };
+    let sent = tensors.iter().filter(|(tensor, _)| crosses(tensor)).map(|(_, price)| price);
+    let computed = sides.iter().zip(&cut).map(|(sides, &here)| sides[usize::from(!here)]);
+    (sent.sum::<u128>() + computed.sum::<u128>(), cut)
+}
+
+/// The minimum cut of vertices that are numbered from `start`: what comes before them is the source, what
+/// comes behind them the sink.
+fn minimum(start: usize, sides: &[[u128; 2]], tensors: &[(&Crossing, u128)]) -> Vec<bool> {
+    let count = sides.len();
     let (source, sink) = (count as u32, count as u32 + 1);
-    let shared = |t: &super::Crossing| t.readers.len() > 1;
-    let forks = problem.tensors().iter().filter(|t| shared(t)).count();
-    let reads: usize = problem.tensors().iter().map(|t| 2 * t.readers.len() + 1).sum();
+    let place = |v: usize| if v < start + count { (v - start) as u32 } else { sink };
+    let forks = tensors.iter().filter(|(t, _)| t.readers.len() > 1).count();
+    let reads: usize = tensors.iter().map(|(t, _)| 2 * t.readers.len() + 1).sum();
     let mut flow = Flow::new(count + 2 + forks, count + reads);
-    for index in 0..count {
+    for (index, &[device, server]) in sides.iter().enumerate() {
         // Only the difference matters to the cut.
-        let [device, server] = prices.vertex(index);
         if server > device {
             flow.connect(source, index as u32, server - device, 0);
         } else if device > server {
@@ -167,20 +221,19 @@ pub(super) fn least(problem: &Problem, prices: &impl Prices) -> Vec<bool> {
         }
     }
     let mut fork = sink;
-    for (index, tensor) in problem.tensors().iter().enumerate() {
-        let from = tensor.producer.map_or(source, |p| p as u32);
-        let price = prices.tensor(index);
+    for &(tensor, price) in tensors {
+        let from = tensor.producer.filter(|&p| p >= start).map_or(source, place);
         // Against the direction of data nothing flows: a reader on the device has its producer there.
         match tensor.readers[..] {
             [] => {}
-            [reader] => flow.connect(from, reader as u32, price, NEVER),
+            [reader] => flow.connect(from, place(reader), price, NEVER),
             _ => {
                 // One more vertex for the tensor, so that any number of readers pays once.
                 fork += 1;
                 flow.connect(from, fork, price, 0);
-                for &reader in &tensor.readers {
-                    flow.connect(fork, reader as u32, NEVER, 0);
-                    flow.connect(from, reader as u32, 0, NEVER);
+                for reader in tensor.readers.iter().map(|&reader| place(reader)) {
+                    flow.connect(fork, reader, NEVER, 0);
+                    flow.connect(from, reader, 0, NEVER);
                 }
             }
         }

@@ -15,8 +15,8 @@
 //! ```
 //!
 //! The sum is linear in the sides of vertices and tensors, so that the best closed set is a minimum
-//! s-t cut (Picard 1976; for neural networks: DADS, INFOCOM 2019), found exactly in milliseconds at
-//! most ([`Planner::least`]); so is the device's energy. The slowest stage of a pipeline (throughput) and limits
+//! s-t cut (Picard 1976; for neural networks: DADS, INFOCOM 2019), found exactly ([`Planner::least`])
+//! and quickly, as networks are chains of small blocks; so is the device's energy. The slowest stage of a pipeline (throughput) and limits
 //! on memory or latency are not linear, and NP-hard on general graphs. Real networks are nearly
 //! chains and have few closed sets, though: those are all looked at ([`Family`]), and where they are
 //! too many, the answer comes with a bound on what any other plan could reach.
@@ -28,11 +28,13 @@
 //! | --- | --- |
 //! | `problem` | vertices, tensors, closed sets and what they cost |
 //! | `conditions` | link, load, radio |
+//! | `blocks` | where a graph is so narrow that its parts have cuts of their own |
 //! | `flow` | minimum cuts |
 //! | `family` | plans to choose from where costs do not add up |
 //! | `planner` | the decision |
 //! | `vertices` | from the nodes of a graph and the steps of a plan to vertices |
 
+mod blocks;
 mod conditions;
 mod family;
 mod flow;

@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use super::blocks::Block;
 use super::conditions::FOREVER_NS;
 use super::{Conditions, Radio};
 use crate::{CollabError, Result};
@@ -50,6 +51,7 @@ pub struct Crossing {
 pub struct Problem {
     vertices: Vec<Vertex>,
     tensors: Vec<Crossing>,
+    blocks: Vec<Block>,
 }
 
 /// What a plan costs. Times in nanoseconds.
@@ -105,7 +107,8 @@ impl Problem {
             v.server_ns = v.server_ns.min(FOREVER_NS);
             v.picojoules = v.picojoules.min(FOREVER_NS);
         }
-        Ok(Problem { vertices, tensors })
+        let blocks = Block::all(&vertices, &tensors);
+        Ok(Problem { vertices, tensors, blocks })
     }
 
     /// The vertices, in topological order.
@@ -116,6 +119,11 @@ impl Problem {
     /// The tensors between them.
     pub fn tensors(&self) -> &[Crossing] {
         &self.tensors
+    }
+
+    /// What lies between the vertices that all computation passes, in order.
+    pub(super) fn blocks(&self) -> &[Block] {
+        &self.blocks
     }
 
     /// Whether nothing in `device`, which tells for each vertex whether the device computes it,
