@@ -30,7 +30,7 @@ pub const MAGIC: [u8; 8] = *b"\x89ECUT\r\n\x1a";
 
 /// Version of the format: raise it whenever a type that is written changes, so that an older file
 /// is refused and not misread.
-pub(super) const FORMAT: u32 = 3;
+pub(super) const FORMAT: u32 = 4;
 
 /// Where the metadata begins: two cache lines.
 const BYTES: usize = 128;
