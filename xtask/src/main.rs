@@ -139,8 +139,11 @@ fn main() -> ExitCode {
     }
 }
 
-/// The program `edgecut`, built for speed.
-fn release_build(root: &Path) -> Result<PathBuf, String> {
+/// The program `edgecut`: one that is `built` already, or what this builds for speed.
+fn program(root: &Path, built: Option<&Path>) -> Result<PathBuf, String> {
+    if let Some(built) = built {
+        return Ok(built.into());
+    }
     let mut command = Command::new(env!("CARGO"));
     command.current_dir(root).args(["build", "--release", "--quiet", "--package", "edgecut"]);
     match command.status() {

@@ -21,7 +21,7 @@ DATA is what `edgecut train --data` takes.
 
   --share X     of the multiply-adds (default 0.476: 2.1 times fewer)
   --epochs N    of training, all steps together (default 12)
-  --steps N     of the way in steps (default 3)
+  --steps N     of the way in steps (default 3); 0 leaves that way out
   --seeds N,..  which (default 1,2)
   --lr X        (default 0.05)
   --batch N     (default 128)
@@ -80,13 +80,14 @@ fn parse(args: &[&str]) -> Result<Settings, String> {
         }
         let text = rest.next().copied().unwrap_or_default();
         let wrong = || format!("{arg}: '{text}' is no value of it");
-        let count = || text.parse().ok().filter(|&n| n > 0).ok_or_else(wrong);
+        let number_from = |least| text.parse().ok().filter(|&n| n >= least).ok_or_else(wrong);
+        let count = || number_from(1);
         let number = || text.parse().ok().filter(|&x| x > 0.0).ok_or_else(wrong);
         match arg {
             "--share" => settings.share = number()?,
             "--lr" => settings.lr = number()?,
             "--epochs" => settings.epochs = count()?,
-            "--steps" => settings.steps = count()?,
+            "--steps" => settings.steps = number_from(0)?,
             "--seeds" => {
                 let seeds = text.split(',').map(|n| n.parse().ok()).collect::<Option<_>>();
                 settings.seeds = seeds.ok_or_else(wrong)?;
@@ -102,7 +103,7 @@ fn parse(args: &[&str]) -> Result<Settings, String> {
     let [model, data] = places.as_slice() else {
         return Err("give MODEL and DATA".into());
     };
-    if !settings.epochs.is_multiple_of(settings.steps) {
+    if settings.steps > 0 && !settings.epochs.is_multiple_of(settings.steps) {
         let (epochs, steps) = (settings.epochs, settings.steps);
         return Err(format!("{steps} steps share {epochs} epochs unevenly"));
     }
@@ -114,7 +115,7 @@ fn run(root: &Path, settings: &Settings) -> Result<(), String> {
     let stem = settings.model.file_stem().unwrap_or_default();
     let work = root.join("target/prune-beside").join(stem);
     std::fs::create_dir_all(&work).map_err(|e| format!("{}: {e}", work.display()))?;
-    let binary = settings.program.clone().map_or_else(|| crate::release_build(root), Ok)?;
+    let binary = crate::program(root, settings.program.as_deref())?;
     let bench = Bench { root, settings, binary, work };
     bench.run()
 }
@@ -147,6 +148,9 @@ impl Bench<'_> {
                 let trained = start.with_extension(format!("{seed}.onnx"));
                 self.distill(start, &trained, seed)?;
                 println!("| {name} | {seed} | {:.2} |", self.score(Some(&trained))?);
+            }
+            if self.settings.steps == 0 {
+                continue;
             }
             let stepped = self.work.join(format!("steps.{seed}.onnx"));
             self.prune(&stepped, &share, &self.in_steps(seed))?;
@@ -224,6 +228,7 @@ mod tests {
     fn epochs_must_divide_into_steps() {
         let given = ["m.onnx", "d", "--epochs", "12", "--steps", "5"];
         assert!(parse(&given).is_err_and(|e| e.contains("unevenly")));
+        assert!(parse(&["m.onnx", "d", "--steps", "0"]).is_ok());
         assert!(parse(&given[..4]).is_ok() && parse(&["m.onnx"]).is_err());
         assert!(parse(&["m.onnx", "d", "--lr", "fast"]).is_err());
     }

@@ -15,6 +15,7 @@ use serde_json::json;
 const HELP: &str = "\
 Usage: cargo xtask train-beside DATA [--epochs N] [--stop N] [--arch NAME] [--width X]
                                     [--parts N] [--threads N] [--only WHICH]
+                                    [--program FILE]
 
 Trains a network of the zoo by `edgecut train`, then from the same weights, by the same recipe and on
 the same pictures, in the same order and varied alike, its first epochs in PyTorch, and prints the test
@@ -30,6 +31,7 @@ sets/cifar10-jpeg-{train,test} of EDGECUT_DATA.
   --parts N     in which both compute a batch of 128 pictures, one after the other: BatchNorm sees
                 parts (default 8)
   --threads N   (default 2)
+  --program F   an `edgecut` that is built already
   --only WHICH  edgecut or pytorch: that part alone
 
 Python is EDGECUT_PYTHON, with torch and onnx.
@@ -58,6 +60,7 @@ struct Settings {
     threads: usize,
     /// Whether edgecut's part runs, and PyTorch's.
     run: [bool; 2],
+    program: Option<PathBuf>,
 }
 
 /// `cargo xtask train-beside ARGS`: exit code 2 where they are wrong, 1 where a training fails.
@@ -76,6 +79,7 @@ fn parse(args: &[&str]) -> Result<Settings, String> {
         parts: 8,
         threads: 2,
         run: [true; 2],
+        program: None,
     };
     let mut rest = args.iter();
     while let Some(&arg) = rest.next() {
@@ -93,6 +97,7 @@ fn parse(args: &[&str]) -> Result<Settings, String> {
             "--threads" => settings.threads = number()?,
             "--width" => settings.width = text.parse().map_err(|_| wrong())?,
             "--arch" => settings.arch = text.into(),
+            "--program" => settings.program = Some(text.into()),
             "--only" => match text {
                 "edgecut" => settings.run = [true, false],
                 "pytorch" => settings.run = [false, true],
@@ -136,7 +141,7 @@ fn edgecut(
     start: &Path,
     out: &Path,
 ) -> Result<Vec<Epoch>, String> {
-    let mut command = Command::new(crate::release_build(root)?);
+    let mut command = Command::new(crate::program(root, settings.program.as_deref())?);
     command.arg("train").arg(start).arg("--data").arg(&settings.data).arg("--out").arg(out);
     command.args(["--preprocess", "cifar", "--optimizer", "sgd", "--schedule", "cosine"]);
     command.args(["--warmup-epochs", "1", "--momentum", "0.9", "--flip", "true"]);

@@ -24,10 +24,7 @@ pub fn main(root: &Path, args: &[&str]) -> ExitCode {
 
 fn run(root: &Path, options: &Options) -> Result<(), String> {
     let ask = request(&options.model)?;
-    let program = match &options.program {
-        Some(program) => program.clone(),
-        None => crate::release_build(root)?,
-    };
+    let program = crate::program(root, options.program.as_deref())?;
     let models = repository(&options.model).map_err(|e| e.to_string())?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)

@@ -121,10 +121,7 @@ pub struct Tools {
 impl Tools {
     pub fn find(root: &Path, options: &Options) -> Result<Tools, String> {
         let data = std::env::var_os("EDGECUT_DATA").map(PathBuf::from);
-        let edgecut = match &options.edgecut {
-            Some(path) => Ok(path.clone()),
-            None => crate::release_build(root),
-        };
+        let edgecut = crate::program(root, options.edgecut.as_deref());
         Ok(Tools {
             root: root.into(),
             data: data.unwrap_or_else(|| root.join("../shared/data")),

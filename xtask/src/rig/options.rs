@@ -14,7 +14,8 @@ Usage: cargo xtask rig check
 
 Two hosts on this machine, 10.77.0.1 (edge) and 10.77.0.2 (cloud), each a network namespace, and a link
 between them: the edge's packets pass a token bucket of the kernel (tbf), which follows a trace, and both
-ways a relay in user space delays them. `check` measures what the link does beside what it was set to.
+ways a relay in user space delays them. TCP goes by losses (Reno). `check` measures what the link does
+beside what it was set to.
 `run` starts COMMAND on the cloud and then the other on the edge, and ends with that one. `policies`, which
 has options of its own, compares what edgecut decides with what never changes.
 

@@ -98,7 +98,7 @@ pub fn run(args: &Args, global: &Global) -> Result<()> {
     interrupt::listen();
     let told = &mut |change: &Change| tell(change, global);
     let server = Server::start(options, told).map_err(failure)?;
-    started(&server, global)?;
+    started(&server, args.tls_cert.is_some(), global)?;
     server.run(&interrupt::asked, told);
     Ok(())
 }
@@ -210,9 +210,10 @@ fn tell(change: &Change, global: &Global) {
 }
 
 /// Says where the server is, so that a script that started it can go on.
-fn started(server: &Server, global: &Global) -> Result<()> {
+fn started(server: &Server, tls: bool, global: &Global) -> Result<()> {
+    let secure = if tls { "s" } else { "" };
     let url = |kind: &str, address: Option<std::net::SocketAddr>| {
-        address.map(|address| format!("{kind}://{address}"))
+        address.map(|address| format!("{kind}{secure}://{address}"))
     };
     let (http, grpc) = (url("http", server.http()), url("grpc", server.grpc()));
     let models = server.host().shelf().all();

@@ -12,8 +12,8 @@ use crate::plan::{Constant, Slot};
 use crate::step::{Move, NOWHERE, Step, Take};
 use crate::{Result, layout};
 
-/// Positions that the tables of one step may hold together: 32 MiB, or 64 MiB as runs of one. What needs more, such as
-/// padding a vector to a billion elements, runs through the interpreter.
+/// Positions that the tables of one step may hold together: 32 MiB, or 64 MiB as runs of one element.
+/// What needs more, such as padding a vector to a billion elements, runs through the interpreter.
 const MAX_POSITIONS: usize = 1 << 22;
 
 /// The position in the input for each position of the output along one dimension.

@@ -27,6 +27,7 @@ as a winner that is no faster is an error. Interrupted, the same command goes on
   --seeds N     how many (default 2)
   --epochs N    instead of the search's
   --threads N   of training (default 2)
+  --program F   an `edgecut` that is built already
 
 Example:
   cargo xtask nas-rivals out/search fashion-mnist
@@ -42,6 +43,7 @@ struct Options {
     seeds: u64,
     epochs: Option<u64>,
     threads: usize,
+    program: Option<PathBuf>,
 }
 
 /// `cargo xtask nas-rivals ARGS`: exit code 2 where they are wrong, 1 where a rival is better.
@@ -58,6 +60,7 @@ fn parse(args: &[&str]) -> Result<Options, String> {
         seeds: 2,
         epochs: None,
         threads: 2,
+        program: None,
     };
     while let Some(&arg) = rest.next() {
         if !arg.starts_with('-') {
@@ -72,6 +75,7 @@ fn parse(args: &[&str]) -> Result<Options, String> {
             "--seeds" => options.seeds = count()?,
             "--epochs" => options.epochs = Some(count()?),
             "--threads" => options.threads = count()? as usize,
+            "--program" => options.program = Some(text.into()),
             _ => return Err(format!("no option is called '{arg}'")),
         }
     }
@@ -128,7 +132,7 @@ fn run(root: &Path, options: &Options) -> Result<(), String> {
     let space = ArchSpace::new(found.searched.clone(), [channels, side], classes)
         .map_err(|e| e.to_string())?;
     let trainer = Trainer {
-        binary: crate::release_build(root)?,
+        binary: crate::program(root, options.program.as_deref())?,
         work: options.folder.join("rivals"),
         data: &options.data,
         recipe: training::recipe(&found.training, options.epochs),

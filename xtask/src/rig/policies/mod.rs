@@ -53,7 +53,7 @@ fn run(root: &Path, options: &Options) -> Result<(), String> {
         Some(root.join(data).join("traces/sabre-3g4g"))
     });
     let traces = options.traces.find(&folder.unwrap_or_default())?;
-    let program = options.edgecut.clone().map_or_else(|| crate::release_build(root), Ok)?;
+    let program = crate::program(root, options.edgecut.as_deref())?;
     std::fs::create_dir_all(&options.out).map_err(|e| format!("{}: {e}", options.out.display()))?;
     let pictures = pictures(&options.data)?;
     let mut all_plans = vec![];
