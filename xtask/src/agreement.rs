@@ -3,12 +3,26 @@
 use std::path::Path;
 use std::process::Command;
 
+/// Compare edgecut with ONNX Runtime on the same input tensors: top-1 agreement, largest difference of logits
+#[derive(clap::Args)]
+#[command(
+    after_help = "Example:\n  cargo xtask agreement out/quickstart/int8.onnx quickstart 2000"
+)]
+pub struct Options {
+    model: String,
+    data: String,
+    /// How many, 2000 unless it is a number; all else goes to `edgecut eval`
+    #[arg(value_name = "N", trailing_var_arg = true, allow_hyphen_values = true)]
+    rest: Vec<String>,
+}
+
 /// Runs `edgecut eval MODEL --data DATA --limit N --dump FOLDER` and gives the dumped tensors to
 /// ONNX Runtime. Fails below 99.5 % equal answers.
-pub fn run(root: &Path, model: &str, data: &str, rest: &[&str]) -> Result<(), String> {
+pub fn run(root: &Path, options: &Options) -> Result<(), String> {
+    let Options { model, data, rest } = options;
     let (count, options) = match rest.split_first() {
-        Some((first, options)) if first.parse::<usize>().is_ok() => (*first, options),
-        _ => ("2000", rest),
+        Some((first, options)) if first.parse::<usize>().is_ok() => (first.as_str(), options),
+        _ => ("2000", &rest[..]),
     };
     let dump = root.join("target/agreement");
     let dump = dump.to_str().ok_or("the workspace path is not UTF-8")?;

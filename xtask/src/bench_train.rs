@@ -1,33 +1,13 @@
 //! Steps of training beside PyTorch's: the same network, batch and threads, in turns.
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitCode};
+use std::process::Command;
 
 use edgecut_graph::{Builder, Graph, Window, onnx};
 use edgecut_zoo::{Options, build};
 use serde::Deserialize;
 
-const HELP: &str = "\
-Usage: cargo xtask bench-train [--threads N] [--rounds N] [--memory SHARES | --bf16] [NET...]
-
-Measures steps of training (forward, loss, backward, SGD) of edgecut and of PyTorch in channels_last on
-the same networks, in turns, each time in a new process, and prints the ratio of the minima and of the
-medians. Memory is the largest resident one, less what PyTorch needs before there is a network.
-
-  --threads N      (default 2)
-  --rounds N       processes of 20 steps for each side (default 3)
-  --memory SHARES  instead of PyTorch: steps whose activations take these shares of their memory, such
-                   as 0.75,0.5,0.25, beside steps that compute nothing twice
-  --bf16           instead of PyTorch: steps in bfloat16 beside those in float32
-
-Networks: mobilenet-v2-32 (batch 64), mobilenet-v2-96 (16), shufflenet-v2-32 (64), plain-28 (128);
-with --bf16 also resnet20-32 (128) and wide-28 (64).
-Python is EDGECUT_PYTHON, with torch and onnx.
-
-Example:
-  cargo xtask bench-train --threads 2 mobilenet-v2-32
-  cargo xtask bench-train --memory 0.75,0.5,0.25 mobilenet-v2-32
-";
+use crate::cli::{above_0, within};
 
 /// Name, batch, and the network.
 type Net = (&'static str, usize, fn() -> Result<Graph, String>);
@@ -44,62 +24,70 @@ const NETS: [Net; 6] = [
 /// Those of [`NETS`] that are compared with PyTorch unless others are named.
 const USUAL: usize = 4;
 
-struct Settings {
+/// Measure steps of training of edgecut and of PyTorch on the same networks
+///
+/// Measures steps of training (forward, loss, backward, SGD) of edgecut and of PyTorch in channels_last on
+/// the same networks, in turns, each time in a new process, and prints the ratio of the minima and of the
+/// medians. Memory is the largest resident one, less what PyTorch needs before there is a network.
+///
+/// Python is EDGECUT_PYTHON, with torch and onnx.
+#[derive(clap::Args)]
+#[command(after_help = "Examples:
+  cargo xtask bench-train --threads 2 mobilenet-v2-32
+  cargo xtask bench-train --memory 0.75,0.5,0.25 mobilenet-v2-32")]
+pub struct Settings {
+    #[arg(long, value_name = "N", default_value_t = 2, value_parser = above_0::<usize>)]
     threads: usize,
+    /// Processes of 20 steps for each side
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = above_0::<usize>)]
     rounds: usize,
-    against: Against,
+    /// Instead of PyTorch: steps whose activations take these shares of their memory, such as
+    /// 0.75,0.5,0.25, beside steps that compute nothing twice
+    #[arg(long, value_name = "SHARES", value_delimiter = ',', value_parser = share)]
+    memory: Vec<String>,
+    /// Instead of PyTorch: steps in bfloat16 beside those in float32
+    #[arg(long, conflicts_with = "memory")]
+    bf16: bool,
+    /// mobilenet-v2-32 (batch 64), mobilenet-v2-96 (16), shufflenet-v2-32 (64), plain-28 (128); also
+    /// resnet20-32 (128) and wide-28 (64), which --bf16 measures unless others are named
+    #[arg(value_name = "NET", value_parser = net)]
     nets: Vec<Net>,
 }
 
+impl Settings {
+    fn nets(&self) -> &[Net] {
+        match (&self.nets[..], self.bf16) {
+            ([], true) => &NETS,
+            ([], false) => &NETS[..USUAL],
+            (named, _) => named,
+        }
+    }
+
+    fn against(&self) -> Against<'_> {
+        match (self.bf16, &self.memory[..]) {
+            (true, _) => Against::Bf16,
+            (false, []) => Against::PyTorch,
+            (false, shares) => Against::Memory(shares),
+        }
+    }
+}
+
 /// What a step of training is measured beside.
-enum Against {
+enum Against<'a> {
     PyTorch,
     /// Itself, with these shares of the memory of activations.
-    Memory(Vec<String>),
+    Memory(&'a [String]),
     /// Itself, in bfloat16.
     Bf16,
 }
 
-/// `cargo xtask bench-train ARGS`: exit code 2 where they are wrong, 1 where nothing could be
-/// measured.
-pub fn main(root: &Path, args: &[&str]) -> ExitCode {
-    crate::with_options("bench-train", HELP, args, parse, |settings| run(root, settings))
+fn net(name: &str) -> Result<Net, String> {
+    let found = NETS.iter().find(|net| net.0 == name).copied();
+    found.ok_or_else(|| format!("there are {}", NETS.map(|net| net.0).join(", ")))
 }
 
-fn parse(args: &[&str]) -> Result<Settings, String> {
-    let mut settings = Settings { threads: 2, rounds: 3, against: Against::PyTorch, nets: vec![] };
-    let mut rest = args.iter();
-    while let Some(&arg) = rest.next() {
-        let mut number = || {
-            let text = rest.next().copied().unwrap_or_default();
-            let number = text.parse().ok().filter(|&n| n > 0);
-            number.ok_or_else(|| format!("{arg}: '{text}' is no number from 1"))
-        };
-        match arg {
-            "--threads" => settings.threads = number()?,
-            "--rounds" => settings.rounds = number()?,
-            "--bf16" => settings.against = Against::Bf16,
-            "--memory" => settings.against = Against::Memory(shares(rest.next())?),
-            name => {
-                let found = NETS.iter().find(|net| net.0 == name);
-                settings.nets.push(*found.ok_or_else(|| format!("no network is called '{name}'"))?);
-            }
-        }
-    }
-    if settings.nets.is_empty() {
-        let bf16 = matches!(settings.against, Against::Bf16);
-        settings.nets = NETS[..if bf16 { NETS.len() } else { USUAL }].to_vec();
-    }
-    Ok(settings)
-}
-
-fn shares(text: Option<&&str>) -> Result<Vec<String>, String> {
-    let shares: Vec<String> = text.map_or(vec![], |t| t.split(',').map(String::from).collect());
-    let wrong = |s: &String| !s.parse().is_ok_and(|x: f64| x > 0.0 && x <= 1.0);
-    match shares.is_empty() || shares.iter().any(wrong) {
-        true => Err("--memory: needs shares above 0, up to 1, such as 0.75,0.5".into()),
-        false => Ok(shares),
-    }
+fn share(text: &str) -> Result<String, String> {
+    within(text, 1e-6, 1.0).map(|_| text.to_string())
 }
 
 fn zoo(arch: &str, side: usize) -> Result<Graph, String> {
@@ -148,19 +136,20 @@ struct Said {
     recomputed: usize,
 }
 
-fn run(root: &Path, settings: &Settings) -> Result<(), String> {
+/// Runs the task.
+pub fn run(root: &Path, settings: &Settings) -> Result<(), String> {
     let work = root.join("target/bench-train");
     std::fs::create_dir_all(&work).map_err(|e| format!("{}: {e}", work.display()))?;
     let own = example(root)?;
-    println!("{}", settings.against.header());
-    for (name, batch, net) in &settings.nets {
+    println!("{}", settings.against().header());
+    for (name, batch, net) in settings.nets() {
         let path = work.join(name).with_added_extension("onnx");
         onnx::export(&net()?, &path).map_err(|e| e.to_string())?;
         let numbers = [batch.to_string(), settings.threads.to_string()];
         let edgecut = |options: &[&str]| {
             said(Command::new(&own).arg("--json").arg(&path).args(&numbers).args(options))
         };
-        match &settings.against {
+        match settings.against() {
             Against::PyTorch => {
                 let python = std::env::var("EDGECUT_PYTHON").unwrap_or_else(|_| "python3".into());
                 let script = root.join("xtask/peers/bench_train.py");
@@ -180,7 +169,7 @@ fn run(root: &Path, settings: &Settings) -> Result<(), String> {
     Ok(())
 }
 
-impl Against {
+impl Against<'_> {
     fn header(&self) -> &'static str {
         match self {
             Against::PyTorch => {
@@ -276,15 +265,18 @@ fn example(root: &Path) -> Result<PathBuf, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cli::parsed;
 
     #[test]
     fn all_networks_can_be_built() {
         for (name, _, net) in NETS {
             net().unwrap_or_else(|e| panic!("{name}: {e}"));
         }
-        assert!(parse(&["--rounds", "0"]).is_err() && parse(&["nothing"]).is_err());
-        assert!(parse(&["--memory"]).is_err() && parse(&["--memory", "0.5,2"]).is_err());
-        assert_eq!(parse(&["--memory", "0.75,0.5"]).unwrap().nets.len(), USUAL);
-        assert_eq!(parse(&["plain-28", "--threads", "1"]).unwrap().nets.len(), 1);
+        let refused: [&[&str]; 4] =
+            [&["--rounds", "0"], &["nothing"], &["--memory"], &["--memory", "0.5,2"]];
+        assert!(refused.iter().all(|args| parsed::<Settings>(args).is_err()));
+        let nets = |args: &[&str]| parsed::<Settings>(args).unwrap().nets().len();
+        assert_eq!(nets(&["--memory", "0.75,0.5"]), USUAL);
+        assert_eq!((nets(&["--bf16"]), nets(&["plain-28", "--threads", "1"])), (NETS.len(), 1));
     }
 }

@@ -12,42 +12,34 @@ pub const TARGETS: [&str; 4] = ["onnx", "tflite", "state_dict", "execute"];
 /// Largest input that is tried, in bytes: structure matters, not weights.
 const MAX_INPUT: usize = 1 << 16;
 
-/// How a target is run.
-struct Options {
-    /// For each target.
+/// Feed the readers and the executor with mutated files
+///
+/// Needs cargo-fuzz.
+#[derive(clap::Args)]
+pub struct Options {
+    /// onnx, tflite, state_dict (readers), execute (the executor); all without
+    #[arg(value_name = "TARGET", value_parser = TARGETS)]
+    targets: Vec<String>,
+    /// For each target
+    #[arg(long, value_name = "N", default_value_t = 60)]
     seconds: u64,
-    /// Seconds that one input may take.
+    /// Seconds that one input may take
+    #[arg(long, value_name = "N", default_value_t = 1)]
     timeout: u64,
-    /// Of no use to safe code; `address` watches the kernels under `execute`.
+    /// Of no use to safe code; `address` watches the kernels under `execute`
+    #[arg(long, value_name = "NAME", default_value = "none")]
     sanitizer: String,
 }
 
-/// `args`: names of targets (all without), `--seconds N` (default 60), `--timeout N` (default 1),
-/// `--sanitizer NAME` (default `none`).
-pub fn run(root: &Path, args: &[&str]) -> Result<(), String> {
-    let mut options = Options { seconds: 60, timeout: 1, sanitizer: "none".into() };
-    let mut named = vec![];
-    let mut rest = args.iter();
-    while let Some(&arg) = rest.next() {
-        let mut value = || rest.next().ok_or_else(|| format!("{arg} needs a value"));
-        let number = |v: &str| v.parse().map_err(|_| format!("{arg} needs a number"));
-        match arg {
-            "--seconds" => options.seconds = number(value()?)?,
-            "--timeout" => options.timeout = number(value()?)?,
-            "--sanitizer" => options.sanitizer = value()?.to_string(),
-            name if TARGETS.contains(&name) => named.push(name),
-            other => {
-                let known = TARGETS.join(", ");
-                return Err(format!("no fuzz target is called '{other}'; there are {known}"));
-            }
-        }
-    }
+/// Runs the task.
+pub fn run(root: &Path, options: &Options) -> Result<(), String> {
     if Command::new("cargo").args(["fuzz", "--version"]).output().is_ok_and(|o| !o.status.success())
     {
         return Err("needs cargo-fuzz: cargo install --locked cargo-fuzz".into());
     }
-    let targets = if named.is_empty() { TARGETS.to_vec() } else { named };
-    targets.iter().try_for_each(|target| fuzz(root, target, &options))
+    let named = options.targets.iter().map(String::as_str);
+    let targets = if options.targets.is_empty() { TARGETS.to_vec() } else { named.collect() };
+    targets.iter().try_for_each(|target| fuzz(root, target, options))
 }
 
 /// What is found goes to `target/fuzz-corpus`, what fails to `fuzz/artifacts`.

@@ -50,13 +50,22 @@ struct Peer {
     export: Option<f64>,
 }
 
-/// `args`: files, each with an optional `@1x3x640x640`; all known models without.
-pub fn run(root: &Path, args: &[&str]) -> Result<(), String> {
-    let json = args.contains(&"--json");
-    let named: Vec<&str> = args.iter().copied().filter(|a| !a.starts_with("--")).collect();
-    let cases = match named.is_empty() {
+/// Read, write and read models again, and compare with ONNX Runtime and LiteRT
+#[derive(clap::Args)]
+pub struct Options {
+    /// Files, each with an optional @1x3x640x640; without, all of EDGECUT_DATA, the OCR package and the zoo
+    #[arg(value_name = "MODEL[@SHAPE]")]
+    models: Vec<String>,
+    /// Print the rows as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// Runs the task.
+pub fn run(root: &Path, options: &Options) -> Result<(), String> {
+    let cases = match options.models.is_empty() {
         true => [known(), zoo(root)?].concat(),
-        false => named.iter().map(|a| case(a)).collect(),
+        false => options.models.iter().map(|named| case(named)).collect(),
     };
     if cases.is_empty() {
         return Err("no models: set EDGECUT_DATA, or name files".into());
@@ -70,7 +79,7 @@ pub fn run(root: &Path, args: &[&str]) -> Result<(), String> {
         };
         rows.push(row);
     }
-    if json {
+    if options.json {
         println!("{}", serde_json::to_string_pretty(&rows).map_err(|e| e.to_string())?);
     } else {
         show(&rows);

@@ -1,117 +1,66 @@
 //! Networks pruned by edgecut and by Torch-Pruning, trained alike.
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitCode};
+use std::process::Command;
 
 use serde::Deserialize;
 
-use crate::cli::{output, top1};
+use crate::cli::{above_0, output, top1};
 
-const HELP: &str = "\
-Usage: cargo xtask prune-beside MODEL DATA [--share X] [--epochs N] [--steps N] [--seeds N,..]
-                                          [--lr X] [--batch N] [--parts N] [--round N] [--threads N]
-                                          [--program FILE]
-
-Removes channels from MODEL until the share X of its multiply-adds is left: by Torch-Pruning's
-group-norm pruner, by `edgecut prune` at once, and by `edgecut prune` in steps with training in between.
-What is left is trained by the same `edgecut distill`, taught by MODEL, for as many epochs in all, with
-each seed. Prints the test accuracy of all. Interrupted, the same command goes on.
-
-DATA is what `edgecut train --data` takes.
-
-  --share X     of the multiply-adds (default 0.476: 2.1 times fewer)
-  --epochs N    of training, all steps together (default 12)
-  --steps N     of the way in steps (default 3); 0 leaves that way out
-  --seeds N,..  which (default 1,2)
-  --lr X        (default 0.05)
-  --batch N     (default 128)
-  --parts N     in which a batch is computed (default 8)
-  --round N     channels that are left are a multiple of this, in edgecut (default 4)
-  --threads N   (default 2)
-  --program F   an `edgecut` that is built already
-
-Python is EDGECUT_PYTHON, with torch, torch-pruning and onnx.
-
-Example:
-  cargo xtask prune-beside resnet20.onnx ./cifar10-jpeg --epochs 12
-";
-
-struct Settings {
+/// Prune a network by edgecut and by Torch-Pruning, and train them alike
+///
+/// Removes channels from MODEL until a share of its multiply-adds is left: by Torch-Pruning's group-norm
+/// pruner, by `edgecut prune` at once, and by `edgecut prune` in steps with training in between. What is
+/// left is trained by the same `edgecut distill`, taught by MODEL, for as many epochs in all, with each
+/// seed. Prints the test accuracy of all. Interrupted, the same command goes on.
+///
+/// Python is EDGECUT_PYTHON, with torch, torch-pruning and onnx.
+#[derive(clap::Args)]
+#[command(
+    after_help = "Example:\n  cargo xtask prune-beside resnet20.onnx ./cifar10-jpeg --epochs 12"
+)]
+pub struct Settings {
     model: PathBuf,
+    /// What `edgecut train --data` takes
     data: String,
+    /// Of the multiply-adds; 2.1 times fewer unless another one is named
+    #[arg(long, value_name = "X", default_value_t = 0.476, value_parser = above_0::<f64>)]
     share: f64,
+    /// Of training, all steps together
+    #[arg(long, value_name = "N", default_value_t = 12, value_parser = above_0::<usize>)]
     epochs: usize,
+    /// Of the way in steps; 0 leaves that way out
+    #[arg(long, value_name = "N", default_value_t = 3)]
     steps: usize,
+    /// Which
+    #[arg(long, value_name = "N,..", value_delimiter = ',', default_values_t = [1, 2])]
     seeds: Vec<usize>,
+    #[arg(long, value_name = "X", default_value_t = 0.05, value_parser = above_0::<f64>)]
     lr: f64,
+    #[arg(long, value_name = "N", default_value_t = 128, value_parser = above_0::<usize>)]
     batch: usize,
+    /// In which a batch is computed
+    #[arg(long, value_name = "N", default_value_t = 8, value_parser = above_0::<usize>)]
     parts: usize,
+    /// What `edgecut prune` compares channels with
+    #[arg(long, value_name = "WITH", default_value = "sensitivity")]
+    rank: String,
+    /// Channels that are left are a multiple of this, in edgecut
+    #[arg(long, value_name = "N", default_value_t = 4, value_parser = above_0::<usize>)]
     round: usize,
+    #[arg(long, value_name = "N", default_value_t = 2, value_parser = above_0::<usize>)]
     threads: usize,
+    /// An `edgecut` that is built already
+    #[arg(long, value_name = "FILE")]
     program: Option<PathBuf>,
 }
 
-/// `cargo xtask prune-beside ARGS`: exit code 2 where they are wrong, 1 where a part of it fails.
-pub fn main(root: &Path, args: &[&str]) -> ExitCode {
-    crate::with_options("prune-beside", HELP, args, parse, |settings| run(root, settings))
-}
-
-fn parse(args: &[&str]) -> Result<Settings, String> {
-    let mut settings = Settings {
-        model: PathBuf::new(),
-        data: String::new(),
-        share: 0.476,
-        epochs: 12,
-        steps: 3,
-        seeds: vec![1, 2],
-        lr: 0.05,
-        batch: 128,
-        parts: 8,
-        round: 4,
-        threads: 2,
-        program: None,
-    };
-    let mut places = vec![];
-    let mut rest = args.iter();
-    while let Some(&arg) = rest.next() {
-        if !arg.starts_with('-') {
-            places.push(arg);
-            continue;
-        }
-        let text = rest.next().copied().unwrap_or_default();
-        let wrong = || format!("{arg}: '{text}' is no value of it");
-        let number_from = |least| text.parse().ok().filter(|&n| n >= least).ok_or_else(wrong);
-        let count = || number_from(1);
-        let number = || text.parse().ok().filter(|&x| x > 0.0).ok_or_else(wrong);
-        match arg {
-            "--share" => settings.share = number()?,
-            "--lr" => settings.lr = number()?,
-            "--epochs" => settings.epochs = count()?,
-            "--steps" => settings.steps = number_from(0)?,
-            "--seeds" => {
-                let seeds = text.split(',').map(|n| n.parse().ok()).collect::<Option<_>>();
-                settings.seeds = seeds.ok_or_else(wrong)?;
-            }
-            "--batch" => settings.batch = count()?,
-            "--parts" => settings.parts = count()?,
-            "--round" => settings.round = count()?,
-            "--threads" => settings.threads = count()?,
-            "--program" => settings.program = Some(text.into()),
-            _ => return Err(format!("no option is called '{arg}'")),
-        }
-    }
-    let [model, data] = places.as_slice() else {
-        return Err("give MODEL and DATA".into());
-    };
-    if settings.steps > 0 && !settings.epochs.is_multiple_of(settings.steps) {
-        let (epochs, steps) = (settings.epochs, settings.steps);
+/// Runs the task.
+pub fn run(root: &Path, settings: &Settings) -> Result<(), String> {
+    let (epochs, steps) = (settings.epochs, settings.steps);
+    if steps > 0 && !epochs.is_multiple_of(steps) {
         return Err(format!("{steps} steps share {epochs} epochs unevenly"));
     }
-    (settings.model, settings.data) = (model.into(), data.to_string());
-    Ok(settings)
-}
-
-fn run(root: &Path, settings: &Settings) -> Result<(), String> {
     let stem = settings.model.file_stem().unwrap_or_default();
     let work = root.join("target/prune-beside").join(stem);
     std::fs::create_dir_all(&work).map_err(|e| format!("{}: {e}", work.display()))?;
@@ -180,6 +129,7 @@ impl Bench<'_> {
         let round = self.settings.round.to_string();
         let mut command = self.edgecut("prune");
         command.arg(&self.settings.model).args(["--macs", macs]).args(more);
+        command.args(["--rank", &self.settings.rank, "--images", "512"]);
         command.args(["--round", &round, "--min-channels", &round]).arg("--out").arg(out);
         output(command).map(drop)
     }
@@ -223,13 +173,15 @@ impl Bench<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cli::parsed;
 
     #[test]
     fn epochs_must_divide_into_steps() {
         let given = ["m.onnx", "d", "--epochs", "12", "--steps", "5"];
-        assert!(parse(&given).is_err_and(|e| e.contains("unevenly")));
-        assert!(parse(&["m.onnx", "d", "--steps", "0"]).is_ok());
-        assert!(parse(&given[..4]).is_ok() && parse(&["m.onnx"]).is_err());
-        assert!(parse(&["m.onnx", "d", "--lr", "fast"]).is_err());
+        let uneven = run(Path::new("."), &parsed(&given).unwrap());
+        assert!(uneven.is_err_and(|e| e.contains("unevenly")));
+        assert!(parsed::<Settings>(&["m.onnx", "d", "--steps", "0", "--seeds", "3,4"]).is_ok());
+        assert!(parsed::<Settings>(&["m.onnx"]).is_err());
+        assert!(parsed::<Settings>(&["m.onnx", "d", "--lr", "fast"]).is_err());
     }
 }

@@ -18,10 +18,10 @@ const EXAMPLE: [&str; 5] = ["run", "-p", "edgecut-runtime", "--example", "finger
 
 /// `models` are files; without any, an int8 model of every network of the zoo, and the models of
 /// `EDGECUT_DATA`.
-pub fn run(root: &Path, models: &[&str]) -> Result<(), String> {
+pub fn run(root: &Path, models: &[PathBuf]) -> Result<(), String> {
     let models = match models {
         [] => [of_the_zoo(root)?, of_the_data()?].concat(),
-        given => given.iter().map(PathBuf::from).collect(),
+        given => given.to_vec(),
     };
     let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     cargo.current_dir(root).args(EXAMPLE).args(["--release", "--"]).args(&models);

@@ -1,47 +1,36 @@
 //! `cargo xtask servers`: other servers of the Open Inference Protocol, each in a virtual environment of its
 //! own, as their packages exclude each other.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use edgecut_testkit::OTHER_SERVERS;
 
-const HELP: &str = "\
-Usage: cargo xtask servers FOLDER [NAME...] [--python PYTHON]
-
-Installs other servers for tests and bench-serve, each into FOLDER/NAME from deploy/tail/NAME/requirements.txt:
-triton, mlserver, kserve, ray; all of them without names. About 1.5 GB. Name the folder in EDGECUT_SERVERS.
-
-Options:
-  --python PYTHON   Python that they run on (default python3). Triton's backend loads the shared library of
-                    the same version, so that it wants the distribution's own, such as /usr/bin/python3
-
-Example:
+/// Install other servers of the Open Inference Protocol for tests and bench-serve
+///
+/// Each goes into FOLDER/NAME from deploy/tail/NAME/requirements.txt; about 1.5 GB in all.
+#[derive(clap::Args)]
+#[command(after_help = "Example:
   cargo xtask servers ../servers --python /usr/bin/python3
-  EDGECUT_SERVERS=../servers cargo test --test server others
-";
+  EDGECUT_SERVERS=../servers cargo test --test server others")]
+pub struct Options {
+    /// Name it in EDGECUT_SERVERS afterwards
+    folder: PathBuf,
+    /// All without
+    #[arg(value_parser = OTHER_SERVERS)]
+    names: Vec<String>,
+    /// Python that they run on. Triton's backend loads the shared library of the same version, so that it
+    /// wants the distribution's own, such as /usr/bin/python3
+    #[arg(long, value_name = "PYTHON", default_value = "python3")]
+    python: String,
+}
 
 /// Runs the task.
-pub fn run(root: &Path, args: &[&str]) -> Result<(), String> {
-    if args.is_empty() || args.iter().any(|a| ["help", "--help", "-h"].contains(a)) {
-        print!("{HELP}");
-        return Ok(());
-    }
-    let (mut python, mut given) = ("python3", vec![]);
-    let mut args = args.iter();
-    while let Some(&arg) = args.next() {
-        match arg {
-            "--python" => python = args.next().ok_or("--python needs a value")?,
-            option if option.starts_with('-') => return Err(format!("no option {option}")),
-            _ => given.push(arg),
-        }
-    }
-    let [folder, names @ ..] = given.as_slice() else { return Err("a folder is missing".into()) };
-    if let Some(other) = names.iter().find(|name| !OTHER_SERVERS.contains(name)) {
-        return Err(format!("no server '{other}', known are {}", OTHER_SERVERS.join(", ")));
-    }
+pub fn run(root: &Path, options: &Options) -> Result<(), String> {
+    let Options { folder, names, python } = options;
+    let named = |name: &str| names.is_empty() || names.iter().any(|asked| asked == name);
     let folder = std::path::absolute(folder).map_err(|e| e.to_string())?;
-    for name in OTHER_SERVERS.iter().filter(|name| names.is_empty() || names.contains(name)) {
+    for name in OTHER_SERVERS.iter().filter(|name| named(name)) {
         let environment = folder.join(name);
         let requirements = root.join("deploy/tail").join(name).join("requirements.txt");
         must(Command::new(python).args(["-m", "venv"]).arg(&environment))?;

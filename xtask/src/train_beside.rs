@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::io::{BufWriter, Write as _};
 use std::path::{Path, PathBuf};
-use std::process::{ChildStdin, Command, ExitCode, Stdio};
+use std::process::{ChildStdin, Command, Stdio};
 use std::sync::Arc;
 
 use edgecut_graph::onnx;
@@ -12,33 +12,7 @@ use edgecut_zoo::{Options, build};
 use serde::Deserialize;
 use serde_json::json;
 
-const HELP: &str = "\
-Usage: cargo xtask train-beside DATA [--epochs N] [--stop N] [--arch NAME] [--width X]
-                                    [--parts N] [--threads N] [--only WHICH]
-                                    [--program FILE]
-
-Trains a network of the zoo by `edgecut train`, then from the same weights, by the same recipe and on
-the same pictures, in the same order and varied alike, its first epochs in PyTorch, and prints the test
-accuracy of both behind each epoch. Interrupted, edgecut's part goes on.
-
-DATA has train/CLASS/*.jpg and test/CLASS/*.jpg of 32x32 pixels, such as the unpacked archives
-sets/cifar10-jpeg-{train,test} of EDGECUT_DATA.
-
-  --epochs N    of edgecut's training (default 20)
-  --stop N      epochs in PyTorch (default 5)
-  --arch NAME   (default mobilenet-v2-s32)
-  --width X     (default 0.42)
-  --parts N     in which both compute a batch of 128 pictures, one after the other: BatchNorm sees
-                parts (default 8)
-  --threads N   (default 2)
-  --program F   an `edgecut` that is built already
-  --only WHICH  edgecut or pytorch: that part alone
-
-Python is EDGECUT_PYTHON, with torch and onnx.
-
-Example:
-  cargo xtask train-beside ./cifar10-jpeg --epochs 20
-";
+use crate::cli::above_0;
 
 const BATCH: usize = 128;
 const RATE: f32 = 0.2;
@@ -50,65 +24,46 @@ const SEED: u64 = 1;
 /// Width and height of the pictures.
 const SIDE: usize = 32;
 
-struct Settings {
+/// Train a network, and its first epochs in PyTorch, by the same recipe
+///
+/// Trains a network of the zoo by `edgecut train`, then from the same weights, by the same recipe and on
+/// the same pictures, in the same order and varied alike, its first epochs in PyTorch, and prints the test
+/// accuracy of both behind each epoch. Interrupted, edgecut's part goes on.
+///
+/// Python is EDGECUT_PYTHON, with torch and onnx.
+#[derive(clap::Args)]
+#[command(after_help = "Example:\n  cargo xtask train-beside ./cifar10-jpeg --epochs 20")]
+pub struct Settings {
+    /// A folder with train/CLASS/*.jpg and test/CLASS/*.jpg of 32x32 pixels, such as the unpacked archives
+    /// sets/cifar10-jpeg-{train,test} of EDGECUT_DATA
     data: PathBuf,
+    /// Of edgecut's training
+    #[arg(long, value_name = "N", default_value_t = 20, value_parser = above_0::<usize>)]
     epochs: usize,
+    /// Epochs in PyTorch
+    #[arg(long, value_name = "N", default_value_t = 5, value_parser = above_0::<usize>)]
     stop: usize,
+    #[arg(long, value_name = "NAME", default_value = "mobilenet-v2-s32")]
     arch: String,
+    #[arg(long, value_name = "X", default_value_t = 0.42)]
     width: f32,
+    /// In which both compute a batch of 128 pictures, one after the other: BatchNorm sees parts
+    #[arg(long, value_name = "N", default_value_t = 8, value_parser = above_0::<usize>)]
     parts: usize,
+    #[arg(long, value_name = "N", default_value_t = 2, value_parser = above_0::<usize>)]
     threads: usize,
-    /// Whether edgecut's part runs, and PyTorch's.
-    run: [bool; 2],
+    /// One part alone
+    #[arg(long, value_name = "WHICH")]
+    only: Option<Side>,
+    /// An `edgecut` that is built already
+    #[arg(long, value_name = "FILE")]
     program: Option<PathBuf>,
 }
 
-/// `cargo xtask train-beside ARGS`: exit code 2 where they are wrong, 1 where a training fails.
-pub fn main(root: &Path, args: &[&str]) -> ExitCode {
-    crate::with_options("train-beside", HELP, args, parse, |settings| run(root, settings))
-}
-
-fn parse(args: &[&str]) -> Result<Settings, String> {
-    let mut data = None;
-    let mut settings = Settings {
-        data: PathBuf::new(),
-        epochs: 20,
-        stop: 5,
-        arch: "mobilenet-v2-s32".into(),
-        width: 0.42,
-        parts: 8,
-        threads: 2,
-        run: [true; 2],
-        program: None,
-    };
-    let mut rest = args.iter();
-    while let Some(&arg) = rest.next() {
-        if !arg.starts_with('-') {
-            data = Some(PathBuf::from(arg));
-            continue;
-        }
-        let text = rest.next().copied().unwrap_or_default();
-        let wrong = || format!("{arg}: '{text}' is no value of it");
-        let number = || text.parse().ok().filter(|&n| n > 0).ok_or_else(wrong);
-        match arg {
-            "--epochs" => settings.epochs = number()?,
-            "--stop" => settings.stop = number()?,
-            "--parts" => settings.parts = number()?,
-            "--threads" => settings.threads = number()?,
-            "--width" => settings.width = text.parse().map_err(|_| wrong())?,
-            "--arch" => settings.arch = text.into(),
-            "--program" => settings.program = Some(text.into()),
-            "--only" => match text {
-                "edgecut" => settings.run = [true, false],
-                "pytorch" => settings.run = [false, true],
-                _ => return Err(wrong()),
-            },
-            _ => return Err(format!("no option is called '{arg}'")),
-        }
-    }
-    settings.data = data.ok_or("DATA is missing")?;
-    settings.stop = settings.stop.min(settings.epochs);
-    Ok(settings)
+#[derive(clap::ValueEnum, Clone, Copy, PartialEq)]
+enum Side {
+    Edgecut,
+    Pytorch,
 }
 
 /// What a training says behind an epoch.
@@ -119,7 +74,8 @@ struct Epoch {
     test_accuracy: Option<f64>,
 }
 
-fn run(root: &Path, settings: &Settings) -> Result<(), String> {
+/// Runs the task.
+pub fn run(root: &Path, settings: &Settings) -> Result<(), String> {
     let work = root.join("target/train-beside");
     std::fs::create_dir_all(&work).map_err(|e| format!("{}: {e}", work.display()))?;
     let width = Some(settings.width);
@@ -127,10 +83,11 @@ fn run(root: &Path, settings: &Settings) -> Result<(), String> {
     let graph = build(&settings.arch, &options).map_err(|e| e.to_string())?;
     let start = work.join("start.onnx");
     onnx::export(&graph, &start).map_err(|e| e.to_string())?;
-    let [own, peer] = settings.run;
+    let runs = |side| settings.only.is_none_or(|only| only == side);
     let trained = work.join("trained.onnx");
-    let ours = own.then(|| edgecut(root, settings, &start, &trained)).transpose()?;
-    let theirs = peer.then(|| pytorch(root, settings, &start)).transpose()?;
+    let ours =
+        runs(Side::Edgecut).then(|| edgecut(root, settings, &start, &trained)).transpose()?;
+    let theirs = runs(Side::Pytorch).then(|| pytorch(root, settings, &start)).transpose()?;
     print!("{}", table(&ours.unwrap_or_default(), &theirs.unwrap_or_default()));
     Ok(())
 }
@@ -170,8 +127,9 @@ fn edgecut(
 fn pytorch(root: &Path, settings: &Settings, start: &Path) -> Result<Vec<Epoch>, String> {
     let data = open(&settings.data.to_string_lossy(), &OpenOptions::default());
     let data = data.map_err(|e| e.to_string())?;
+    let stop = settings.stop.min(settings.epochs);
     let recipe = json!({
-        "epochs": settings.epochs, "stop": settings.stop, "steps": data.train.len() / BATCH,
+        "epochs": settings.epochs, "stop": stop, "steps": data.train.len() / BATCH,
         "parts": settings.parts,
         "lr": RATE, "momentum": 0.9, "weight_decay": WEIGHT_DECAY, "warmup_epochs": 1,
         "label_smoothing": SMOOTHING, "ema_decay": EMA,
@@ -184,7 +142,7 @@ fn pytorch(root: &Path, settings: &Settings, start: &Path) -> Result<Vec<Epoch>,
     let mut input = child.stdin.take().ok_or("no input of the child")?;
     writeln!(input, "{recipe}").map_err(|e| e.to_string())?;
     // What it prints fits into a pipe, so that it need not be read meanwhile.
-    let fed = feed(&data, settings.stop, input);
+    let fed = feed(&data, stop, input);
     let output = child.wait_with_output().map_err(|e| e.to_string())?;
     match output.status.success() {
         true => fed.and_then(|()| epochs(&output.stdout)),
@@ -243,6 +201,7 @@ fn table(ours: &[Epoch], theirs: &[Epoch]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cli::parsed;
 
     #[test]
     fn epochs_stand_side_by_side() {
@@ -251,6 +210,7 @@ mod tests {
         let theirs = b"{\"epoch\":1,\"test_accuracy\":0.25}\n";
         let text = table(&epochs(ours).unwrap(), &epochs(theirs).unwrap());
         assert!(text.ends_with("| 1 | 50.00 | 25.00 | +25.00 |\n| 2 | 62.50 |  |  |\n"), "{text}");
-        assert!(parse(&["data", "--width", "wide"]).is_err() && parse(&[]).is_err());
+        let odd = [&["data", "--width", "wide"][..], &["data", "--only", "jax"], &[]];
+        assert!(odd.iter().all(|args| parsed::<Settings>(args).is_err()));
     }
 }

@@ -16,9 +16,8 @@ mod table;
 mod worker;
 
 use std::path::Path;
-use std::process::ExitCode;
 
-use options::Options;
+pub use options::Options;
 use row::Row;
 use runtime::{Runtime, Tools};
 use subject::Subject;
@@ -63,15 +62,8 @@ impl Precision {
     }
 }
 
-/// `cargo xtask bench-peers ARGS`: exit code 2 where they are wrong, 1 where nothing could be
-/// measured.
-pub fn main(root: &Path, args: &[&str]) -> ExitCode {
-    crate::with_options("bench-peers", options::HELP, args, Options::parse, |options| {
-        run(root, options)
-    })
-}
-
-fn run(root: &Path, options: &Options) -> Result<(), String> {
+/// Runs the task.
+pub fn run(root: &Path, options: &Options) -> Result<(), String> {
     let rows = match options.tables.is_empty() {
         true => measure_all(root, options)?,
         false => read_rows(&options.tables)?,
@@ -113,14 +105,14 @@ fn write(path: &Path, text: &str) -> Result<(), String> {
 
 /// Prepares everything first, so that no conversion or build runs beside a measurement.
 fn measure_all(root: &Path, options: &Options) -> Result<Vec<Row>, String> {
-    let tools = Tools::find(root, &options.runtimes)?;
+    let tools = Tools::find(root, options.runtimes())?;
     let mut subjects = vec![];
     for &precision in &options.precisions {
         for model in &options.models {
             eprintln!("preparing {model} {}", precision.name());
             let subject = Subject::prepare(root, model, precision)?;
             subject.reference(&tools)?;
-            for &runtime in options.runtimes.iter().filter(|r| r.applies(precision)) {
+            for &runtime in options.runtimes().iter().filter(|r| r.applies(precision)) {
                 // What goes wrong here is said again, in its row.
                 if let Err(reason) = tools.command(runtime, &subject, 1) {
                     eprintln!("  {}: {reason}", runtime.name());
@@ -158,7 +150,7 @@ fn measure(
         worker.burst(WARM_UP)?;
         Ok(worker)
     };
-    let runtimes = options.runtimes.iter().copied().filter(|r| r.applies(subject.precision));
+    let runtimes = options.runtimes().iter().copied().filter(|r| r.applies(subject.precision));
     let runtimes: Vec<Runtime> = runtimes.collect();
     let mut workers: Vec<Result<Worker, String>> =
         runtimes.iter().map(|&runtime| start(runtime)).collect();

@@ -5,7 +5,7 @@ mod options;
 mod servers;
 
 use std::path::Path;
-use std::process::{Command, ExitCode};
+use std::process::Command;
 use std::time::Duration;
 
 use edgecut_graph::{Tensor, model};
@@ -14,15 +14,11 @@ use edgecut_oip::{InferRequest, InferResponse, WireTensor, names};
 
 use crate::cli::output;
 use load::Seen;
-use options::{HELP, Options};
+pub use options::Options;
 use servers::Server;
 
 /// Runs the task.
-pub fn main(root: &Path, args: &[&str]) -> ExitCode {
-    crate::with_options("bench-serve", HELP, args, Options::parse, |options| run(root, options))
-}
-
-fn run(root: &Path, options: &Options) -> Result<(), String> {
+pub fn run(root: &Path, options: &Options) -> Result<(), String> {
     let ask = request(&options.model)?;
     let program = crate::program(root, options.program.as_deref())?;
     let models = repository(&options.model).map_err(|e| e.to_string())?;

@@ -4,112 +4,65 @@ use std::path::PathBuf;
 
 use edgecut_testkit::OTHER_SERVERS;
 
-/// Help of the task.
-pub const HELP: &str = "\
-Usage: cargo xtask bench-serve MODEL.onnx [OPTION...]
+use crate::cli::above_0;
 
-Serves the same model by `edgecut serve` and by other servers, which compute it with ONNX Runtime, and
-asks all of them by gRPC with raw contents. Closed loop: a number of connections that ask again as soon
-as they are answered, in rounds that take turns; the peak is the best of them. Open loop: a multiple of
-each server's own peak, sent at even times whatever comes back, each request with a deadline; what is
-answered by then is goodput, of which the best of as many rounds is shown.
-
-The client needs processor time as well: measure with one that was built for speed, as below, and give
-it a processor of its own where what counts is what servers do with theirs.
-
-Other servers run the wrappers of deploy/tail in the virtual environments that `cargo xtask servers`
-makes, in the folder that EDGECUT_SERVERS names; those that are not there are left out.
-
-Options:
-  --servers NAME,..   other servers (default triton,mlserver,kserve; also ray)
-  --program FILE      an `edgecut` that is built already
-  --threads N         threads of every server (default 2)
-  --cores S,C         processors of the servers and of the client, such as 0-1,2 (default: all for all)
-  --connections N,..  of the closed loop (default 1,4,8)
-  --seconds S         of each measurement (default 5)
-  --rounds N          measurements of each server and load (default 3)
-  --overload X        rate of the open loop in peaks (default 3)
-  --deadline MS       of a request in the open loop (default 250)
-
-Example:
-  EDGECUT_SERVERS=../servers cargo run --release -p xtask -- bench-serve int8.onnx --seconds 10
-";
-
-/// What is to be measured.
+/// Measure `edgecut serve` and other servers at their peak and beyond it
+///
+/// Serves the same model by `edgecut serve` and by other servers, which compute it with ONNX Runtime, and
+/// asks all of them by gRPC with raw contents. Closed loop: a number of connections that ask again as soon
+/// as they are answered, in rounds that take turns; the peak is the best of them. Open loop: a multiple of
+/// each server's own peak, sent at even times whatever comes back, each request with a deadline; what is
+/// answered by then is goodput, of which the best of as many rounds is shown.
+///
+/// The client needs processor time as well: measure with one that was built for speed, as below, and give
+/// it a processor of its own where what counts is what servers do with theirs.
+///
+/// Other servers run the wrappers of deploy/tail in the virtual environments that `cargo xtask servers`
+/// makes, in the folder that EDGECUT_SERVERS names; those that are not there are left out.
+#[derive(clap::Args)]
+#[command(after_help = "Example:
+  EDGECUT_SERVERS=../servers cargo run --release -p xtask -- bench-serve int8.onnx --seconds 10")]
 pub struct Options {
-    /// The model.
+    /// An ONNX file
     pub model: PathBuf,
-    /// Other servers.
+    /// Other servers; also ray
+    #[arg(long = "servers", value_name = "NAME,..", value_delimiter = ',', value_parser = other,
+        default_values = ["triton", "mlserver", "kserve"])]
     pub others: Vec<&'static str>,
-    /// An `edgecut` that is built already.
+    /// An `edgecut` that is built already
+    #[arg(long, value_name = "FILE")]
     pub program: Option<PathBuf>,
-    /// Threads of every server.
+    /// Threads of every server
+    #[arg(long, value_name = "N", default_value_t = 2, value_parser = above_0::<usize>)]
     pub threads: usize,
-    /// Processors of the servers and of the client.
+    /// Processors of the servers and of the client, such as 0-1,2; without it all for all
+    #[arg(long, value_name = "S,C", value_parser = cores)]
     pub cores: Option<(String, String)>,
-    /// Numbers of connections of the closed loop.
+    /// Of the closed loop
+    #[arg(long, value_name = "N,..", value_delimiter = ',', value_parser = above_0::<usize>,
+        default_values = ["1", "4", "8"])]
     pub connections: Vec<usize>,
-    /// Seconds of a measurement.
+    /// Of each measurement
+    #[arg(long, value_name = "S", default_value_t = 5.0, value_parser = above_0::<f64>)]
     pub seconds: f64,
-    /// Rounds of the closed loop.
+    /// Measurements of each server and load
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = above_0::<usize>)]
     pub rounds: usize,
-    /// Rate of the open loop over the peak.
+    /// Rate of the open loop in peaks
+    #[arg(long, value_name = "X", default_value_t = 3.0, value_parser = above_0::<f64>)]
     pub overload: f64,
-    /// Deadline of a request in the open loop, in milliseconds.
+    /// Of a request in the open loop, in milliseconds
+    #[arg(long, value_name = "MS", default_value_t = 250.0, value_parser = above_0::<f64>)]
     pub deadline: f64,
 }
 
-impl Options {
-    /// From the command line.
-    pub fn parse(args: &[&str]) -> Result<Options, String> {
-        let [model, args @ ..] = args else { return Err("a model is missing".into()) };
-        let mut options = Options {
-            model: model.into(),
-            others: vec!["triton", "mlserver", "kserve"],
-            program: None,
-            threads: 2,
-            cores: None,
-            connections: vec![1, 4, 8],
-            seconds: 5.0,
-            rounds: 3,
-            overload: 3.0,
-            deadline: 250.0,
-        };
-        let mut args = args.iter();
-        while let Some(&option) = args.next() {
-            let value = args.next().ok_or(format!("{option} needs a value"))?;
-            let wrong = || format!("{option}: {value} is no number above 0");
-            let number = || value.parse().ok().filter(|&n: &f64| n > 0.0).ok_or_else(wrong);
-            let count = || value.parse().ok().filter(|&n: &usize| n > 0).ok_or_else(wrong);
-            match option {
-                "--servers" => options.others = others(value)?,
-                "--program" => options.program = Some(value.into()),
-                "--threads" => options.threads = count()?,
-                "--cores" => {
-                    let two = || format!("{option}: {value} is not two lists of processors");
-                    let (servers, client) = value.rsplit_once(',').ok_or_else(two)?;
-                    options.cores = Some((servers.into(), client.into()));
-                }
-                "--connections" => {
-                    let numbers = value.split(',').map(|n| n.parse().ok().filter(|&n| n > 0));
-                    options.connections = numbers.collect::<Option<_>>().ok_or_else(wrong)?;
-                }
-                "--seconds" => options.seconds = number()?,
-                "--rounds" => options.rounds = count()?,
-                "--overload" => options.overload = number()?,
-                "--deadline" => options.deadline = number()?,
-                _ => return Err(format!("no option {option}")),
-            }
-        }
-        Ok(options)
-    }
+fn cores(text: &str) -> Result<(String, String), String> {
+    let two = text.rsplit_once(',').ok_or("not two lists of processors")?;
+    Ok((two.0.into(), two.1.into()))
 }
 
-/// Servers by their names.
-fn others(list: &str) -> Result<Vec<&'static str>, String> {
-    let known = |name: &str| {
-        let found = OTHER_SERVERS.into_iter().find(|known| *known == name);
-        found.ok_or(format!("--servers: no '{name}', known are {}", OTHER_SERVERS.join(", ")))
-    };
-    list.split(',').map(known).collect()
+/// A server by its name.
+fn other(name: &str) -> Result<&'static str, String> {
+    let found = OTHER_SERVERS.into_iter().find(|known| *known == name);
+    found.ok_or(format!("known are {}", OTHER_SERVERS.join(", ")))
 }

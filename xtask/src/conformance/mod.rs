@@ -19,24 +19,37 @@ use suite::{Case, PEER};
 
 const MANIFEST: &str = "xtask/conformance.txt";
 
-/// `args`: `--update` rewrites the manifest, `--json` prints the result as JSON; anything else is a
-/// part of the names of the tests to run.
-pub fn run(root: &Path, args: &[&str]) -> Result<(), String> {
-    let flag = |name: &str| args.contains(&name);
-    let parts: Vec<&str> = args.iter().copied().filter(|a| !a.starts_with("--")).collect();
+/// Run ONNX's own tests on the interpreter and the runtime, and check xtask/conformance.txt
+#[derive(clap::Args)]
+#[command(after_help = "Example:\n  cargo xtask conformance node/test_resize")]
+pub struct Options {
+    /// Of the names of the tests to run; all without
+    #[arg(value_name = "PART")]
+    parts: Vec<String>,
+    /// Write xtask/conformance.txt anew
+    #[arg(long)]
+    update: bool,
+    /// Print the result as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// Runs the task.
+pub fn run(root: &Path, options: &Options) -> Result<(), String> {
+    let parts = &options.parts;
     let path = root.join(MANIFEST);
     let text = std::fs::read_to_string(&path).map_err(|e| format!("{MANIFEST}: {e}"))?;
     let manifest = Manifest::parse(&text)?;
     let Some(mut cases) = suite::cases(root) else {
         return Err(format!("needs the Python package onnx=={} (EDGECUT_PYTHON)", suite::VERSION));
     };
-    cases.retain(|c| parts.is_empty() || parts.iter().any(|part| c.name.contains(part)));
+    cases.retain(|c| parts.is_empty() || parts.iter().any(|part| c.name.contains(part.as_str())));
     let peer = cases.iter().any(|c| c.suite() == PEER);
     if !peer && parts.is_empty() {
         println!("skipped: the suite {PEER} needs the Python package onnxruntime");
     }
     let outcomes = quietly(|| outcomes(&cases));
-    if flag("--update") {
+    if options.update {
         if !parts.is_empty() || !peer {
             return Err("--update needs all tests".into());
         }
@@ -46,7 +59,7 @@ pub fn run(root: &Path, args: &[&str]) -> Result<(), String> {
         return Ok(());
     }
     let report = Report::new(&manifest, &cases, &outcomes, parts.is_empty());
-    match flag("--json") {
+    match options.json {
         true => println!("{}", serde_json::to_string_pretty(&report).map_err(|e| e.to_string())?),
         false => report.show(),
     }
@@ -178,6 +191,7 @@ fn operators(case: &Case) -> BTreeSet<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cli::parsed;
 
     /// The same as `cargo xtask conformance`.
     #[test]
@@ -187,6 +201,7 @@ mod tests {
             println!("skipped: needs the Python package onnx=={}", suite::VERSION);
             return;
         }
-        run(&root, &[]).unwrap_or_else(|problems| panic!("{problems}"));
+        let all = parsed(&[]).expect("no options");
+        run(&root, &all).unwrap_or_else(|problems| panic!("{problems}"));
     }
 }

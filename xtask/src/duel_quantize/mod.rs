@@ -13,22 +13,15 @@ mod subject;
 mod table;
 
 use std::path::Path;
-use std::process::{Command, ExitCode};
+use std::process::Command;
 
 use contender::Tools;
-use options::Options;
+pub use options::Options;
 use score::Row;
 use subject::Subject;
 
-/// `cargo xtask duel-quantize ARGS`: exit code 2 where they are wrong, 1 where nothing could be
-/// measured.
-pub fn main(root: &Path, args: &[&str]) -> ExitCode {
-    crate::with_options("duel-quantize", options::HELP, args, Options::parse, |options| {
-        run(root, options)
-    })
-}
-
-fn run(root: &Path, options: &Options) -> Result<(), String> {
+/// Runs the task.
+pub fn run(root: &Path, options: &Options) -> Result<(), String> {
     let rows = match options.tables.is_empty() {
         true => duel(root, options)?,
         false => read(&options.tables)?,
@@ -43,7 +36,7 @@ fn run(root: &Path, options: &Options) -> Result<(), String> {
 fn duel(root: &Path, options: &Options) -> Result<Vec<Row>, String> {
     let tools = Tools::find(root, options)?;
     let mut rows = vec![];
-    for &subject in &options.subjects {
+    for &subject in &options.subjects() {
         let mut of_model: Vec<Row> = vec![];
         for seed in 1..=options.seeds {
             let found = round(&tools, subject, seed, options);
@@ -67,7 +60,7 @@ fn round(
 ) -> Result<Vec<Row>, String> {
     let files = subject.prepare(tools, seed, options.images)?;
     let mut rows = vec![];
-    for &contender in &options.contenders {
+    for &contender in options.contenders() {
         eprintln!("{}, pictures {seed}: {}", subject.name, contender.name());
         rows.extend(contender.rows(tools, subject, &files));
     }

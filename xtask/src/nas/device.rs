@@ -1,7 +1,6 @@
 //! Predicted latencies of networks that were not measured, beside measured ones.
 
 use std::path::PathBuf;
-use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -15,26 +14,7 @@ use edgecut_search::arch::{ArchSpace, SpaceFile};
 use edgecut_search::rank::spearman;
 use serde::{Deserialize, Serialize};
 
-const HELP: &str = "\
-Usage: cargo xtask nas-device [OPTION...]
-
-Measures random networks of a search space in float and int8, learns what networks cost from some,
-predicts the others, and prints how many of their latencies are predicted within 10 % (at least 95 %
-must be), and the rank correlation (at least 0.98). One thread. What was measured is kept in a file
-when the command ends, by --seconds or done, and the same command goes on from there.
-
-  --space NAME   a space that comes along: mobile or families (default mobile)
-  --samples N    networks that are learnt from, in each precision (default 50: 100 measurements)
-  --held-out N   networks that are predicted, in each precision (default 200)
-  --each MS      milliseconds for each measurement (default 60)
-  --rounds N     times that each is measured, of which the least counts (default 2)
-  --seconds N    stop after so many seconds, to go on later (default: do not)
-  --seed N       of the networks (default 1)
-  --file FILE    where measurements are kept (default target/nas-device.json)
-
-Example:
-  cargo xtask nas-device --held-out 200
-";
+use crate::cli::above_0;
 
 const LEAST_HITS: f64 = 0.95;
 const NEAR: f64 = 0.1;
@@ -42,57 +22,39 @@ const LEAST_CORRELATION: f64 = 0.98;
 /// What a core has for itself, for the energy model: 1 MiB where nobody has measured it.
 const NEAR_BYTES: usize = 1 << 20;
 
-struct Settings {
+/// Predict the latency of networks of a search space from runs of others, and measure them
+///
+/// Measures random networks of a search space in float and int8, learns what networks cost from some,
+/// predicts the others, and prints how many of their latencies are predicted within 10 % (at least 95 %
+/// must be), and the rank correlation (at least 0.98). One thread. What was measured is kept in a file
+/// when the command ends, by --seconds or done, and the same command goes on from there.
+#[derive(clap::Args)]
+#[command(after_help = "Example:\n  cargo xtask nas-device --held-out 200")]
+pub struct Settings {
+    /// A space that comes along: mobile or families
+    #[arg(long, value_name = "NAME", default_value = "mobile")]
     space: String,
+    /// Networks that are learnt from, in each precision
+    #[arg(long, value_name = "N", default_value_t = 50)]
     samples: usize,
+    /// Networks that are predicted, in each precision
+    #[arg(long, value_name = "N", default_value_t = 200)]
     held_out: usize,
-    each: Duration,
+    /// Milliseconds for each measurement
+    #[arg(long, value_name = "MS", default_value_t = 60)]
+    each: u64,
+    /// Times that each is measured, of which the least counts
+    #[arg(long, value_name = "N", default_value_t = 2, value_parser = above_0::<usize>)]
     rounds: usize,
-    seconds: f64,
+    /// Stop after so many seconds, to go on later
+    #[arg(long, value_name = "N")]
+    seconds: Option<f64>,
+    /// Of the networks
+    #[arg(long, value_name = "N", default_value_t = 1)]
     seed: u64,
+    /// Where measurements are kept
+    #[arg(long, value_name = "FILE", default_value = "target/nas-device.json")]
     file: PathBuf,
-}
-
-/// `cargo xtask nas-device ARGS`: exit code 2 where they are wrong, 1 where predictions are.
-pub fn main(args: &[&str]) -> ExitCode {
-    crate::with_options("nas-device", HELP, args, parse, run)
-}
-
-fn parse(args: &[&str]) -> Result<Settings, String> {
-    let mut settings = Settings {
-        space: "mobile".into(),
-        samples: 50,
-        held_out: 200,
-        each: Duration::from_millis(60),
-        rounds: 2,
-        seconds: f64::INFINITY,
-        seed: 1,
-        file: PathBuf::from("target/nas-device.json"),
-    };
-    let mut rest = args.iter();
-    while let Some(&arg) = rest.next() {
-        let text = rest.next().copied().unwrap_or_default();
-        match arg {
-            "--file" => settings.file = PathBuf::from(text),
-            "--space" => settings.space = text.into(),
-            _ => number(&mut settings, arg, text)?,
-        }
-    }
-    Ok(settings)
-}
-
-fn number(settings: &mut Settings, arg: &str, text: &str) -> Result<(), String> {
-    let number: usize = text.parse().map_err(|_| format!("{arg}: '{text}' is no number"))?;
-    match arg {
-        "--samples" => settings.samples = number,
-        "--held-out" => settings.held_out = number,
-        "--each" => settings.each = Duration::from_millis(number as u64),
-        "--rounds" => settings.rounds = number.max(1),
-        "--seconds" => settings.seconds = number as f64,
-        "--seed" => settings.seed = number as u64,
-        _ => return Err(format!("unknown option {arg}")),
-    }
-    Ok(())
 }
 
 /// What was measured so far, float and int8 of each network.
@@ -100,7 +62,7 @@ fn number(settings: &mut Settings, arg: &str, text: &str) -> Result<(), String> 
 struct Measured {
     space: String,
     seed: u64,
-    each_ms: u128,
+    each_ms: u64,
     /// Networks of a round.
     networks: usize,
     /// Measurements so far, over all rounds.
@@ -110,17 +72,20 @@ struct Measured {
     seconds: Vec<f64>,
 }
 
-fn run(settings: &Settings) -> Result<(), String> {
+/// Runs the task; an error where predictions are off.
+pub fn run(settings: &Settings) -> Result<(), String> {
     let space = space(&settings.space)?;
     let mut measured = read(settings);
     let (began, pool) = (Instant::now(), Arc::new(Pool::new(1)));
     let wanted = settings.samples + settings.held_out;
     // Rounds far apart in time, so that what disturbs one does not disturb the other.
     let all = wanted * settings.rounds;
-    while measured.done < all && began.elapsed().as_secs_f64() < settings.seconds {
+    let time = settings.seconds.unwrap_or(f64::INFINITY);
+    while measured.done < all && began.elapsed().as_secs_f64() < time {
         let (start, index) = (Instant::now(), measured.done % wanted);
         let plans = plans(&space, settings.seed, index, &pool)?;
-        let measure = |plan| Sample::measure(plan, &pool, settings.each).map_err(|e| e.to_string());
+        let each = Duration::from_millis(settings.each);
+        let measure = |plan| Sample::measure(plan, &pool, each).map_err(|e| e.to_string());
         let [float, int8] = [measure(&plans[0])?, measure(&plans[1])?];
         let seconds = start.elapsed().as_secs_f64();
         match measured.samples.get_mut(index) {
@@ -157,7 +122,7 @@ fn read(settings: &Settings) -> Measured {
     let fresh = Measured {
         space: settings.space.clone(),
         seed: settings.seed,
-        each_ms: settings.each.as_millis(),
+        each_ms: settings.each,
         networks: settings.samples + settings.held_out,
         ..Measured::default()
     };

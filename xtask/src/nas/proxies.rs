@@ -10,7 +10,6 @@
 //! beside them what [`beside_products`] counts.
 
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
 use std::time::Instant;
 
 use edgecut_graph::cost::cost;
@@ -21,26 +20,9 @@ use edgecut_search::rank::{mean_ranks, spearman};
 use edgecut_testkit::nas_bench_201::Cell;
 use edgecut_train::data::{Batch, Preprocess};
 
+use crate::cli::above_0;
+
 use super::bench201::{Table, unpack};
-
-const HELP: &str = "\
-Usage: cargo xtask nas-proxies DATA [--cells N] [--seed N] [--threads N]
-
-Scores cells of NAS-Bench-201 by zero-cost proxies and compares with the published scores: parameters
-and multiply-adds must be equal, the others are compared by Spearman's rank correlation, which must be
-at least 0.95 for synflow and 0.85 for NASWOT and Jacobian covariance. It also shows how well each
-proxy ranks the accuracy after 12 epochs.
-
-DATA is the folder of shared data: it has nas/nasbench201_12epoch_hw.csv.zst and
-sets/cifar10_lossless_train3000.bin.zst.
-
-  --cells N     different cells, drawn at random (default 300)
-  --seed N      of cells, pictures and weights (default 1)
-  --threads N   (default 2)
-
-Example:
-  cargo xtask nas-proxies ../shared/data
-";
 
 /// Pictures of a batch, as published.
 const BATCH: usize = 64;
@@ -58,38 +40,25 @@ const PUBLISHED: [(Proxy, &str, f64); 3] = [
     (Proxy::JacobCov, "zc_jacov", 0.85),
 ];
 
-struct Settings {
+/// Score networks of NAS-Bench-201 by zero-cost proxies beside published scores
+///
+/// Parameters and multiply-adds must be equal, the others are compared by Spearman's rank correlation, which
+/// must be at least 0.95 for synflow and 0.85 for NASWOT and Jacobian covariance. It also shows how well
+/// each proxy ranks the accuracy after 12 epochs.
+#[derive(clap::Args)]
+#[command(after_help = "Example:\n  cargo xtask nas-proxies ../shared/data")]
+pub struct Settings {
+    /// Folder of shared data: it has nas/nasbench201_12epoch_hw.csv.zst and
+    /// sets/cifar10_lossless_train3000.bin.zst
     data: PathBuf,
+    /// Different cells, drawn at random
+    #[arg(long, value_name = "N", default_value_t = 300, value_parser = above_0::<usize>)]
     cells: usize,
+    /// Of cells, pictures and weights
+    #[arg(long, value_name = "N", default_value_t = 1)]
     seed: u64,
+    #[arg(long, value_name = "N", default_value_t = 2, value_parser = above_0::<usize>)]
     threads: usize,
-}
-
-/// `cargo xtask nas-proxies ARGS`: exit code 2 where they are wrong, 1 where a score disagrees.
-pub fn main(args: &[&str]) -> ExitCode {
-    crate::with_options("nas-proxies", HELP, args, parse, run)
-}
-
-fn parse(args: &[&str]) -> Result<Settings, String> {
-    let mut data = None;
-    let mut settings = Settings { data: PathBuf::new(), cells: 300, seed: 1, threads: 2 };
-    let mut rest = args.iter();
-    while let Some(&arg) = rest.next() {
-        if !arg.starts_with('-') {
-            data = Some(PathBuf::from(arg));
-            continue;
-        }
-        let text = rest.next().copied().unwrap_or_default();
-        let number: usize = text.parse().map_err(|_| format!("{arg}: '{text}' is no number"))?;
-        match arg {
-            "--cells" => settings.cells = number.max(2),
-            "--seed" => settings.seed = number as u64,
-            "--threads" => settings.threads = number.max(1),
-            _ => return Err(format!("unknown option {arg}")),
-        }
-    }
-    settings.data = data.ok_or("needs the folder of shared data")?;
-    Ok(settings)
 }
 
 /// What is known of one cell: published numbers and own scores.
@@ -99,7 +68,8 @@ struct Scored {
     own: Vec<f64>,
 }
 
-fn run(settings: &Settings) -> Result<(), String> {
+/// Runs the task; an error where a score disagrees.
+pub fn run(settings: &Settings) -> Result<(), String> {
     let table = Table::read(&settings.data.join("nas"))?;
     let batch = pictures(&settings.data, settings.seed)?;
     let column = |name: &str| table.column(name);
@@ -109,7 +79,8 @@ fn run(settings: &Settings) -> Result<(), String> {
     let scores: Vec<Vec<Option<f64>>> = scores.into_iter().collect::<Result<_, _>>()?;
     let mut chosen: Vec<usize> = (0..table.cells.len()).filter(|&i| flops[i].is_some()).collect();
     Rng::keyed(&[settings.seed, 1]).shuffle(&mut chosen);
-    chosen.truncate(settings.cells);
+    // Ranks need two.
+    chosen.truncate(settings.cells.max(2));
     let options = ProxyOptions { seed: settings.seed, threads: settings.threads };
     let (mut scored, mut wrong, start) = (vec![], vec![], Instant::now());
     for (count, &i) in chosen.iter().enumerate() {

@@ -1,7 +1,6 @@
 //! Accuracies by shared weights beside those of networks that are trained alone.
 
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -17,31 +16,7 @@ use edgecut_train::data::{self, Augment, Dataset, OpenOptions, Part, Preprocess,
 use edgecut_train::{Control, fit};
 use serde::{Deserialize, Serialize};
 
-const HELP: &str = "\
-Usage: cargo xtask nas-supernet DATA [OPTION...]
-
-Trains the shared weights of a space, judges random networks of it by them, trains the same networks
-alone, and prints both accuracies and how far their orders agree (Kendall's tau must be at least 0.65).
-Both are accuracies on pictures held out of the training part; the test part is not looked at.
-Interrupted, the same command goes on.
-
-DATA is what `edgecut train --data` takes.
-
-  --space NAME    a space that comes along, or a TOML file (default mobile)
-  --side N        pixels of the pictures (default 28)
-  --channels N    of the pictures: 1 or 3 (default 1)
-  --epochs N      of the shared weights (default 15)
-  --alone N       epochs of each network alone (default 10)
-  --subnets N     networks (default 30)
-  --batch N       (default 128)
-  --parts N       in which a batch is computed (default 8)
-  --lr X          (default 0.2)
-  --seed N        (default 1)
-  --threads N     (default 2)
-
-Example:
-  cargo xtask nas-supernet fashion-mnist
-";
+use crate::cli::above_0;
 
 const LEAST_TAU: f64 = 0.65;
 /// Pictures that are held out, and those that BatchNorm's statistics are taken from.
@@ -50,68 +25,47 @@ const CALIBRATION: usize = 1024;
 /// Lines about the training of shared weights.
 const TELL: u64 = 40;
 
-#[derive(Serialize)]
-struct Settings {
+/// Compare accuracies by shared weights with those of networks that are trained alone
+///
+/// Trains the shared weights of a space, judges random networks of it by them, trains the same networks
+/// alone, and prints both accuracies and how far their orders agree (Kendall's tau must be at least 0.65).
+/// Both are accuracies on pictures held out of the training part; the test part is not looked at.
+/// Interrupted, the same command goes on.
+#[derive(clap::Args, Serialize)]
+#[command(after_help = "Example:\n  cargo xtask nas-supernet fashion-mnist")]
+pub struct Settings {
+    /// What `edgecut train --data` takes
     data: String,
+    /// A space that comes along, or a TOML file
+    #[arg(long, value_name = "NAME", default_value = "mobile")]
     space: String,
-    input: [usize; 2],
+    /// Pixels of the pictures
+    #[arg(long, value_name = "N", default_value_t = 28, value_parser = above_0::<usize>)]
+    side: usize,
+    /// Of the pictures: 1 or 3
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = above_0::<usize>)]
+    channels: usize,
+    /// Of the shared weights
+    #[arg(long, value_name = "N", default_value_t = 15, value_parser = above_0::<usize>)]
     epochs: usize,
+    /// Epochs of each network alone
+    #[arg(long, value_name = "N", default_value_t = 10, value_parser = above_0::<usize>)]
     alone: usize,
+    /// Networks
+    #[arg(long, value_name = "N", default_value_t = 30, value_parser = above_0::<usize>)]
     subnets: usize,
+    #[arg(long, value_name = "N", default_value_t = 128, value_parser = above_0::<usize>)]
     batch: usize,
+    /// In which a batch is computed
+    #[arg(long, value_name = "N", default_value_t = 8, value_parser = above_0::<usize>)]
     parts: usize,
+    #[arg(long, value_name = "X", default_value_t = 0.2, value_parser = above_0::<f32>)]
     lr: f32,
+    #[arg(long, value_name = "N", default_value_t = 1)]
     seed: u64,
+    #[arg(long, value_name = "N", default_value_t = 2, value_parser = above_0::<usize>)]
     #[serde(skip)]
     threads: usize,
-}
-
-/// `cargo xtask nas-supernet ARGS`: exit code 2 where they are wrong, 1 where orders differ.
-pub fn main(root: &Path, args: &[&str]) -> ExitCode {
-    crate::with_options("nas-supernet", HELP, args, parse, |settings| run(root, settings))
-}
-
-fn parse(args: &[&str]) -> Result<Settings, String> {
-    let mut data = None;
-    let mut settings = Settings {
-        data: String::new(),
-        space: "mobile".into(),
-        input: [1, 28],
-        epochs: 15,
-        alone: 10,
-        subnets: 30,
-        batch: 128,
-        parts: 8,
-        lr: 0.2,
-        seed: 1,
-        threads: 2,
-    };
-    let mut rest = args.iter();
-    while let Some(&arg) = rest.next() {
-        if !arg.starts_with('-') {
-            data = Some(arg.to_string());
-            continue;
-        }
-        let text = rest.next().copied().unwrap_or_default();
-        let wrong = || format!("{arg}: '{text}' is no value of it");
-        let count = || text.parse().ok().filter(|&n| n > 0).ok_or_else(wrong);
-        match arg {
-            "--space" => settings.space = text.into(),
-            "--side" => settings.input[1] = count()?,
-            "--channels" => settings.input[0] = count()?,
-            "--epochs" => settings.epochs = count()?,
-            "--alone" => settings.alone = count()?,
-            "--subnets" => settings.subnets = count()?,
-            "--batch" => settings.batch = count()?,
-            "--parts" => settings.parts = count()?,
-            "--lr" => settings.lr = text.parse().map_err(|_| wrong())?,
-            "--seed" => settings.seed = count()? as u64,
-            "--threads" => settings.threads = count()?,
-            _ => return Err(format!("no option is called '{arg}'")),
-        }
-    }
-    settings.data = data.ok_or("DATA is missing")?;
-    Ok(settings)
 }
 
 /// A network, by both ways of knowing it.
@@ -131,7 +85,8 @@ struct Bench<'a> {
     work: PathBuf,
 }
 
-fn run(root: &Path, settings: &Settings) -> Result<(), String> {
+/// Runs the task.
+pub fn run(root: &Path, settings: &Settings) -> Result<(), String> {
     let bench = Bench::new(root, settings)?;
     let (space, words) = (&bench.space, |e: edgecut_search::SearchError| e.to_string());
     let macs = |graph: &Graph| cost(graph, 1).map(|c| c.macs as f64 / 1e6);
@@ -151,10 +106,11 @@ impl Bench<'_> {
         let data =
             data::open(&settings.data, &OpenOptions::default()).map_err(|e| e.to_string())?;
         let classes = data.train.classes().len();
-        let space = ArchSpace::new(file, settings.input, classes).map_err(|e| e.to_string())?;
-        let half = vec![0.5; settings.input[0]];
+        let input = [settings.channels, settings.side];
+        let space = ArchSpace::new(file, input, classes).map_err(|e| e.to_string())?;
+        let half = vec![0.5; settings.channels];
         let side = space.side();
-        let preprocess = Preprocess::plain([side, side, settings.input[0]], half.clone(), half);
+        let preprocess = Preprocess::plain([side, side, settings.channels], half.clone(), half);
         let part = Part::Count(HELD_OUT.min(data.train.len() / 5));
         let (learned, held_out) = split(data.train, 0, part).map_err(|e| e.to_string())?;
         let folder = settings.data.replace(|c: char| !c.is_alphanumeric(), "-");

@@ -9,13 +9,14 @@ mod relay;
 mod weather;
 
 use std::path::Path;
-use std::process::{Child, Command, ExitCode, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use crate::cli::Owned;
 pub use check::part;
 use network::{Host, Network, on};
-use options::{HELP, Options, Task};
+use options::Run;
+pub use options::Task;
 use quota::Quota;
 use weather::Replay;
 
@@ -23,28 +24,22 @@ use weather::Replay;
 const START: Duration = Duration::from_secs(2);
 
 /// Runs the task.
-pub fn main(root: &Path, args: &[&str]) -> ExitCode {
-    if let ["policies", rest @ ..] = args {
-        return policies::main(root, rest);
-    }
-    crate::with_options("rig", HELP, args, Options::parse, run)
-}
-
-fn run(options: &Options) -> Result<(), String> {
-    let network = Network::build(options.seed)?;
-    match &options.task {
-        Task::Check => check::run(&network),
-        Task::Run { cloud, edge } => programs(&network, options, cloud, edge),
+pub fn run(root: &Path, task: &Task) -> Result<(), String> {
+    match task {
+        Task::Check { seed } => check::run(&Network::build(*seed)?),
+        Task::Run(options) => programs(&Network::build(options.seed)?, options),
+        Task::Policies(options) => policies::run(root, options),
     }
 }
 
 /// Runs both programs, until the edge's ends.
-fn programs(network: &Network, options: &Options, cloud: &str, edge: &str) -> Result<(), String> {
+fn programs(network: &Network, options: &Run) -> Result<(), String> {
+    let (cloud, edge, link) = (&options.cloud, &options.edge, options.link());
     let server = Owned(shell(Host::Cloud, cloud, None)?);
     std::thread::sleep(START);
     let quota = options.cpu.map(Quota::new).transpose()?;
     let outcome = std::thread::scope(|scope| {
-        let replay = Replay::new(network, &options.link, options.outage);
+        let replay = Replay::new(network, &link, options.outage);
         let over = replay.over();
         let changes = scope.spawn(move || replay.run());
         let ended = shell(Host::Edge, edge, quota.as_ref()).and_then(|mut child| {

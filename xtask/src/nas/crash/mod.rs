@@ -5,7 +5,6 @@ mod part;
 mod problem;
 mod process;
 
-use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use edgecut_graph::rng::Rng;
@@ -13,7 +12,7 @@ use edgecut_search::{FileJournal, History, Problem, Record, restore};
 use edgecut_search_nats::{NatsJournal, Server, remove};
 use edgecut_testkit::NatsServer;
 
-use options::{HELP, Options};
+pub use options::Options;
 pub use part::main as part;
 use part::{Round, WORKERS};
 use problem::Formula;
@@ -27,11 +26,6 @@ const SERVER_SHARE: usize = 10;
 
 /// A search that takes longer has come to a standstill.
 const STANDSTILL: Duration = Duration::from_secs(180);
-
-/// Runs the task.
-pub fn main(args: &[&str]) -> ExitCode {
-    crate::with_options("nas-crash", HELP, args, Options::parse, run)
-}
 
 /// What has come of one part.
 #[derive(Default)]
@@ -97,7 +91,8 @@ fn front(problem: &dyn Problem, history: &History) -> String {
     history.front(problem).into_iter().map(line).collect()
 }
 
-fn run(options: &Options) -> Result<(), String> {
+/// Runs the task.
+pub fn run(options: &Options) -> Result<(), String> {
     println!(
         "| journal | kill -9 | of coordinator | worker | server | searches | evaluations | lost | twice | other fronts | seconds |"
     );

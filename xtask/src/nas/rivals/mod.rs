@@ -4,84 +4,46 @@ mod nets;
 mod training;
 
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
 
 use edgecut_search::Genome;
 use edgecut_search::arch::{ArchSpace, SpaceFile};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
+use crate::cli::above_0;
 use nets::{FAMILIES, Timer};
 use training::Trainer;
-
-const HELP: &str = "\
-Usage: cargo xtask nas-rivals FOLDER DATA [OPTION...]
-
-Takes the winners that `edgecut search --out FOLDER` has found for DATA, and for each of them the widest
-MobileNetV2, MobileNetV3, ShuffleNetV2 and SqueezeNet that are no slower as integers on this machine.
-Trains all from fresh weights by the recipe of the search, quantises them, trains them as integers, and
-looks at the test pictures once. Prints accuracies and latencies; a rival that is at least as accurate
-as a winner that is no faster is an error. Interrupted, the same command goes on.
-
-  --winners N   of the search (default 2)
-  --seeds N     how many (default 2)
-  --epochs N    instead of the search's
-  --threads N   of training (default 2)
-  --program F   an `edgecut` that is built already
-
-Example:
-  cargo xtask nas-rivals out/search fashion-mnist
-";
 
 /// A rival may take so much longer than the winner: widths are multiples of something.
 const TOLERANCE: f64 = 1.03;
 
-struct Options {
+/// Compare winners of a search with width-scaled networks of the papers, trained alike
+///
+/// Takes the winners that `edgecut search --out FOLDER` has found for DATA, and for each of them the widest
+/// MobileNetV2, MobileNetV3, ShuffleNetV2 and SqueezeNet that are no slower as integers on this machine.
+/// Trains all from fresh weights by the recipe of the search, quantises them, trains them as integers, and
+/// looks at the test pictures once. Prints accuracies and latencies; a rival that is at least as accurate
+/// as a winner that is no faster is an error. Interrupted, the same command goes on.
+#[derive(clap::Args)]
+#[command(after_help = "Example:\n  cargo xtask nas-rivals out/search fashion-mnist")]
+pub struct Options {
     folder: PathBuf,
     data: String,
+    /// Of the search
+    #[arg(long, value_name = "N", default_value_t = 2, value_parser = above_0::<usize>)]
     winners: usize,
+    /// How many
+    #[arg(long, value_name = "N", default_value_t = 2, value_parser = above_0::<u64>)]
     seeds: u64,
+    /// Instead of the search's
+    #[arg(long, value_name = "N", value_parser = above_0::<u64>)]
     epochs: Option<u64>,
+    /// Of training
+    #[arg(long, value_name = "N", default_value_t = 2, value_parser = above_0::<usize>)]
     threads: usize,
+    /// An `edgecut` that is built already
+    #[arg(long, value_name = "FILE")]
     program: Option<PathBuf>,
-}
-
-/// `cargo xtask nas-rivals ARGS`: exit code 2 where they are wrong, 1 where a rival is better.
-pub fn main(root: &Path, args: &[&str]) -> ExitCode {
-    crate::with_options("nas-rivals", HELP, args, parse, |options| run(root, options))
-}
-
-fn parse(args: &[&str]) -> Result<Options, String> {
-    let (mut places, mut rest) = (vec![], args.iter());
-    let mut options = Options {
-        folder: PathBuf::new(),
-        data: String::new(),
-        winners: 2,
-        seeds: 2,
-        epochs: None,
-        threads: 2,
-        program: None,
-    };
-    while let Some(&arg) = rest.next() {
-        if !arg.starts_with('-') {
-            places.push(arg);
-            continue;
-        }
-        let text = rest.next().copied().unwrap_or_default();
-        let wrong = || format!("{arg}: '{text}' is no number above 0");
-        let count = || text.parse().ok().filter(|&n: &u64| n > 0).ok_or_else(wrong);
-        match arg {
-            "--winners" => options.winners = count()? as usize,
-            "--seeds" => options.seeds = count()?,
-            "--epochs" => options.epochs = Some(count()?),
-            "--threads" => options.threads = count()? as usize,
-            "--program" => options.program = Some(text.into()),
-            _ => return Err(format!("no option is called '{arg}'")),
-        }
-    }
-    let [folder, data] = places[..] else { return Err("give FOLDER and DATA".into()) };
-    (options.folder, options.data) = (folder.into(), data.into());
-    Ok(options)
 }
 
 /// What is needed of `search.json`.
@@ -123,7 +85,8 @@ impl Row {
     }
 }
 
-fn run(root: &Path, options: &Options) -> Result<(), String> {
+/// Runs the task; an error where a rival is better.
+pub fn run(root: &Path, options: &Options) -> Result<(), String> {
     let path = options.folder.join("search.json");
     let text = std::fs::read(&path).map_err(|e| format!("{}: {e}", path.display()))?;
     let found: Found =
@@ -189,12 +152,13 @@ fn report(rows: &[Row]) -> Result<(), String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cli::parsed;
 
     #[test]
     fn a_folder_and_data_are_needed() {
-        assert!(parse(&["out"]).is_err());
-        let options = parse(&["out", "data", "--seeds", "3"]).unwrap();
+        assert!(parsed::<Options>(&["out"]).is_err());
+        let options: Options = parsed(&["out", "data", "--seeds", "3"]).unwrap();
         assert_eq!((options.seeds, options.winners), (3, 2));
-        assert!(parse(&["out", "data", "--seeds", "0"]).is_err());
+        assert!(parsed::<Options>(&["out", "data", "--seeds", "0"]).is_err());
     }
 }

@@ -28,7 +28,7 @@ const TRIALS: [usize; 4] = [100, 200, 500, 1000];
 
 /// Prints which part of the exact front's hypervolume is found.
 pub fn report(options: &Options) -> Result<(), String> {
-    let rows = Rows::read(&options.data)?;
+    let rows = Rows::read(&options.data())?;
     println!(
         "NAS-Bench-201, CIFAR-10: {} cells, each string a net of its own as in the table, though some",
         rows.cells.len()

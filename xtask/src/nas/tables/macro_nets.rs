@@ -66,7 +66,7 @@ pub fn report(options: &Options) -> Result<(), String> {
 }
 
 fn read(options: &Options) -> Result<Table, String> {
-    let path = options.data.join("nas-bench-macro_cifar10.json");
+    let path = options.data().join("nas-bench-macro_cifar10.json");
     let wrong = |e: &dyn std::fmt::Display| format!("{}: {e}", path.display());
     let text = std::fs::read(&path).map_err(|e| wrong(&e))?;
     let nets: BTreeMap<String, Net> = serde_json::from_slice(&text).map_err(|e| wrong(&e))?;

@@ -6,18 +6,10 @@ mod options;
 mod seeds;
 mod table;
 
-use std::path::Path;
-use std::process::ExitCode;
-
-use options::{HELP, Options};
+pub use options::Options;
 
 /// Runs the task.
-pub fn main(root: &Path, args: &[&str]) -> ExitCode {
-    let parse = |args: &[&str]| Options::parse(root, args);
-    crate::with_options("nas-tables", HELP, args, parse, run)
-}
-
-fn run(options: &Options) -> Result<(), String> {
+pub fn run(options: &Options) -> Result<(), String> {
     if options.wants("macro") {
         macro_nets::report(options)?;
     }

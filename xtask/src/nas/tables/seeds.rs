@@ -25,7 +25,7 @@ pub fn searches(
     let next = AtomicU64::new(0);
     let found = Mutex::new(vec![Ok(vec![]); options.seeds as usize]);
     std::thread::scope(|scope| {
-        for _ in 0..options.threads {
+        for _ in 0..options.threads() {
             scope.spawn(|| {
                 loop {
                     let seed = next.fetch_add(1, Ordering::Relaxed);

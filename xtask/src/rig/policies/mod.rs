@@ -20,7 +20,7 @@ mod page;
 mod rows;
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitCode, Stdio};
+use std::process::{Command, Stdio};
 
 use edgecut_collab::Trace;
 use edgecut_edge::plans::Plans;
@@ -30,7 +30,7 @@ use super::network::Network;
 use super::quota::Quota;
 pub use ask::part;
 use hosts::Hosts;
-use options::{HELP, Options};
+pub use options::Options;
 use rows::OfModel;
 
 /// Pictures that are asked about, in turn.
@@ -43,16 +43,12 @@ pub struct Recorded {
 }
 
 /// Runs the task.
-pub fn main(root: &Path, args: &[&str]) -> ExitCode {
-    crate::with_options("rig policies", HELP, args, Options::parse, |options| run(root, options))
-}
-
-fn run(root: &Path, options: &Options) -> Result<(), String> {
+pub fn run(root: &Path, options: &Options) -> Result<(), String> {
     let folder = options.folder.clone().or_else(|| {
         let data = std::env::var_os("EDGECUT_DATA").unwrap_or("../shared/data".into());
         Some(root.join(data).join("traces/sabre-3g4g"))
     });
-    let traces = options.traces.find(&folder.unwrap_or_default())?;
+    let traces = options.traces().find(&folder.unwrap_or_default())?;
     let program = crate::program(root, options.edgecut.as_deref())?;
     std::fs::create_dir_all(&options.out).map_err(|e| format!("{}: {e}", options.out.display()))?;
     let pictures = pictures(&options.data)?;

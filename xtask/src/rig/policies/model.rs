@@ -158,5 +158,5 @@ impl Model<'_> {
 
 fn link(options: &Options, trace: &Trace) -> Link {
     let trace = trace.clone();
-    Link { trace, down_bits: options.down_bits, jitter: Duration::ZERO, loss: 0.0 }
+    Link { trace, down_bits: options.down_bits(), jitter: Duration::ZERO, loss: 0.0 }
 }

@@ -3,66 +3,82 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-pub const HELP: &str = "\
-Usage: cargo xtask rig policies --data DIR [OPTION...]
+use crate::cli::within;
 
-`edgecut edge` and `edgecut serve` on the two hosts of the rig, with a link that replays recorded traces.
-On each trace the same pictures are asked about at the same moments under policies that take turns: on the
-device alone (local), as JPEG files to the server (picture), by the best fixed cut where the plans have
-any, and by what edgecut decides. Beside them an oracle that knows the link beforehand, computed from
-measured times and bytes. Prints a table for each model, and writes policies.json and policies.html, a page
-without scripts, fonts or requests.
-
-  --data DIR      JPEG pictures, in folders of classes: plans are made with them, and they are asked about
-  --model M,...   networks of the zoo with random weights, ONNX files, or folders that
-                  `edgecut split --out-plans` has written (default mobilenet-v2,resnet-18)
-  --preprocess P  how pictures become the input of models that do not say it (default torchvision)
-  --bits N        of the cuts' codec (default 4)
-  --server Nx     how many times as fast as the device the server is planned to be (default: what --quota
-                  leaves the device, the other way round)
-  --folder DIR    of traces (default: those of 3G and 4G in EDGECUT_DATA, which were recorded on the
-                  downlink and are used as uplinks here)
-  --traces N|NAME,...
-                  so many traces, from the slowest to the fastest (default 6), or these
-  --all           all traces
-  --from S        where in a trace it begins (default 0)
-  --seconds S     of each policy on each trace (default 40)
-  --period MS     between requests (default 250, or the deadline where that is longer)
-  --deadline MS   of a request (default: twice what the device alone takes)
-  --quota SHARE   of a core that the edge gets, 0.05 to 1 (default 0.25): emulation of a slow device
-  --cores E,C     processors of the edge and of the cloud (default: wherever this program may run)
-  --down MBPS     bandwidth towards the edge (default 100)
-  --out DIR       (default out/rig-policies)
-  --edgecut FILE  the program (default: built for speed)
-
-Needs the rights of root, iproute2, iptables and socat. Where both hosts share a core the server comes first:
-it is idle while the device computes, but for the reserve of edgecut's own policy.
-
-Example:
-  cargo xtask rig policies --data imagenet-224 --model mobilenet_v2.onnx,resnet-18 --traces 3 --seconds 60
-";
-
+/// Compare what edgecut decides with what never changes, on links that replay recorded traces
+///
+/// `edgecut edge` and `edgecut serve` on the two hosts of the rig. On each trace the same pictures are asked
+/// about at the same moments under policies that take turns: on the device alone (local), as JPEG files to
+/// the server (picture), by the best fixed cut where the plans have any, and by what edgecut decides. Beside
+/// them an oracle that knows the link beforehand, computed from measured times and bytes. Prints a table for
+/// each model, and writes policies.json and policies.html, a page without scripts, fonts or requests.
+///
+/// Where both hosts share a core the server comes first: it is idle while the device computes, but for the
+/// reserve of edgecut's own policy.
+#[derive(clap::Args)]
+#[command(after_help = "Example:
+  cargo xtask rig policies --data imagenet-224 --model mobilenet_v2.onnx,resnet-18 --traces 3 --seconds 60")]
 pub struct Options {
+    /// JPEG pictures, in folders of classes: plans are made with them, and they are asked about
+    #[arg(long, value_name = "DIR")]
     pub data: PathBuf,
+    /// Networks of the zoo with random weights, ONNX files, or folders that `edgecut split --out-plans` has
+    /// written
+    #[arg(long = "model", value_name = "M,..", value_delimiter = ',',
+        default_values = ["mobilenet-v2", "resnet-18"])]
     pub models: Vec<String>,
+    /// How pictures become the input of models that do not say it
+    #[arg(long, value_name = "P", default_value = "torchvision")]
     pub preprocess: String,
+    /// Of the cuts' codec
+    #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u8).range(2..=8))]
     pub bits: u8,
+    /// How many times as fast as the device the server is planned to be, such as 4x; without it what --quota
+    /// leaves the device, the other way round
+    #[arg(long, value_name = "Nx")]
     pub server: Option<String>,
+    /// Of traces; without it those of 3G and 4G in EDGECUT_DATA, which were recorded on the downlink and are
+    /// used as uplinks here
+    #[arg(long, value_name = "DIR")]
     pub folder: Option<PathBuf>,
-    pub traces: Traces,
+    /// So many traces, from the slowest to the fastest, or these
+    #[arg(long, value_name = "N|NAME,..", default_value = "6", value_parser = traces)]
+    traces: Traces,
+    /// All traces
+    #[arg(long, conflicts_with = "traces")]
+    all: bool,
+    /// Second of a trace in which it begins
+    #[arg(long, value_name = "S", default_value = "0", value_parser = seconds)]
     pub from: Duration,
+    /// Of each policy on each trace
+    #[arg(long, value_name = "S", default_value = "40", value_parser = seconds)]
     pub seconds: Duration,
+    /// Milliseconds between requests; without it 250, or the deadline where that is longer
+    #[arg(long, value_name = "MS", value_parser = milliseconds)]
     pub period: Option<Duration>,
+    /// Of a request, in milliseconds; without it twice what the device alone takes
+    #[arg(long, value_name = "MS", value_parser = milliseconds)]
     pub deadline: Option<Duration>,
+    /// Of a core that the edge gets: emulation of a slow device
+    #[arg(long, value_name = "SHARE", default_value_t = 0.25,
+        value_parser = |text: &str| within(text, 0.05, 1.0))]
     pub quota: f64,
+    /// Processors of the edge and of the cloud; without it wherever this program may run
+    #[arg(long, value_name = "E,C", value_parser = cores)]
     pub cores: Option<[usize; 2]>,
-    pub down_bits: u64,
+    /// Bandwidth towards the edge
+    #[arg(long, value_name = "MBPS", default_value_t = 100.0,
+        value_parser = |text: &str| within(text, 0.01, 1e4))]
+    down: f64,
+    #[arg(long, value_name = "DIR", default_value = "out/rig-policies")]
     pub out: PathBuf,
+    /// An `edgecut` that is built already
+    #[arg(long, value_name = "FILE")]
     pub edgecut: Option<PathBuf>,
 }
 
 /// Which traces.
-#[derive(Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Traces {
     /// So many, spread over their rates.
     Some(usize),
@@ -72,69 +88,28 @@ pub enum Traces {
 }
 
 impl Options {
-    pub fn parse(args: &[&str]) -> Result<Options, String> {
-        let mut options = Options {
-            data: PathBuf::new(),
-            models: vec!["mobilenet-v2".into(), "resnet-18".into()],
-            preprocess: "torchvision".into(),
-            bits: 4,
-            server: None,
-            folder: None,
-            traces: Traces::Some(6),
-            from: Duration::ZERO,
-            seconds: Duration::from_secs(40),
-            period: None,
-            deadline: None,
-            quota: 0.25,
-            cores: None,
-            down_bits: 100_000_000,
-            out: "out/rig-policies".into(),
-            edgecut: None,
-        };
-        let mut rest = args.iter();
-        while let Some(&arg) = rest.next() {
-            if arg == "--all" {
-                options.traces = Traces::All;
-                continue;
-            }
-            let text = rest.next().copied().ok_or_else(|| format!("{arg} needs a value"))?;
-            let within = |least: f64, most: f64| {
-                let number = text.parse().ok().filter(|x| (least..=most).contains(x));
-                number.ok_or_else(|| format!("{arg}: '{text}' is not from {least} to {most}"))
-            };
-            let time = |unit: f64, least: f64, most: f64| {
-                within(least, most).map(|number| Duration::from_secs_f64(number * unit))
-            };
-            match arg {
-                "--data" => options.data = text.into(),
-                "--model" => options.models = text.split(',').map(str::to_string).collect(),
-                "--preprocess" => options.preprocess = text.into(),
-                "--bits" => options.bits = within(2.0, 8.0)? as u8,
-                "--server" => options.server = Some(text.into()),
-                "--folder" => options.folder = Some(text.into()),
-                "--traces" => options.traces = traces(text)?,
-                "--from" => options.from = time(1.0, 0.0, 1e6)?,
-                "--seconds" => options.seconds = time(1.0, 1.0, 1e5)?,
-                "--period" => options.period = Some(time(1e-3, 1.0, 1e5)?),
-                "--deadline" => options.deadline = Some(time(1e-3, 1.0, 1e5)?),
-                "--quota" => options.quota = within(0.05, 1.0)?,
-                "--cores" => options.cores = Some(cores(text)?),
-                "--down" => options.down_bits = (within(0.01, 1e4)? * 1e6) as u64,
-                "--out" => options.out = text.into(),
-                "--edgecut" => options.edgecut = Some(text.into()),
-                _ => return Err(format!("no option is called '{arg}'")),
-            }
-        }
-        match options.data.is_dir() {
-            true => Ok(options),
-            false => Err("--data: name a folder of pictures".into()),
-        }
+    /// Traces that are replayed.
+    pub fn traces(&self) -> &Traces {
+        if self.all { &Traces::All } else { &self.traces }
     }
+
+    /// Bits per second towards the edge.
+    pub fn down_bits(&self) -> u64 {
+        (self.down * 1e6) as u64
+    }
+}
+
+fn seconds(text: &str) -> Result<Duration, String> {
+    within(text, 0.0, 1e6).map(Duration::from_secs_f64)
+}
+
+fn milliseconds(text: &str) -> Result<Duration, String> {
+    within(text, 1.0, 1e5).map(|ms| Duration::from_secs_f64(ms / 1e3))
 }
 
 fn traces(text: &str) -> Result<Traces, String> {
     match text.parse() {
-        Ok(0) => Err("--traces: at least one".into()),
+        Ok(0) => Err("at least one".into()),
         Ok(count) => Ok(Traces::Some(count)),
         Err(_) => Ok(Traces::Named(text.split(',').map(str::to_string).collect())),
     }
@@ -143,7 +118,7 @@ fn traces(text: &str) -> Result<Traces, String> {
 fn cores(text: &str) -> Result<[usize; 2], String> {
     let parts: Option<Vec<usize>> = text.split(',').map(|part| part.parse().ok()).collect();
     let parts = parts.and_then(|parts| parts.try_into().ok());
-    parts.ok_or_else(|| format!("--cores: '{text}' is not E,C, numbers of two processors"))
+    parts.ok_or_else(|| "not E,C, numbers of two processors".into())
 }
 
 impl Traces {
@@ -180,17 +155,19 @@ impl Traces {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cli::parsed;
 
     #[test]
     fn options_are_read_or_refused() {
-        let parse = |extra: &[&'static str]| Options::parse(&[&["--data", "."], extra].concat());
+        let parse = |extra: &[&'static str]| parsed::<Options>(&[&["--data", "."], extra].concat());
         let options = parse(&["--traces", "bus,tram", "--cores", "0,1", "--quota", "0.1"]).unwrap();
-        assert_eq!(options.traces, Traces::Named(vec!["bus".into(), "tram".into()]));
+        assert_eq!(*options.traces(), Traces::Named(vec!["bus".into(), "tram".into()]));
         assert_eq!((options.cores, options.quota), (Some([0, 1]), 0.1));
         for wrong in [["--quota", "0"], ["--traces", "0"], ["--cores", "1"], ["--what", "1"]] {
             assert!(parse(&wrong).is_err(), "{wrong:?}");
         }
-        assert!(Options::parse(&[]).is_err() && parse(&["--seconds"]).is_err());
+        assert!(parsed::<Options>(&[]).is_err() && parse(&["--seconds"]).is_err());
+        assert_eq!(*parse(&["--all"]).unwrap().traces(), Traces::All);
     }
 
     #[test]
