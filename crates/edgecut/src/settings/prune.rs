@@ -57,8 +57,7 @@ pub enum Rank {
     Layer,
     /// Those of layers with the same structure around them; each structure loses the same share
     Isomorphic,
-    /// All channels, by how much the loss on training pictures rises without parts of their layers, for
-    /// what that saves of the multiply-adds (or of what else is bounded and needs no clock)
+    /// All channels, by how much the loss on training pictures rises without parts of their layers
     Sensitivity,
 }
 
@@ -69,7 +68,7 @@ impl Rank {
             Rank::Global => Ranking::Global,
             Rank::Layer => Ranking::Layer,
             Rank::Isomorphic => Ranking::Isomorphic,
-            // Rises of the loss for a saving compare everywhere.
+            // Rises of the loss compare everywhere.
             Rank::Sensitivity => Ranking::Global,
         }
     }

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use edgecut_compress::prune::{Bounds, Channels, Order, Ranking};
 use edgecut_graph::cost::cost;
 use edgecut_graph::{Graph, onnx};
 use edgecut_kernels::Pool;
@@ -65,26 +64,6 @@ impl Measure {
             Measure::Size | Measure::Memory => term::bytes(value as u64),
             Measure::Latency => format!("{value:.3} ms"),
         }
-    }
-
-    /// What a channel of each group saves, of half of the group, those with the least of `worth`. What
-    /// has no measure without a clock is taken for multiply-adds.
-    pub fn savings(self, channels: &Channels, worth: &[Vec<f64>]) -> Result<Vec<f64>> {
-        let measure = match self {
-            Measure::Macs | Measure::Params | Measure::Size | Measure::Memory => self,
-            _ => Measure::Macs,
-        };
-        let order = Order::new(channels, worth, Ranking::Layer);
-        let whole = of(channels.graph(), measure)?;
-        let mut savings = vec![];
-        for (at, group) in channels.groups.iter().enumerate() {
-            let mut wanted = vec![0; channels.groups.len()];
-            wanted[at] = group.channels.len().div_ceil(2);
-            let plan = order.plan_of(channels, &wanted, &Bounds::default());
-            let left = of(&channels.apply(&plan)?, measure)?;
-            savings.push((whole - left) / plan.len().max(1) as f64);
-        }
-        Ok(savings)
     }
 }
 

@@ -49,9 +49,7 @@ pub fn prune(
     let mut scores = scores(global, channels, settings, sample, pool)?;
     if settings.rank == Rank::Sensitivity {
         let sample = sample.ok_or_else(no_pictures)?;
-        let found = Sensitivity::measure(global, channels, &scores, sample, pool)?;
-        let savings = goal.measure.savings(channels, &scores)?;
-        scores = found.scores(&scores, &savings);
+        scores = Sensitivity::measure(global, channels, &scores, sample, pool)?.scores(&scores);
     }
     let order = Order::new(channels, &scores, settings.rank.ranking());
     let bounds = settings.bounds();

@@ -106,22 +106,21 @@ impl Sensitivity {
         Ok(Sensitivity { pictures: judge.labels.len(), before, groups })
     }
 
-    /// Scores that all channels of the network can be compared by: the rise of the loss with the next
-    /// channel of a group, those with the least of `worth` first, over what the channel saves, which
-    /// `savings` says by group. Where every group has lost all up to the same score, no other choice of as
-    /// much saving has a smaller sum of rises (Lagrange; Shoham and Gersho 1988, for bits).
-    pub fn scores(&self, worth: &[Vec<f64>], savings: &[f64]) -> Vec<Vec<f64>> {
-        let of = |((group, worth), saving): ((&GroupSensitivity, &Vec<f64>), &f64)| {
-            let mut order: Vec<usize> = (0..worth.len()).collect();
-            order.sort_by(|&a, &b| worth[a].total_cmp(&worth[b]));
-            let hull = hull(&self.curve(group));
-            let mut scores = vec![0.0; worth.len()];
+    /// Scores that all channels of the network can be compared by: the rise of the loss once a
+    /// channel and those of its group with less of `scores` are gone. So every group loses as much as
+    /// costs the same.
+    pub fn scores(&self, scores: &[Vec<f64>]) -> Vec<Vec<f64>> {
+        let of = |(group, scores): (&GroupSensitivity, &Vec<f64>)| {
+            let mut order: Vec<usize> = (0..scores.len()).collect();
+            order.sort_by(|&a, &b| scores[a].total_cmp(&scores[b]));
+            let curve = self.curve(group);
+            let mut rises = vec![0.0; scores.len()];
             for (place, channel) in order.into_iter().enumerate() {
-                scores[channel] = slope(&hull, place as f64 + 0.5) / saving.max(f64::MIN_POSITIVE);
+                rises[channel] = interpolate(&curve, (place + 1) as f64);
             }
-            scores
+            rises
         };
-        self.groups.iter().zip(worth).zip(savings).map(of).collect()
+        self.groups.iter().zip(scores).map(of).collect()
     }
 
     /// Channels gone and the rise of the loss, both rising: what is measured on a few pictures may
@@ -141,26 +140,12 @@ impl Sensitivity {
     }
 }
 
-/// What of a rising curve no line between two others of its points is below: its slopes rise as well.
-fn hull(curve: &[(f64, f64)]) -> Vec<(f64, f64)> {
-    let mut hull: Vec<(f64, f64)> = vec![];
-    for &(x, y) in curve {
-        while let [.., (x0, y0), (x1, y1)] = hull[..]
-            && (y1 - y0) * (x - x0) >= (y - y0) * (x1 - x0)
-        {
-            hull.pop();
-        }
-        hull.push((x, y));
-    }
-    hull
-}
-
-/// The slope of the curve at `x`; beyond its end that of its last part.
-fn slope(curve: &[(f64, f64)], x: f64) -> f64 {
+/// The curve at `x`; beyond its end as steep as its last part.
+fn interpolate(curve: &[(f64, f64)], x: f64) -> f64 {
     let Some(end) = curve.len().checked_sub(1).filter(|&end| end > 0) else { return f64::MAX };
     let next = curve.iter().position(|&(at, _)| at >= x).unwrap_or(end).max(1);
     let ((x0, y0), (x1, y1)) = (curve[next - 1], curve[next]);
-    (y1 - y0) / (x1 - x0)
+    y0 + (y1 - y0) * (x - x0) / (x1 - x0)
 }
 
 /// Pictures as the network's input, and their classes.
@@ -209,7 +194,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_saves_most_for_the_rise_of_the_loss_goes_first() {
+    fn groups_lose_as_much_as_costs_the_same() {
         let point = |removed, loss| Point { removed, achieved: Achieved { accuracy: 0.0, loss } };
         let group = |points| GroupSensitivity { group: String::new(), channels: 10, points };
         let sensitivity = Sensitivity {
@@ -217,25 +202,17 @@ mod tests {
             before: Achieved { accuracy: 0.0, loss: 1.0 },
             // The second rises four times as fast, and falls by chance.
             groups: vec![
-                group(vec![point(5, 1.5), point(9, 3.0)]),
+                group(vec![point(5, 1.5), point(9, 2.0)]),
                 group(vec![point(5, 3.0), point(9, 2.9)]),
             ],
         };
-        let worth = vec![(0..10).rev().map(f64::from).collect::<Vec<_>>(); 2];
-        let scores = sensitivity.scores(&worth, &[1.0, 2.0]);
-        // The last channel goes first: 0.1 of the loss for a saving of 1.
-        assert!((scores[0][9] - 0.1).abs() < 1e-9 && (scores[0][0] - 0.375).abs() < 1e-9);
-        // 2 in 9 channels that save twice as much, as what falls is a part of a hull.
-        assert!(scores[1].iter().all(|score| (score - 2.0 / 9.0 / 2.0).abs() < 1e-6), "{scores:?}");
-        for scores in &scores {
-            assert!(scores.windows(2).all(|pair| pair[0] >= pair[1]), "{scores:?}");
+        let scores = vec![(0..10).rev().map(f64::from).collect::<Vec<_>>(); 2];
+        let rises = sensitivity.scores(&scores);
+        // The last channel goes first.
+        assert!((rises[0][9] - 0.1).abs() < 1e-9 && (rises[1][9] - 0.4).abs() < 1e-9);
+        for rises in &rises {
+            assert!(rises.windows(2).all(|pair| pair[0] > pair[1]), "{rises:?}");
         }
-    }
-
-    #[test]
-    fn a_hull_is_below_its_curve_and_rises_ever_faster() {
-        let curve = [(0.0, 0.0), (1.0, 3.0), (2.0, 1.0), (4.0, 2.5), (5.0, 6.0)];
-        assert_eq!(hull(&curve), [(0.0, 0.0), (2.0, 1.0), (4.0, 2.5), (5.0, 6.0)]);
-        assert_eq!([0.5, 3.0, 9.0].map(|x| slope(&hull(&curve), x)), [0.5, 0.75, 3.5]);
+        assert!((rises[0][0] - 1.125).abs() < 1e-9, "{rises:?}");
     }
 }
