@@ -43,7 +43,7 @@ pub struct Settings {
     #[arg(long, value_name = "N", default_value_t = 8, value_parser = above_0::<usize>)]
     parts: usize,
     /// What `edgecut prune` compares channels with
-    #[arg(long, value_name = "WITH", default_value = "sensitivity")]
+    #[arg(long, value_name = "WITH", default_value = "auto")]
     rank: String,
     /// Channels that are left are a multiple of this, in edgecut
     #[arg(long, value_name = "N", default_value_t = 4, value_parser = above_0::<usize>)]

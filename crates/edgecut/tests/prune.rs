@@ -102,6 +102,31 @@ fn sensitivity_is_measured_group_by_group() {
 }
 
 #[test]
+fn of_several_rankings_the_best_is_kept() {
+    let by = |rank: &str| {
+        let out = scratch().join(format!("by-{rank}.onnx"));
+        let base = ["prune", text(model()), "--data", text(toy()), "--images", "64"];
+        let options = ["--rank", rank, "--macs", "0.6x", "--out", text(&out)];
+        let output = edgecut(&[&base[..], &options[..], &NARROW[..]].concat());
+        let told = String::from_utf8(output.stderr).unwrap();
+        assert!(output.status.success(), "{told}");
+        (told, std::fs::read(&out).unwrap())
+    };
+    let (told, best) = by("auto");
+    let share = |line: &str| -> Option<(f64, String)> {
+        let (rank, rest) = line.strip_prefix("rank ")?.split_once(": ")?;
+        Some((rest.split_once(' ')?.0.parse().ok()?, rank.to_string()))
+    };
+    let found: Vec<(f64, String)> = told.lines().filter_map(share).collect();
+    assert_eq!(found.len(), 3, "{told}");
+    let most = found.iter().map(|(share, _)| *share).fold(0.0, f64::max);
+    let (_, rank) = found.iter().find(|(share, _)| *share == most).unwrap();
+    assert!(best == by(rank).1, "{told}");
+    let target = ["--rank", "auto", "--macs", "0.7x", "--out", "x.onnx"];
+    assert!(refuse(&[&["prune", text(model())], &target[..]].concat()).contains("--data"));
+}
+
+#[test]
 fn residual_blocks_go_in_steps() {
     let out = scratch().join("shorter.onnx");
     let target = ["prune", text(model()), "--depth", "3", "--out", text(&out)];

@@ -59,17 +59,28 @@ pub enum Rank {
     Isomorphic,
     /// All channels, by how much the loss on training pictures rises without parts of their layers
     Sensitivity,
+    /// The best of global, isomorphic and sensitivity: what is left of the network by each answers training
+    /// pictures, once BatchNorm has statistics of its own
+    Auto,
 }
 
 impl Rank {
     /// What the library calls it.
     pub fn ranking(self) -> Ranking {
         match self {
-            Rank::Global => Ranking::Global,
             Rank::Layer => Ranking::Layer,
             Rank::Isomorphic => Ranking::Isomorphic,
             // Rises of the loss compare everywhere.
-            Rank::Sensitivity => Ranking::Global,
+            Rank::Global | Rank::Sensitivity => Ranking::Global,
+            Rank::Auto => Ranking::default(),
+        }
+    }
+
+    /// Those to choose from: itself, or what it stands for.
+    pub fn candidates(self) -> Vec<Rank> {
+        match self {
+            Rank::Auto => vec![Rank::Isomorphic, Rank::Sensitivity, Rank::Global],
+            one => vec![one],
         }
     }
 }
@@ -132,7 +143,8 @@ impl PruneSettings {
 
     /// Whether training pictures are looked at.
     pub fn needs_images(&self) -> bool {
-        self.importance.importance().needs_images() || self.rank == Rank::Sensitivity
+        let rank = matches!(self.rank, Rank::Sensitivity | Rank::Auto);
+        self.importance.importance().needs_images() || rank
     }
 
     /// What must stay.

@@ -20,7 +20,7 @@ use super::depth::shorten;
 use super::journal::{Journal, StepRecord, TrainedRecord};
 use super::recover::{Pictures, Places, accuracy, recover};
 use super::sparse::WeightSettings;
-use super::{Goal, Measure, prune};
+use super::{Goal, Measure, Seen, prune};
 use crate::cli::Global;
 use crate::errors::{Failure, Result};
 use crate::settings::{PruneSettings, RecoverSettings, TrainSettings};
@@ -195,9 +195,10 @@ impl Progressive<'_> {
             What::Channels(settings) => {
                 let max_ratio = step_share(settings.max_ratio, self.recover.steps);
                 let settings = PruneSettings { max_ratio, ..settings.clone() };
-                let sample = self.sample(settings.needs_images(), settings.images)?;
+                let pictures = self.pictures.map(|p| (&p.data.train, p.preprocess));
+                let seen = Seen::of(global, &settings, pictures)?;
                 let (channels, how) = (Channels::of(graph)?, (&settings, &goal, whole));
-                let cut = prune(global, &channels, how, sample.as_ref(), pool)?;
+                let cut = prune(global, &channels, how, &seen, pool)?;
                 let (reached, met, removed) = (cut.value, cut.met, cut.plan.len());
                 Ok(Smaller { graph: cut.graph, reached, met, removed })
             }

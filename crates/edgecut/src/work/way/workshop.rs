@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use edgecut_compress::Limits;
-use edgecut_compress::prune::{Aim, Channels, Order};
+use edgecut_compress::prune::{Aim, Channels};
 use edgecut_graph::cost::cost;
 use edgecut_graph::{Graph, Node, Op, passes};
 use edgecut_kernels::Pool;
@@ -27,7 +27,7 @@ use crate::settings::{RecoverSettings, TrainSettings};
 use crate::work::calibrate::{self, Sample, recipe as quantisation, remarks, to_int8};
 use crate::work::classify::classify;
 use crate::work::model::{self, Model};
-use crate::work::prune::{Pictures, Places, recover, scores, watched};
+use crate::work::prune::{Pictures, Places, Seen, best, recover, watched};
 use crate::work::time::Subject;
 use crate::work::train::CHECKPOINT_EVERY;
 
@@ -212,12 +212,14 @@ impl Workshop<'_> {
         let sample = Sample::new(&self.data.train, self.preprocess, settings.images)?;
         let config = quantisation(&self.recipe.quantize).config;
         let estimate = Estimate::new(self.device, parent, config, &sample, self.pool)?;
-        let scores = scores(self.global, &channels, settings, Some(&sample), self.pool)?;
-        let order = Order::new(&channels, &scores, settings.rank.ranking());
+        let seen = Seen::of(self.global, settings, Some((&self.data.train, self.preprocess)))?;
         let mut measure =
             |graph: &Graph| -> Result<f64> { Ok(bounds.excess(&estimate.costs(graph)?)) };
-        let cut = watched(self.global, "prune", STEPS, |control| {
-            channels.cut_to(&order, &settings.bounds(), Aim::exactly(aim), control, &mut measure)
+        let (kept, aim) = (settings.bounds(), Aim::exactly(aim));
+        let cut = best(self.global, &channels, settings, &seen, self.pool, &mut |order| {
+            watched(self.global, "prune", STEPS, |control| {
+                channels.cut_to(order, &kept, aim, control, &mut measure)
+            })
         })?;
         Ok(cut.graph)
     }
