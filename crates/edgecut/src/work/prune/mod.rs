@@ -118,7 +118,8 @@ pub fn best(
             return Ok(next);
         }
         let trial = seen.trial.as_ref().ok_or_else(no_pictures)?;
-        let accuracy = trial.accuracy(&next.graph)?;
+        let float = |e: Failure| e.hint("auto tries float networks; name another --rank");
+        let accuracy = trial.accuracy(&next.graph).map_err(float)?;
         let name = format!("{rank:?}").to_lowercase();
         say(global, &format!("rank {name}: {accuracy:.2} % right before any training"));
         // What misses the target is no rival of what meets it.
