@@ -72,8 +72,9 @@ impl Take {
         let line = line.filter(|&len| len > 0).ok_or("a line of no elements, or too many")?;
         let len = product(&[product(&lens)?, line])?;
         let last = |table: &Vec<usize>| table.iter().copied().filter(|&at| at != NOWHERE).max();
-        let ends = self.line.iter().filter(|run| run.from != NOWHERE);
-        let end = ends.map(|run| run.from.checked_add(run.len)).max().unwrap_or(Some(0));
+        let mut copied = self.line.iter().filter(|run| run.from != NOWHERE);
+        let end = copied
+            .try_fold(0usize, |most, run| run.from.checked_add(run.len).map(|end| most.max(end)));
         let offsets = self.tables.iter().filter_map(last).try_fold(0, usize::checked_add);
         let reach = end.zip(offsets).and_then(|(end, offsets)| end.checked_add(offsets));
         let reach = reach.ok_or_else(|| "offsets are too large".to_string())?;
