@@ -123,34 +123,41 @@ fn from_pictures_to_measured_networks_whatever_is_killed() {
     assert!(refuse(&more).contains("--restart"));
 }
 
-/// Networks that scores propose are looked at, and the best of them closely; the same when it goes on.
-fn halved(space: &Path, whole: &Path) {
-    let out = scratch().join("halved");
+/// A folder with the measurements and shared weights of another search.
+fn beside(whole: &Path, name: &str) -> PathBuf {
+    let out = scratch().join(name);
     std::fs::create_dir_all(&out).unwrap();
     for known in ["device.jsonl", "shared.checkpoint"] {
         std::fs::copy(whole.join(known), out.join(known)).unwrap();
     }
+    out
+}
+
+/// The search does all again that it does when it goes on, and finds the same.
+fn goes_on_unchanged(args: &[&str], out: &Path) {
+    let before = (found(out)["trials"].clone(), winners(out));
+    succeed(args);
+    assert_eq!((found(out)["trials"].clone(), winners(out)), before);
+}
+
+/// Networks that scores propose are looked at, and the best of them closely; the same when it goes on.
+fn halved(space: &Path, whole: &Path) {
+    let out = beside(whole, "halved");
     let mut args = arguments(space, &out);
     args.extend(["--algorithm", "halving", "--warm", "12"]);
     succeed(&args);
-    let (first, before) = (found(&out), winners(&out));
-    let trials = first["trials"].as_array().unwrap().len();
+    let trials = found(&out)["trials"].as_array().unwrap().len();
     assert!(0 < trials && trials <= 36, "{trials}");
-    succeed(&args);
-    assert_eq!((found(&out)["trials"].clone(), winners(&out)), (first["trials"].clone(), before));
+    goes_on_unchanged(&args, &out);
 }
 
 /// With a server each network is cut where that is best, which is never slower than not at all.
 fn shared(space: &Path, whole: &Path) {
-    let out = scratch().join("shared");
-    std::fs::create_dir_all(&out).unwrap();
-    for known in ["device.jsonl", "shared.checkpoint"] {
-        std::fs::copy(whole.join(known), out.join(known)).unwrap();
-    }
+    let out = beside(whole, "shared");
     let mut args = arguments(space, &out);
     args.extend(["--link", "100000,0.001", "--server", "1000x"]);
     succeed(&args);
-    let (first, before) = (found(&out), winners(&out));
+    let first = found(&out);
     for winner in first["winners"].as_array().unwrap() {
         let (own, shared) = (&winner["latency"]["min_ms"], &winner["shared"]);
         assert!(shared["ms"].as_f64().unwrap() <= own.as_f64().unwrap() + 1e-5, "{winner}");
@@ -161,9 +168,8 @@ fn shared(space: &Path, whole: &Path) {
     let number = first["winners"][0]["trial"].to_string();
     let told = succeed(&["search", "--out", text(&out), "--explain", &number]);
     assert!(told.contains("with the server: "), "{told}");
-    // Coding was measured once, so that going on changes nothing.
-    succeed(&args);
-    assert_eq!((found(&out)["trials"].clone(), winners(&out)), (first["trials"].clone(), before));
+    // Coding was measured once.
+    goes_on_unchanged(&args, &out);
 }
 
 /// Workers on a server, of which one is killed, find what one process finds.

@@ -16,10 +16,11 @@
 //!
 //! The sum is linear in the sides of vertices and tensors, so that the best closed set is a minimum
 //! s-t cut (Picard 1976; for neural networks: DADS, INFOCOM 2019), found exactly ([`Planner::least`])
-//! and quickly, as networks are chains of small blocks; so is the device's energy. The slowest stage of a pipeline (throughput) and limits
-//! on memory or latency are not linear, and NP-hard on general graphs. Real networks are nearly
-//! chains and have few closed sets, though: those are all looked at ([`Family`]), and where they are
-//! too many, the answer comes with a bound on what any other plan could reach.
+//! and quickly, as networks are chains of small blocks; so is the device's energy. The slowest stage
+//! of a pipeline (throughput) and limits on memory or latency are not linear, and NP-hard on general
+//! graphs. Real networks are nearly chains and have few closed sets, though: those are all looked at
+//! ([`Family`]), and where they are too many, the answer comes with a bound on what any other plan
+//! could reach.
 //!
 //! All quantities are integers, so that ties are broken alike everywhere: of equally cheap cuts the
 //! one with the fewest vertices on the device, and local-only before all of them.

@@ -19,7 +19,7 @@ use crate::files;
 use crate::interrupt;
 use crate::progress::say;
 use crate::settings::{Deployed, Method, ModelSettings, QuantizeSettings, TrainSettings};
-use crate::stats::Share;
+use crate::stats::{Share, Times};
 use crate::work::calibrate::{Pictures, to_int8};
 use crate::work::classify::classify;
 use crate::work::model::{self, Model};
@@ -234,13 +234,14 @@ fn measure(stage: &Stage, costs: &DeviceCosts, found: &mut Found) -> Result<()> 
     let task = stage.task;
     let models = found.winners.iter().map(|winner| task.folder.join(&winner.files[0]));
     let times = stage.place.times(&models.collect::<Vec<_>>(), task.global)?;
+    let share = |(winner, times): (&Winner, &Times)| {
+        let Some(net) = found.net(winner.trial) else { return Ok(None) };
+        costs.shared(&stage.space.network(&net.genome, 0)?, Some(times.min_ms))
+    };
+    let shared = found.winners.iter().zip(&times).map(share).collect::<Result<Vec<_>>>()?;
     let ranges = found.device.as_ref().map_or(&[][..], |facts| &facts.ranges);
-    let genome = |trial| found.trials.iter().find(|net| net.trial == trial).map(|net| &net.genome);
-    for (winner, times) in found.winners.iter_mut().zip(times) {
-        winner.shared = match genome(winner.trial) {
-            Some(genome) => costs.shared(&stage.space.network(genome, 0)?, Some(times.min_ms))?,
-            None => None,
-        };
+    for ((winner, times), shared) in found.winners.iter_mut().zip(times).zip(shared) {
+        winner.shared = shared;
         let cost = |kind: Kind| match kind {
             Kind::Latency => times.min_ms,
             Kind::Together => winner.shared.as_ref().map_or(times.min_ms, |shared| shared.ms),
