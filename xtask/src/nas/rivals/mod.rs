@@ -1,18 +1,16 @@
 //! The winners of a search beside width-scaled networks of the papers, trained alike.
 
 mod nets;
-mod training;
 
 use std::path::{Path, PathBuf};
 
-use edgecut_search::Genome;
-use edgecut_search::arch::{ArchSpace, SpaceFile};
-use serde::Deserialize;
-use serde_json::{Map, Value};
+use edgecut_search::arch::ArchSpace;
+use serde::{Deserialize, Serialize};
 
+use super::found::Found;
+use super::training::{Built, Effort, Pupil, Trainer};
 use crate::cli::above_0;
-use nets::{FAMILIES, Timer};
-use training::Trainer;
+use nets::{FAMILIES, Timer, family};
 
 /// A rival may take so much longer than the winner: widths are multiples of something.
 const TOLERANCE: f64 = 1.03;
@@ -20,10 +18,11 @@ const TOLERANCE: f64 = 1.03;
 /// Compare winners of a search with width-scaled networks of the papers, trained alike
 ///
 /// Takes the winners that `edgecut search --out FOLDER` has found for DATA, and for each of them the widest
-/// MobileNetV2, MobileNetV3, ShuffleNetV2 and SqueezeNet that are no slower as integers on this machine.
-/// Trains all from fresh weights by the recipe of the search, quantises them, trains them as integers, and
-/// looks at the test pictures once. Prints accuracies and latencies; a rival that is at least as accurate
-/// as a winner that is no faster is an error. Interrupted, the same command goes on.
+/// MobileNetV2, MobileNetV3, ShuffleNetV2 and SqueezeNet that are no slower as integers on this machine,
+/// which FOLDER/rivals/nets.json keeps.
+/// Trains all from fresh weights by the recipe of the search, quantises them, and trains them as integers;
+/// nothing is chosen by the test pictures. Prints accuracies and latencies; a rival that is at least as
+/// accurate as a winner that is no faster is an error. Interrupted, the same command goes on.
 #[derive(clap::Args)]
 #[command(after_help = "Example:\n  cargo xtask nas-rivals out/search fashion-mnist")]
 pub struct Options {
@@ -35,112 +34,109 @@ pub struct Options {
     /// How many
     #[arg(long, value_name = "N", default_value_t = 2, value_parser = above_0::<u64>)]
     seeds: u64,
-    /// Instead of the search's
-    #[arg(long, value_name = "N", value_parser = above_0::<u64>)]
-    epochs: Option<u64>,
-    /// Of training
-    #[arg(long, value_name = "N", default_value_t = 2, value_parser = above_0::<usize>)]
-    threads: usize,
-    /// An `edgecut` that is built already
-    #[arg(long, value_name = "FILE")]
-    program: Option<PathBuf>,
+    /// Only measure how long the networks take
+    #[arg(long)]
+    measure: bool,
+    #[command(flatten)]
+    effort: Effort,
 }
 
-/// What is needed of `search.json`.
-#[derive(Deserialize)]
-struct Found {
-    settings: Map<String, Value>,
-    training: Map<String, Value>,
-    searched: SpaceFile,
-    input: [usize; 3],
-    trials: Vec<Net>,
-    winners: Vec<Winner>,
-}
-
-#[derive(Deserialize)]
-struct Net {
-    trial: usize,
-    genome: Genome,
-}
-
-#[derive(Deserialize)]
-struct Winner {
-    trial: usize,
-}
-
-/// A network and what became of it.
-struct Row {
-    name: String,
+/// A network that takes part.
+#[derive(Serialize, Deserialize)]
+struct Entry {
     /// The winner that it is, or that it is compared with.
     winner: usize,
-    is_winner: bool,
+    /// Family and width of a rival.
+    rival: Option<(String, f64)>,
+    /// Least milliseconds as integers.
     ms: f64,
-    /// Test accuracy of each seed, percent.
-    accuracies: Vec<f64>,
 }
 
-impl Row {
-    fn mean(&self) -> f64 {
-        self.accuracies.iter().sum::<f64>() / self.accuracies.len().max(1) as f64
+impl Entry {
+    fn name(&self) -> String {
+        match &self.rival {
+            Some((family, width)) => format!("{family}-{width}"),
+            None => format!("winner-{}", self.winner),
+        }
+    }
+
+    fn build(&self, found: &Found, space: &ArchSpace, seed: u64) -> Built {
+        match &self.rival {
+            Some((name, width)) => (family(name)?.build)(*width, found.input, seed),
+            None => found.net(self.winner)?.build(space, seed),
+        }
     }
 }
 
 /// Runs the task; an error where a rival is better.
 pub fn run(root: &Path, options: &Options) -> Result<(), String> {
-    let path = options.folder.join("search.json");
-    let text = std::fs::read(&path).map_err(|e| format!("{}: {e}", path.display()))?;
-    let found: Found =
-        serde_json::from_slice(&text).map_err(|e| format!("{}: {e}", path.display()))?;
-    let [channels, side, classes] = found.input;
-    let space = ArchSpace::new(found.searched.clone(), [channels, side], classes)
-        .map_err(|e| e.to_string())?;
-    let trainer = Trainer {
-        binary: crate::program(root, options.program.as_deref())?,
-        work: options.folder.join("rivals"),
-        data: &options.data,
-        recipe: training::recipe(&found.training, options.epochs),
-        int8_epochs: found.settings.get("int8_epochs").and_then(Value::as_u64).unwrap_or(0),
-        threads: options.threads,
-    };
-    let timer = Timer::default();
-    let mut rows = vec![];
-    for winner in found.winners.iter().take(options.winners) {
-        let net = found.trials.iter().find(|net| net.trial == winner.trial);
-        let genome = &net.ok_or("a winner is none of the trials")?.genome;
-        let build = |seed: u64| space.graph(genome, seed).map_err(|e| e.to_string());
-        let ms = timer.int8_ms(&build(0)?)?;
-        let mut row = |name: String, is_winner, ms, build: &dyn Fn(u64) -> nets::Built| {
-            let mut accuracies = vec![];
-            for seed in 1..=options.seeds {
-                let stem = format!("{}-{name}-{seed}", winner.trial);
-                accuracies.push(trainer.accuracy(&stem, seed, build)?);
-            }
-            rows.push(Row { name, winner: winner.trial, is_winner, ms, accuracies });
-            Ok::<(), String>(())
-        };
-        row(format!("winner-{}", winner.trial), true, ms, &build)?;
-        for family in &FAMILIES {
-            let Some((width, ms)) = timer.widest(family, found.input, ms * TOLERANCE)? else {
-                continue;
-            };
-            let build = |seed| (family.build)(width, found.input, seed);
-            row(format!("{}-{width}", family.name), false, ms, &build)?;
-        }
+    let found = Found::read(&options.folder)?;
+    let space = found.space()?;
+    let work = options.folder.join("rivals");
+    let entries = entries(&work, options.winners, (&found, &space))?;
+    if options.measure {
+        entries.iter().for_each(|entry| println!("{} {:.4} ms", entry.name(), entry.ms));
+        return Ok(());
     }
-    report(&rows)
+    let trainer = Trainer::new(root, &found, work, &options.data, &options.effort)?;
+    let each = entries.iter().flat_map(|entry| (1..=options.seeds).map(move |seed| (entry, seed)));
+    let pupils = each.map(|(entry, seed)| Pupil {
+        stem: format!("{}-{}-{seed}", entry.winner, entry.name()),
+        seed,
+        build: Box::new(|seed| entry.build(&found, &space, seed)),
+        int8: true,
+    });
+    let accuracies = trainer.accuracies(&pupils.collect::<Vec<_>>())?;
+    report(&entries, &accuracies.chunks(options.seeds as usize).collect::<Vec<_>>())
 }
 
-fn report(rows: &[Row]) -> Result<(), String> {
+/// The first winners and their rivals, as measured in this run or an earlier one.
+fn entries(
+    work: &Path,
+    winners: usize,
+    (found, space): (&Found, &ArchSpace),
+) -> Result<Vec<Entry>, String> {
+    std::fs::create_dir_all(work).map_err(|e| format!("{}: {e}", work.display()))?;
+    let path = work.join("nets.json");
+    let known = std::fs::read(&path).ok();
+    let mut entries: Vec<Entry> =
+        known.and_then(|text| serde_json::from_slice(&text).ok()).unwrap_or_default();
+    let winners: Vec<usize> = found.winners.iter().take(winners).map(|w| w.trial).collect();
+    let timer = Timer::default();
+    for &winner in &winners {
+        if entries.iter().any(|entry| entry.winner == winner) {
+            continue;
+        }
+        let ms = timer.int8_ms(&found.net(winner)?.build(space, 0)?)?;
+        entries.push(Entry { winner, rival: None, ms });
+        for family in &FAMILIES {
+            let widest = timer.widest(family, found.input, ms * TOLERANCE)?;
+            let rival =
+                |(width, ms)| Entry { winner, rival: Some((family.name.into(), width)), ms };
+            entries.extend(widest.map(rival));
+        }
+        let text = serde_json::to_vec_pretty(&entries).map_err(|e| e.to_string())?;
+        std::fs::write(&path, text).map_err(|e| format!("{}: {e}", path.display()))?;
+    }
+    entries.retain(|entry| winners.contains(&entry.winner));
+    Ok(entries)
+}
+
+/// `accuracies` are those of each seed.
+fn report(entries: &[Entry], accuracies: &[&[f64]]) -> Result<(), String> {
+    let mean = |each: &[f64]| each.iter().sum::<f64>() / each.len() as f64;
     println!("| network | beside | int8, ms | test accuracy, % | each seed |");
     println!("| --- | ---: | ---: | ---: | --- |");
-    let mut better = vec![];
-    for row in rows {
-        let each: Vec<String> = row.accuracies.iter().map(|a| format!("{a:.2}")).collect();
-        let Row { name, winner, ms, .. } = row;
-        println!("| {name} | {winner} | {ms:.4} | {:.2} | {} |", row.mean(), each.join(", "));
-        let own = rows.iter().find(|other| other.is_winner && other.winner == row.winner);
-        if !row.is_winner && own.is_some_and(|own| row.mean() >= own.mean()) {
-            better.push(name.clone());
+    let (mut better, mut winners) = (vec![], 0.0);
+    // Each winner stands before its rivals.
+    for (entry, each) in entries.iter().zip(accuracies) {
+        let seeds: Vec<String> = each.iter().map(|a| format!("{a:.2}")).collect();
+        let (Entry { winner, rival, ms }, name) = (entry, entry.name());
+        println!("| {name} | {winner} | {ms:.4} | {:.2} | {} |", mean(each), seeds.join(", "));
+        match rival {
+            None => winners = mean(each),
+            Some(_) if mean(each) >= winners => better.push(name),
+            Some(_) => {}
         }
     }
     match better.is_empty() {

@@ -10,8 +10,7 @@ use edgecut_kernels::Pool;
 use edgecut_runtime::{CompileOptions, compile};
 use edgecut_zoo::{Activation, Block, BlockNet, BlockStage, Family as Blocks, Options, build};
 
-/// A network with fresh weights.
-pub type Built = Result<Graph, String>;
+use crate::nas::training::Built;
 
 /// Networks of one architecture.
 pub struct Family {
@@ -28,6 +27,12 @@ pub const FAMILIES: [Family; 4] = [
     Family { name: "shufflenet-v2", build: shufflenet_v2 },
     Family { name: "squeezenet", build: squeezenet },
 ];
+
+/// The family of that name.
+pub fn family(name: &str) -> Result<&'static Family, String> {
+    let family = FAMILIES.iter().find(|family| family.name == name);
+    family.ok_or_else(|| format!("{name} is no family of rivals"))
+}
 
 /// Widths are tried in these steps.
 const STEP: f64 = 0.05;
