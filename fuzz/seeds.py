@@ -1,4 +1,4 @@
-"""Writes the seeds of the fuzz targets `onnx` (also those of `execute`) and `state_dict`, and the dictionary.
+"""Writes the seeds of the fuzz targets `onnx` (also those of `execute`), `state_dict` and `npy`, and the dictionary.
 
 Usage: seeds.py, with onnx, numpy, torch and safetensors. Seeds are small models of one idea each; the
 fuzzer combines them. Those of `tflite` are the ONNX seeds that `edgecut convert` can write.
@@ -198,6 +198,16 @@ def write_state_dicts():
     safetensors.torch.save_file(plain, folder / "plain.safetensors")
 
 
+def write_arrays():
+    folder = here / "corpus/npy"
+    np.save(folder / "f4.npy", np.arange(6, dtype="<f4").reshape(2, 3))
+    np.save(folder / "big_i8.npy", np.arange(3, dtype=">i8"))
+    np.save(folder / "scalar.npy", np.float64(2.5))
+    np.save(folder / "bool.npy", np.zeros((0, 4), bool))
+    with open(folder / "version2.npy", "wb") as file:
+        np.lib.format.write_array(file, np.ones((1, 2), np.uint8), version=(2, 0))
+
+
 def write_dictionary():
     names = set(onnx.defs.get_all_schemas()[0].domain)
     for schema in onnx.defs.get_all_schemas():
@@ -208,8 +218,9 @@ def write_dictionary():
     (here / "names.dict").write_text("".join(f'"{n}"\n' for n in plain))
 
 
-for folder in ["onnx", "state_dict", "tflite"]:
+for folder in ["onnx", "state_dict", "npy", "tflite"]:
     (here / "corpus" / folder).mkdir(parents=True, exist_ok=True)
 write_models()
 write_state_dicts()
+write_arrays()
 write_dictionary()

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::Command;
 
 /// Targets, each a file in `fuzz/targets` with its seeds in `fuzz/corpus`.
-pub const TARGETS: [&str; 4] = ["onnx", "tflite", "state_dict", "execute"];
+pub const TARGETS: [&str; 5] = ["onnx", "tflite", "state_dict", "npy", "execute"];
 
 /// Largest input that is tried, in bytes: structure matters, not weights.
 const MAX_INPUT: usize = 1 << 16;
@@ -17,7 +17,7 @@ const MAX_INPUT: usize = 1 << 16;
 /// Needs cargo-fuzz.
 #[derive(clap::Args)]
 pub struct Options {
-    /// onnx, tflite, state_dict (readers), execute (the executor); all without
+    /// onnx, tflite, state_dict, npy (readers), execute (the executor); all without
     #[arg(value_name = "TARGET", value_parser = TARGETS)]
     targets: Vec<String>,
     /// For each target

@@ -64,6 +64,7 @@ pub use error::{CompressError, Result};
 pub use histogram::Histogram;
 pub use images::Images;
 pub use mixed::{Limits, Mixed, Sensitivity};
+pub use params::Params;
 pub use placement::Placement;
 pub use portfolio::{Found, Trial, portfolio, quantize_with};
 pub use prepare::prepare;

@@ -1,14 +1,19 @@
 //! Scale and zero point of an activation.
 
-use crate::Range;
+use edgecut_graph::{Graph, Op, Tensor, ValueId};
+
+use crate::bias::unique_node;
+use crate::{Range, Result};
 
 /// Smallest scale: below it, products of scales leave the range of normal float32 numbers.
 const MIN_SCALE: f32 = 1e-12;
 
 /// `real = (byte - zero_point) * scale`
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) struct Params {
+pub struct Params {
+    /// What a step of the byte stands for.
     pub scale: f32,
+    /// The byte of 0.0.
     pub zero_point: u8,
 }
 
@@ -27,7 +32,7 @@ impl Params {
     }
 
     /// The lowest and the highest number that bytes stand for.
-    pub fn reach(self) -> (f32, f32) {
+    pub(crate) fn reach(self) -> (f32, f32) {
         let real = |byte: f32| (byte - f32::from(self.zero_point)) * self.scale;
         (real(0.0), real(255.0))
     }
@@ -38,9 +43,27 @@ impl Params {
         q.clamp(0.0, 255.0) as u8
     }
 
+    /// Appends Quantize and Dequantize of `x` to `graph`, named after `stem`; returns what the bytes
+    /// stand for.
+    ///
+    /// # Errors
+    /// Where `x` is not float32.
+    pub fn round(self, graph: &mut Graph, x: ValueId, stem: &str) -> Result<ValueId> {
+        let name = graph.unique_name(&format!("{stem}.scale"));
+        let scale = graph.add_constant(name, Tensor::scalar(self.scale));
+        let name = graph.unique_name(&format!("{stem}.zero"));
+        let zero = graph.add_constant(name, Tensor::new(vec![], vec![self.zero_point])?);
+        let name = unique_node(graph, &format!("{stem}.q"));
+        let op = Op::Quantize { axis: 0 };
+        let bytes = graph.add_node(name, op, &[Some(x), Some(scale), Some(zero)])?;
+        let name = unique_node(graph, &format!("{stem}.dq"));
+        let op = Op::Dequantize { axis: 0 };
+        Ok(graph.add_node(name, op, &[Some(bytes), Some(scale), Some(zero)])?)
+    }
+
     /// Whether clamping to `low..=high` before quantisation changes no byte: both bounds already
     /// saturate. QuantizeLinear is monotonic, so the bounds decide.
-    pub fn implies_clamp(self, low: f32, high: f32) -> bool {
+    pub(crate) fn implies_clamp(self, low: f32, high: f32) -> bool {
         self.quantize(low) == 0 && self.quantize(high) == 255
     }
 }

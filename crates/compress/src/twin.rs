@@ -7,7 +7,6 @@ use std::collections::BTreeMap;
 use edgecut_graph::{Binary, DType, Graph, Op, Reduction, Tensor, ValueId};
 
 use crate::bias::unique_node;
-use crate::params::Params;
 use crate::probe::Probe;
 use crate::scheme::{Learning, Scheme};
 use crate::{Result, weights};
@@ -39,7 +38,7 @@ impl Twin {
             let x = node.input(0)?;
             let x = match quantised.get(&x) {
                 Some(&done) => done,
-                None => add_rounded(&mut graph, x, params)?,
+                None => params.round(&mut graph, x, "twin")?,
             };
             quantised.insert(node.input(0)?, x);
             let config = scheme.config.weight_scheme(&node.name);
@@ -93,20 +92,6 @@ impl Twin {
         let names = self.layers.into_iter().map(|pair| pair.name);
         Ok(names.zip(powers.chunks_exact(2).map(decibels)).collect())
     }
-}
-
-/// Appends rounding to bytes and back.
-fn add_rounded(graph: &mut Graph, x: ValueId, params: Params) -> Result<ValueId> {
-    let name = graph.unique_name("twin.scale");
-    let scale = graph.add_constant(name, Tensor::scalar(params.scale));
-    let name = graph.unique_name("twin.zero_point");
-    let zero_point = graph.add_constant(name, Tensor::new(vec![], vec![params.zero_point])?);
-    let name = unique_node(graph, "twin.quantize");
-    let inputs = [Some(x), Some(scale), Some(zero_point)];
-    let bytes = graph.add_node(name, Op::Quantize { axis: 0 }, &inputs)?;
-    let name = unique_node(graph, "twin.dequantize");
-    let inputs = [Some(bytes), Some(scale), Some(zero_point)];
-    Ok(graph.add_node(name, Op::Dequantize { axis: 0 }, &inputs)?)
 }
 
 /// Appends integer constants and their dequantisation; zero points of zero where they have a type.

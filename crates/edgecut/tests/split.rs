@@ -7,7 +7,7 @@ use edgecut_collab::codec::Codec;
 use edgecut_collab::partition::Placement;
 use edgecut_edge::engine::Warm;
 use edgecut_edge::plans::Plans;
-use edgecut_graph::{Graph, Tensor, interpret, onnx};
+use edgecut_graph::{DType, Graph, Tensor, interpret, onnx};
 
 const SERVER: [&str; 4] = ["--server", "100x", "--threads", "1"];
 
@@ -60,17 +60,12 @@ fn run(graph: &Graph, inputs: &[Tensor]) -> Tensor {
 fn both_halves_and_their_codec_are_the_model() {
     let [head, tail, cut] =
         ["head.onnx", "tail.onnx", "cut.codec"].map(|name| scratch().join(name));
-    let all = split(&["--link", "5,40"]);
-    let rows = all["candidates"].as_array().unwrap();
-    let cuts = rows
-        .iter()
-        .filter(|r| r["placement"] == "split" && r["sends"].as_array().unwrap().len() == 1);
-    let cuts: Vec<&str> = cuts.map(|r| r["sends"][0].as_str().unwrap()).collect();
-    let name = cuts[cuts.len() / 2];
+    let cuts = cuts();
+    let name = &cuts[cuts.len() / 2];
     let data = ["--data", text(toy()), "--images", "12", "--check", "30", "--bits", "6"];
     let out = ["--out-head", text(&head), "--out-tail", text(&tail), "--out-codec", text(&cut)];
     let found = split(&[&["--link", "5,40", "--at", name], &data[..], &out[..]].concat());
-    assert_eq!(found["chosen"]["sends"][0], name);
+    assert_eq!(found["chosen"]["sends"][0], **name);
     assert_eq!(found["written"].as_array().unwrap().len(), 3);
     assert!(found["check"]["same"]["percent"].as_f64().unwrap() > 90.0, "{}", found["check"]);
     assert!(found["jpeg"]["bytes"].as_f64().unwrap() > 100.0);
@@ -99,19 +94,14 @@ fn both_halves_and_their_codec_are_the_model() {
 #[test]
 fn what_leaks_is_measured_and_limited() {
     let data = ["--data", text(toy()), "--images", "8", "--check", "8", "--link", "5,40"];
-    let all = split(&["--link", "5,40"]);
-    let cut = |r: &&serde_json::Value| {
-        r["placement"] == "split" && r["sends"].as_array().unwrap().len() == 1
-    };
-    let rows = all["candidates"].as_array().unwrap();
-    let first = rows.iter().find(cut).unwrap()["sends"][0].as_str().unwrap();
-    let found = split(&[&data[..], &["--privacy", "--at", first]].concat());
+    let found = split(&[&data[..], &["--privacy", "--at", &cuts()[0]]].concat());
     let rows = found["candidates"].as_array().unwrap();
     let dcor = |row: &serde_json::Value| row["dcor"].as_f64().unwrap();
     assert!(rows.iter().all(|row| (0.0..=1.0).contains(&dcor(row))));
     let of = |placement: &str| dcor(rows.iter().find(|r| r["placement"] == placement).unwrap());
     assert_eq!([of("local"), of("raw")], [0.0, 1.0]);
-    assert!(rows.iter().filter(cut).any(|row| dcor(row) > 0.5));
+    let split_rows = rows.iter().filter(|row| row["placement"] == "split");
+    assert!(split_rows.map(dcor).any(|dcor| dcor > 0.5));
     let psnr = |name: &str| found["inversion"][name].as_f64().unwrap();
     assert!(psnr("psnr_db") > psnr("blind_db"), "{}", found["inversion"]);
     let quiet = split(&[&data[..], &["--max-dcor", "0"]].concat());
@@ -140,6 +130,11 @@ fn limits_and_wrong_input_are_explained() {
         (&["--link", "5,40", "--bits", "9"], "--bits"),
         (&["--link", "5,40", "--max-dcor", "2"], "--max-dcor"),
         (&["--link", "5,40", "--privacy"], "--data"),
+        (&["--link", "5,40", "--wire", "plain", "--out-tail", "t.onnx"], "--data"),
+        (
+            &["--link", "5,40", "--wire", "plain", "--data", text(toy()), "--out-codec", "c"],
+            "has no codec",
+        ),
     ] {
         let message = refuse(&[&["split", text(model())], &SERVER[..], options].concat());
         assert!(message.contains(says), "{options:?}: {message}");
@@ -173,4 +168,39 @@ fn plans_hold_what_both_halves_need() {
     std::fs::remove_file(folder.join("plans.json")).unwrap();
     let again = [&["split", text(model())], &SERVER[..], &data[..], &out[..]].concat();
     assert!(refuse(&again).contains("no plans"));
+}
+
+/// Names of tensors that can be cut at alone.
+fn cuts() -> Vec<String> {
+    let all = split(&["--link", "5,40"]);
+    let rows = all["candidates"].as_array().unwrap();
+    let split = rows.iter().filter(|r| r["placement"] == "split").map(|r| &r["sends"]);
+    let alone = split.filter(|sends| sends.as_array().unwrap().len() == 1);
+    alone.map(|sends| sends[0].as_str().unwrap().to_string()).collect()
+}
+
+#[test]
+fn what_crosses_plain_needs_no_codec() {
+    let [head, tail] = ["plain-head.onnx", "plain-tail.onnx"].map(|name| scratch().join(name));
+    let cuts = cuts();
+    let name = &cuts[cuts.len() / 2];
+    let data = ["--data", text(toy()), "--images", "12", "--check", "30", "--wire", "plain"];
+    let out = ["--out-head", text(&head), "--out-tail", text(&tail)];
+    let found = split(&[&["--link", "5,40", "--at", name], &data[..], &out[..]].concat());
+    assert_eq!((&found["wire"], &found["bits"]), (&"plain".into(), &8.into()));
+    assert_eq!(found["check"]["bits_per_element"], 8.0);
+    assert_eq!(found["check"]["same_from_half"], serde_json::Value::Null);
+    assert!(found["check"]["same"]["percent"].as_f64().unwrap() > 90.0, "{}", found["check"]);
+    let whole = onnx::import(model()).unwrap();
+    let (head, tail) = (onnx::import(&head).unwrap(), onnx::import(&tail).unwrap());
+    assert_eq!(tail.value(tail.inputs[0]).dtype, DType::U8);
+    let shape = whole.value(whole.inputs[0]).shape.with_symbols(1);
+    let picture = Tensor::zeros(shape).unwrap();
+    let crossing = run(&head, std::slice::from_ref(&picture));
+    // What was planned with is what is sent.
+    assert_eq!(found["chosen"]["bytes"].as_u64().unwrap(), crossing.len() as u64);
+    let answer = run(&tail, &[crossing]).to_f32();
+    let whole = run(&whole, &[picture]).to_f32();
+    let apart = answer.iter().zip(&whole).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+    assert!(apart < 0.3, "{answer:?} instead of {whole:?}");
 }

@@ -14,6 +14,7 @@
 //! | [`file`] | files written whole or not at all |
 //! | [`onnx`] | import and export |
 //! | [`tflite`] | import and export of TensorFlow Lite |
+//! | [`npy`] | tensors as NumPy writes them |
 //! | [`model`] | opening a model of either format |
 //! | [`passes`] | rewrites that keep the function |
 
@@ -27,6 +28,7 @@ pub mod infer;
 pub mod interpret;
 pub mod limits;
 pub mod model;
+pub mod npy;
 pub mod onnx;
 mod op;
 pub mod passes;

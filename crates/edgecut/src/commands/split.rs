@@ -27,6 +27,7 @@ use crate::work::split::privacy;
 use crate::work::split::proof::Proof;
 use crate::work::split::rows::{self, Replay, Row};
 use crate::work::split::times::{self, Side, Steps};
+use crate::work::split::wire::{Sent, Wire};
 use crate::{files, term};
 
 /// Options of `split`.
@@ -39,6 +40,7 @@ Examples:
   edgecut split model.onnx --link report_bus_0004.json --device pi4.json --server xeon.json
   edgecut split model.onnx --link 5,40 --server 10x --objective server --max-latency 80
   edgecut split model.onnx --link 5,40 --server 10x --data ./flowers --out-plans plans
+  edgecut split model.onnx --link 5,40 --server 10x --data ./flowers --wire plain --out-plans plans
 
 Candidates of one decision: everything on the device, the input to the server as it is or as a JPEG
 file, and every cut between steps of the runtime. For latency and energy the best of all cuts is found
@@ -70,7 +72,10 @@ pub struct Args {
     /// Cut here: at the tensor of this name
     #[arg(long, value_name = "TENSOR")]
     at: Option<String>,
-    /// How finely what crosses is quantised: as 2^N levels over a channel of typical range, then
+    /// How floats cross
+    #[arg(long, value_enum, value_name = "HOW", default_value = "packed")]
+    wire: WireName,
+    /// How finely what crosses packed is quantised: as 2^N levels over a channel of typical range, then
     /// entropy-coded
     #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u8).range(2..=8))]
     bits: u8,
@@ -131,6 +136,16 @@ enum Aim {
     Throughput,
 }
 
+/// What crosses.
+#[derive(clap::ValueEnum, Clone, Copy, Debug, Serialize)]
+#[serde(rename_all = "snake_case")]
+enum WireName {
+    /// Coded, some times smaller: the tail is computed by edgecut serve
+    Packed,
+    /// A byte each, which the tail dequantises: it is computed by any server that takes ONNX
+    Plain,
+}
+
 /// Radios whose power is known.
 #[derive(clap::ValueEnum, Clone, Copy, Debug)]
 enum RadioName {
@@ -156,6 +171,8 @@ struct Output<'a> {
     device: &'a str,
     server: &'a str,
     objective: Objective,
+    wire: WireName,
+    /// Of an element before entropy coding.
     bits: u8,
     /// Whether the candidates are all cuts between steps.
     exhaustive: bool,
@@ -176,6 +193,20 @@ struct Output<'a> {
     plans: &'a [Plan],
 }
 
+/// What is wrong only together.
+fn check(args: &Args) -> Result<()> {
+    let plain = matches!(args.wire, WireName::Plain);
+    if plain && args.out_codec.is_some() {
+        return Err(Failure::input("--out-codec: what crosses plain has no codec")
+            .hint("leave it out, or --wire plain"));
+    }
+    if plain && args.data.is_none() && (args.out_head.is_some() || args.out_tail.is_some()) {
+        return Err(Failure::input("--wire plain: bytes need a scale, which pictures give")
+            .hint("add --data"));
+    }
+    Ok(())
+}
+
 /// Splits.
 pub fn run(args: &Args, global: &Global) -> Result<()> {
     for out in [&args.out_head, &args.out_tail, &args.out_codec].into_iter().flatten() {
@@ -184,6 +215,7 @@ pub fn run(args: &Args, global: &Global) -> Result<()> {
     for out in [&args.out_head, &args.out_tail].into_iter().flatten() {
         model::format(out)?;
     }
+    check(args)?;
     let model = Model::load_float(&args.model, &args.shapes)?;
     let link = Link::open(&args.link, args.queue)?;
     let pictures = open(args, &model)?;
@@ -215,26 +247,29 @@ pub fn run(args: &Args, global: &Global) -> Result<()> {
         // A cut of a graph that has too many to list.
         None => rows.push(Row { chosen: true, ..row(&chosen) }),
     }
-    let halves = Halves::of(&model.graph, &vertices.nodes(&chosen.device))?;
-    let crossing: Vec<ValueId> =
-        planner.problem().crossing(&chosen.device).map(|t| vertices.value(t)).collect();
     let split = chosen.placement == Placement::Split;
     let inversion = match &pictures {
         Some(pictures) if args.privacy && split => {
-            privacy::attack(&model.graph, &crossing, pictures, &global.pool())?
+            let crossing = planner.problem().crossing(&chosen.device).map(|t| vertices.value(t));
+            privacy::attack(&model.graph, &crossing.collect::<Vec<_>>(), pictures, &global.pool())?
         }
         _ => None,
     };
-    let parts = Parts { graph: &model.graph, halves: &halves, crossing };
-    let checked = match &pictures {
+    let device = vertices.nodes(&chosen.device);
+    let sent = match &pictures {
         Some(pictures) => {
-            let counts = [args.images, args.check].map(usize::from);
-            parts.check(pictures, args.bits, counts, &global.pool())?
+            let samples = pictures.training(usize::from(args.images))?;
+            wire(args).prepare(&model.graph, &device, &samples, &global.pool())?
         }
+        None => Sent { halves: Halves::of(&model.graph, &device)?, codecs: vec![] },
+    };
+    let parts = Parts { graph: &model.graph, sent };
+    let checked = match &pictures {
+        Some(pictures) => parts.check(pictures, usize::from(args.check), &global.pool())?,
         None => Checked::default(),
     };
     let out = [&args.out_head, &args.out_tail, &args.out_codec].map(Option::as_deref);
-    let written = parts.write(&checked.codecs, out)?;
+    let written = parts.write(out)?;
     let without: Vec<PathBuf> = match written.is_empty() {
         // Several codecs have names of their own.
         false if parts.is_split() => vec![],
@@ -244,7 +279,7 @@ pub fn run(args: &Args, global: &Global) -> Result<()> {
     };
     let plans = match (&args.out_plans, &pictures) {
         (Some(folder), Some(pictures)) => {
-            let how = (args.bits, usize::from(args.images));
+            let how = (wire(args), usize::from(args.images));
             let cuts = (&planner, &vertices);
             plans::write(folder, &args.model, &model.graph, cuts, pictures, how, &global.pool())?
                 .plans
@@ -258,7 +293,8 @@ pub fn run(args: &Args, global: &Global) -> Result<()> {
         device: &steps.device,
         server: &steps.server,
         objective: objective(args),
-        bits: args.bits,
+        wire: args.wire,
+        bits: wire(args).bits(),
         exhaustive: planner.family().exhaustive,
         chosen,
         head_memory_bytes: parts.head_memory()?,
@@ -282,6 +318,13 @@ fn objective(args: &Args) -> Objective {
     }
 }
 
+fn wire(args: &Args) -> Wire {
+    match args.wire {
+        WireName::Packed => Wire::Packed { bits: args.bits },
+        WireName::Plain => Wire::Plain,
+    }
+}
+
 fn open(args: &Args, model: &Model) -> Result<Option<Pictures>> {
     let Some(source) = args.data.clone() else { return Ok(None) };
     let settings = DataSettings { source, validation: 0.2, limit: None, classes: None };
@@ -299,7 +342,7 @@ fn plan(
     pictures: Option<&Pictures>,
 ) -> Result<(Planner, Vertices)> {
     let graph = &model.graph;
-    let mut prices = Prices::estimated(args.bits, steps.server_factor)?;
+    let mut prices = Prices::estimated(wire(args), steps.server_factor)?;
     let mut picture: Option<Transfer> = None;
     if let Some(pictures) = pictures {
         let (vertices, problem) = Vertices::of_steps(graph, &steps.steps, &prices)?;

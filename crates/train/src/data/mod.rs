@@ -27,7 +27,6 @@ pub mod limits;
 pub mod loader;
 mod memory;
 pub mod mix;
-mod npy;
 pub mod numpy;
 pub mod open;
 pub mod order;

@@ -5,10 +5,10 @@
 
 use super::limits::MAX_SET_BYTES;
 use super::memory::{Memory, numbered_classes};
-use super::npy::{self, Array};
 use super::read::{open_file, read_at_most};
 use super::zip::{Archive, Entry};
 use super::{DataError, Result};
+use edgecut_graph::npy::{self, Array};
 use std::path::{Path, PathBuf};
 
 /// Names of a part's pictures and labels: (pictures, labels). The first pair present is taken.
@@ -78,8 +78,7 @@ pub fn read_npz(path: &Path) -> Result<Parts> {
 /// Another kind of file, types or shapes other than documented, counts that differ.
 pub fn read_npy(images: &Path, labels: &Path) -> Result<Memory> {
     let (x, y) = (whole_file(images)?, whole_file(labels)?);
-    let y = npy::parse(labels, "", &y)?;
-    assemble([images, labels], npy::parse(images, "", &x)?, y)
+    assemble([images, labels], parse(images, "", &x)?, parse(labels, "", &y)?)
 }
 
 /// The usual name of the labels beside a file of pictures: `y_NAME` for `x_NAME`, `...labels...` for
@@ -108,23 +107,54 @@ fn whole_file(path: &Path) -> Result<Vec<u8>> {
 
 fn read_entries(archive: &mut Archive, path: &Path, (x, y): &(Entry, Entry)) -> Result<Memory> {
     let (x_bytes, y_bytes) = (archive.read(x)?, archive.read(y)?);
-    let y_array = npy::parse(path, &format!("entry {} ", y.name), &y_bytes)?;
-    let x_array = npy::parse(path, &format!("entry {} ", x.name), &x_bytes)?;
+    let y_array = parse(path, &format!("entry {} ", y.name), &y_bytes)?;
+    let x_array = parse(path, &format!("entry {} ", x.name), &x_bytes)?;
     assemble([path, path], x_array, y_array)
+}
+
+/// An array; `what` of the file it is stands in errors.
+fn parse<'a>(path: &Path, what: &str, file: &'a [u8]) -> Result<Array<'a>> {
+    npy::parse(file).map_err(|problem| DataError::format(path, format!("{what}{problem}")))
+}
+
+/// The elements of a `uint8` array.
+fn as_u8<'a>(array: &Array<'a>) -> std::result::Result<&'a [u8], String> {
+    match array.dtype.get(1..) {
+        Some("u1") => Ok(array.bytes),
+        _ => Err(format!("has type {}; pictures must be uint8, 0 to 255", array.dtype)),
+    }
+}
+
+/// The elements of any integer array as class indices.
+fn as_labels(array: &Array) -> std::result::Result<Vec<u32>, String> {
+    let (size, kind) = (array.item_size(), array.dtype.as_bytes().get(1));
+    if kind == Some(&b'f') {
+        return Err(format!("has type {}; labels are integers", array.dtype));
+    }
+    let label = |(i, item): (usize, &[u8])| {
+        let byte = |k: usize| u64::from(item[if array.is_big_endian() { size - 1 - k } else { k }]);
+        let value = (0..size).fold(0, |sum, k| sum | byte(k) << (8 * k));
+        let negative = kind == Some(&b'i') && value >> (8 * size - 1) & 1 == 1;
+        match u32::try_from(value) {
+            Ok(value) if !negative => Ok(value),
+            _ => Err(format!("sample {i} has a negative or huge label")),
+        }
+    };
+    array.bytes.chunks_exact(size).enumerate().map(label).collect()
 }
 
 /// Pictures and labels of the files `paths`, which errors name.
 fn assemble(paths: [&Path; 2], x: Array, y: Array) -> Result<Memory> {
     let fail = |problem: String| DataError::format(paths[0], problem);
     let fail_labels = |problem: String| DataError::format(paths[1], problem);
-    let bytes = x.as_u8().map_err(|p| fail(format!("array of pictures {p}")))?;
+    let bytes = as_u8(&x).map_err(|p| fail(format!("array of pictures {p}")))?;
     if !(y.shape.len() == 1 || (y.shape.len() == 2 && y.shape[1] == 1)) {
         return Err(fail_labels(format!(
             "labels have shape {:?}; expected [N] or [N, 1] class indices",
             y.shape
         )));
     }
-    let labels = y.as_labels().map_err(|p| fail_labels(format!("labels: {p}")))?;
+    let labels = as_labels(&y).map_err(|p| fail_labels(format!("labels: {p}")))?;
     // Sizes are only multiplied below where there is data: then their product is the data's length.
     if bytes.is_empty() || x.shape.first() != Some(&labels.len()) {
         return Err(fail(format!("pictures of shape {:?} and {} labels", x.shape, labels.len())));

@@ -14,9 +14,10 @@ use crate::work::split::link::LinkName;
 use crate::work::split::prices::Prices;
 use crate::work::split::rows::names;
 use crate::work::split::times::Side;
+use crate::work::split::wire::Wire;
 
 /// What crosses is in 8 bits, as integers are, so that a cut of an integer network changes no answer.
-const BITS: u8 = 8;
+const WIRE: Wire = Wire::Packed { bits: 8 };
 
 /// The link, and the server behind it.
 #[derive(Clone, Debug)]
@@ -72,7 +73,7 @@ impl Together {
     /// # Errors
     /// None is known.
     pub fn coding(&self) -> Result<[f64; 2]> {
-        Ok(Prices::estimated(BITS, self.factor)?.ns_per_bit())
+        Ok(Prices::estimated(WIRE, self.factor)?.ns_per_bit())
     }
 
     /// What results depend on beside measurements.
@@ -97,7 +98,7 @@ impl Together {
             picojoules: 0,
         };
         let steps: Vec<StepTime> = steps.iter().map(step).collect();
-        let prices = Prices::known(BITS, coding);
+        let prices = Prices::known(WIRE, coding);
         let (vertices, problem) = Vertices::of_steps(graph, &steps, &prices)?;
         let planner = Planner::new(problem, Radio::WIFI, None);
         let best = planner.least(Objective::Latency, &self.now);

@@ -10,3 +10,4 @@ pub mod privacy;
 pub mod proof;
 pub mod rows;
 pub mod times;
+pub mod wire;

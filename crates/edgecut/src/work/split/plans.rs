@@ -3,7 +3,6 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use edgecut_collab::Halves;
 use edgecut_collab::partition::{Placement, Planner, Vertices};
 use edgecut_edge::plans::{Cut, Plans};
 use edgecut_edge::policy::{Candidate, MAX_SPLITS};
@@ -11,18 +10,17 @@ use edgecut_graph::{Graph, ValueId};
 use edgecut_kernels::Pool;
 
 use super::pictures::Pictures;
-use super::proof;
+use super::wire::{Sent, Wire};
 use crate::errors::Result;
 
-/// Writes `folder`: the model of `planner` with its plans, whose codecs are calibrated on `images`
-/// pictures.
+/// Writes `folder`: the model of `planner` with its plans, calibrated on `images` pictures.
 pub fn write(
     folder: &Path,
     model: &Path,
     graph: &Graph,
     (planner, vertices): (&Planner, &Vertices),
     pictures: &Pictures,
-    (bits, images): (u8, usize),
+    (wire, images): (Wire, usize),
     pool: &Arc<Pool>,
 ) -> Result<Plans> {
     let (mut uncut, mut cuts) = (vec![], vec![]);
@@ -35,14 +33,12 @@ pub fn write(
             uncut.push(times);
             continue;
         }
-        let halves = Halves::of(graph, &vertices.nodes(&decision.device))?;
+        let device = vertices.nodes(&decision.device);
+        let Sent { halves, codecs } = wire.prepare(graph, &device, &samples, pool)?;
         if halves.head.is_none() || halves.tail.is_none() {
             // Only nodes that cost nothing are on one of the sides.
             continue;
         }
-        let crossing = planner.problem().crossing(&decision.device);
-        let crossing: Vec<ValueId> = crossing.map(|tensor| vertices.value(tensor)).collect();
-        let codecs = proof::codecs(graph, &halves, &crossing, bits, &samples, pool)?;
         cuts.push(Cut { times, halves, codecs });
     }
     let mut whole = graph.clone();

@@ -10,6 +10,7 @@ use edgecut_kernels::Pool;
 use edgecut_runtime::{CompileOptions, Session, compile};
 
 use super::pictures::least_ns;
+use super::wire::Wire;
 use crate::cli::Global;
 use crate::errors::Result;
 use crate::progress::Counter;
@@ -25,7 +26,7 @@ const NEVER: u64 = 1 << 40;
 
 /// Prices by value.
 pub struct Prices {
-    bits: u8,
+    wire: Wire,
     /// Nanoseconds of a bit of an element before entropy coding, coding and decoding.
     ns_per_bit: [f64; 2],
     measured: HashMap<ValueId, Transfer>,
@@ -34,7 +35,8 @@ pub struct Prices {
 impl Prices {
     /// Without pictures: all bits of all elements, as if no entropy coder took any away. The server is
     /// `factor` times as fast as this machine.
-    pub fn estimated(bits: u8, factor: f64) -> Result<Prices> {
+    pub fn estimated(wire: Wire, factor: f64) -> Result<Prices> {
+        let Wire::Packed { bits } = wire else { return Ok(Prices::known(wire, [0.0; 2])) };
         let mut rng = Rng::new(1);
         let (c, side) = (16, 28);
         let values: Vec<f32> = (0..c * side * side).map(|_| rng.normal().max(0.0)).collect();
@@ -42,12 +44,12 @@ impl Prices {
         let measured = measure(&Codec::calibrate(&sample, bits)?, &sample, factor)?;
         let all = (sample[0].len() * usize::from(bits)) as f64;
         let ns_per_bit = [measured.encode_ns, measured.decode_ns].map(|ns| ns as f64 / all);
-        Ok(Prices::known(bits, ns_per_bit))
+        Ok(Prices::known(wire, ns_per_bit))
     }
 
     /// As [`Prices::estimated`], with times that were measured before.
-    pub fn known(bits: u8, ns_per_bit: [f64; 2]) -> Prices {
-        Prices { bits, ns_per_bit, measured: HashMap::new() }
+    pub fn known(wire: Wire, ns_per_bit: [f64; 2]) -> Prices {
+        Prices { wire, ns_per_bit, measured: HashMap::new() }
     }
 
     /// Nanoseconds of a bit of an element, coding and decoding.
@@ -55,7 +57,7 @@ impl Prices {
         self.ns_per_bit
     }
 
-    /// Measures the codec of each of `values` on `pictures`.
+    /// Measures the codec of each of `values` on `pictures`, where there is one.
     pub fn measure(
         &mut self,
         graph: &Graph,
@@ -64,13 +66,14 @@ impl Prices {
         factor: f64,
         global: &Global,
     ) -> Result<()> {
+        let Wire::Packed { bits } = self.wire else { return Ok(()) };
         let coded = |id: &ValueId| !graph.inputs.contains(id) && has_codec(graph, *id);
         let values: Vec<ValueId> = values.iter().copied().filter(coded).collect();
         let samples = observe(graph, &values, pictures, &global.pool())?;
         let mut bar = Counter::new(global, "price", values.len() as u64);
         for (index, (id, samples)) in values.iter().zip(&samples).enumerate() {
             bar.set(index as u64, || graph.value(*id).name.clone());
-            let codec = Codec::calibrate(samples, self.bits)?;
+            let codec = Codec::calibrate(samples, bits)?;
             self.measured.insert(*id, measure(&codec, samples, factor)?);
         }
         Ok(())
@@ -92,10 +95,15 @@ impl Price for Prices {
                 ..Transfer::default()
             };
         }
+        let Wire::Packed { bits } = self.wire else {
+            // Floats become bytes, in a step that costs as good as nothing.
+            let bytes = if value.dtype == DType::F32 { elements } else { bytes };
+            return Transfer { bytes, ..Transfer::default() };
+        };
         if !has_codec(graph, id) {
             return Transfer { bytes: NEVER, ..Transfer::default() };
         }
-        let bits = elements * u64::from(self.bits);
+        let bits = elements * u64::from(bits);
         let [encode_ns, decode_ns] = self.ns_per_bit.map(|ns| (ns * bits as f64) as u64);
         Transfer { bytes: bits.div_ceil(8) + HEADER, encode_ns, decode_ns }
     }

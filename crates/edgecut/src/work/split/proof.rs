@@ -3,19 +3,15 @@
 use std::sync::Arc;
 
 use edgecut_collab::codec::Codec;
-use edgecut_collab::{Halves, Source};
-use edgecut_graph::{Graph, Tensor, ValueId};
+use edgecut_graph::{Graph, Tensor};
 use edgecut_kernels::Pool;
 use edgecut_runtime::{CompileOptions, Session, compile};
 use serde::Serialize;
 
 use super::pictures::Test;
-use super::prices::observe;
+use super::wire::{Codecs, Sent};
 use crate::errors::Result;
 use crate::stats::Share;
-
-/// Codecs of what crosses, in the order of the tail's inputs; none for inputs of the model.
-pub type Codecs = Vec<Option<Codec>>;
 
 /// Answers beside those of the whole model.
 #[derive(Clone, Debug, Serialize)]
@@ -24,7 +20,7 @@ pub struct Proof {
     pub pictures: usize,
     /// The same answer with everything that is sent.
     pub same: Share,
-    /// The same answer from the first half of the bytes; of splits only.
+    /// The same answer from the first half of the bytes; of what crosses coded only.
     pub same_from_half: Option<Share>,
     /// Top-1 accuracy, where the labels are the model's.
     pub top1: Option<TopOne>,
@@ -43,30 +39,6 @@ pub struct TopOne {
     pub whole: Share,
     /// With everything that is sent.
     pub sent: Share,
-}
-
-/// Calibrates the codec of everything that crosses on `pictures`.
-pub fn codecs(
-    graph: &Graph,
-    halves: &Halves,
-    crossing: &[ValueId],
-    bits: u8,
-    pictures: &[Tensor],
-    pool: &Arc<Pool>,
-) -> Result<Codecs> {
-    let coded = |source: &Source| !matches!(source, Source::Input(_));
-    let values: Vec<ValueId> = crossing
-        .iter()
-        .zip(&halves.crossing)
-        .filter(|(_, s)| coded(s))
-        .map(|(id, _)| *id)
-        .collect();
-    let mut samples = observe(graph, &values, pictures, pool)?.into_iter();
-    let mut codec = |source: &Source| {
-        let samples = coded(source).then(|| samples.next()).flatten();
-        Ok(samples.map(|samples| Codec::calibrate(&samples, bits)).transpose()?)
-    };
-    halves.crossing.iter().map(&mut codec).collect()
 }
 
 /// Runs a graph many times.
@@ -89,7 +61,8 @@ impl Runner {
 #[derive(Default)]
 struct Tally {
     same: usize,
-    same_from_half: usize,
+    /// Where half of what is sent is of use.
+    same_from_half: Option<usize>,
     /// Right answers of the whole model and of what is sent, where labels are known.
     right: Option<[usize; 2]>,
     bytes: usize,
@@ -114,7 +87,7 @@ impl Tally {
         Proof {
             pictures,
             same: share(self.same),
-            same_from_half: split.then(|| share(self.same_from_half)),
+            same_from_half: self.same_from_half.map(share),
             top1: self.right.map(top1),
             bytes: self.bytes as f64 / pictures as f64,
             scan_bytes: None,
@@ -123,32 +96,38 @@ impl Tally {
     }
 }
 
-/// Head, codec and tail against the whole model on test pictures; none where nothing is split.
+/// Both halves, and what is between them, against the whole model on test pictures; none where nothing is
+/// split.
 pub fn split(
     graph: &Graph,
-    halves: &Halves,
-    codecs: &Codecs,
+    Sent { halves, codecs }: &Sent,
     test: &Test,
     pool: &Arc<Pool>,
 ) -> Result<Option<Proof>> {
     let (Some(head), Some(tail)) = (&halves.head, &halves.tail) else { return Ok(None) };
     let [mut whole, mut head, mut tail] =
         [Runner::new(graph, pool)?, Runner::new(head, pool)?, Runner::new(tail, pool)?];
-    let mut tally = Tally::default();
+    let coded = codecs.iter().any(Option::is_some);
+    let mut tally = Tally { same_from_half: coded.then_some(0), ..Tally::default() };
     for index in 0..test.len() {
         let inputs = [test.input(index)?];
         let expected = answer(&whole.run(&inputs)?);
         let made = head.run(&halves.head_inputs(&inputs))?;
         let crossing = halves.crossing(&inputs, &made);
         let streams = encoded(codecs, &crossing)?;
-        tally.bytes += streams.iter().flatten().map(Vec::len).sum::<usize>();
-        tally.elements += codecs.iter().flatten().map(Codec::elements).sum::<usize>();
+        for (tensor, stream) in crossing.iter().zip(&streams) {
+            let plain = tensor.len() * tensor.dtype().bytes();
+            tally.bytes += stream.as_ref().map_or(plain, Vec::len);
+            tally.elements += tensor.len();
+        }
         let mut from = |part: usize| -> Result<Option<usize>> {
             let outputs = tail.run(&received(codecs, &crossing, &streams, part)?)?;
             Ok(answer(&halves.answer(&inputs, &made, &outputs)))
         };
         tally.count([expected, from(1)?], test.label(index));
-        tally.same_from_half += usize::from(from(2)? == expected);
+        if let Some(same) = &mut tally.same_from_half {
+            *same += usize::from(from(2)? == expected);
+        }
     }
     Ok(Some(tally.proof(test.len())))
 }
