@@ -88,7 +88,8 @@ pub struct Trainer<'a> {
 }
 
 impl<'a> Trainer<'a> {
-    /// Trains as `found` does, in the folder `work`.
+    /// Trains as `found` does, in a folder of `work` that is named after the epochs: models that are there
+    /// already are taken.
     pub fn new(
         root: &Path,
         found: &Found,
@@ -96,19 +97,20 @@ impl<'a> Trainer<'a> {
         data: &'a str,
         effort: &'a Effort,
     ) -> Result<Trainer<'a>, String> {
+        let recipe = recipe(&found.training, effort.epochs);
+        let work = work.join(format!("{}-epochs", recipe.epochs));
         std::fs::create_dir_all(&work).map_err(|e| format!("{}: {e}", work.display()))?;
         Ok(Trainer {
             binary: crate::program(root, effort.program.as_deref())?,
             work,
             data,
-            recipe: recipe(&found.training, effort.epochs),
+            recipe,
             int8_epochs: found.settings.get("int8_epochs").and_then(Value::as_u64).unwrap_or(0),
             effort,
         })
     }
 
-    /// Test accuracies of all, percent, each trained from its fresh weights. Models that are there
-    /// already are taken.
+    /// Test accuracies of all, percent, each trained from its fresh weights.
     pub fn accuracies(&self, pupils: &[Pupil]) -> Result<Vec<f64>, String> {
         let next = AtomicUsize::new(0);
         let work = || -> Result<Vec<(usize, f64)>, String> {
