@@ -43,6 +43,7 @@ pub fn run(root: &Path, options: &Options) -> Result<(), String> {
         stem: net.trial.to_string(),
         seed: 1,
         build: Box::new(|seed| net.build(&space, seed)),
+        rate: 1.0,
         int8: false,
     });
     report(&nets, &trainer.accuracies(&pupils.collect::<Vec<_>>())?)

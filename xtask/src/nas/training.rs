@@ -18,10 +18,13 @@ pub type Built = Result<Graph, String>;
 /// Settings that are switches on the command line.
 const SWITCHES: [&str; 3] = ["zero_points", "keep_zeros", "keep_palette"];
 
+/// Highest learning rate where a search says nothing else, as `edgecut train` has it.
+const RATE: f64 = 0.1;
+
 /// Share of the loss that is the float network's while integers are trained, as in a search.
 const ALPHA: &str = "0.5";
 
-/// Settings of a search's training as options, without those that are not set, epochs and seed.
+/// Settings of a search's training as options, without those that are not set, epochs, seed and rate.
 fn recipe(training: &Map<String, Value>, epochs: Option<u64>) -> Recipe {
     let mut options = vec![];
     let usual = training.get("epochs").and_then(Value::as_u64).unwrap_or(20);
@@ -34,11 +37,12 @@ fn recipe(training: &Map<String, Value>, epochs: Option<u64>) -> Recipe {
         };
         match (SWITCHES.contains(&key.as_str()), key.as_str()) {
             (true, _) if text == "true" => options.push((name, None)),
-            (true, _) | (_, "epochs" | "seed") => {}
+            (true, _) | (_, "epochs" | "seed" | "lr") => {}
             _ => options.push((name, Some(text))),
         }
     }
-    Recipe { options, epochs: epochs.unwrap_or(usual) }
+    let rate = training.get("lr").and_then(Value::as_f64).unwrap_or(RATE);
+    Recipe { options, epochs: epochs.unwrap_or(usual), rate }
 }
 
 /// How all networks are trained.
@@ -46,6 +50,8 @@ pub struct Recipe {
     /// Each with its value, if it has one.
     options: Vec<(String, Option<String>)>,
     epochs: u64,
+    /// The highest learning rate.
+    rate: f64,
 }
 
 /// How much of the machine trainings get.
@@ -72,6 +78,8 @@ pub struct Pupil<'a> {
     pub seed: u64,
     /// With a seed.
     pub build: Box<dyn Fn(u64) -> Built + Sync + 'a>,
+    /// Share of the recipe's learning rate.
+    pub rate: f64,
     /// Whether it is tested as integers.
     pub int8: bool,
 }
@@ -142,7 +150,8 @@ impl<'a> Trainer<'a> {
         if !float.exists() {
             onnx::export(&(pupil.build)(pupil.seed)?, &fresh).map_err(|e| e.to_string())?;
             let mut command = self.edgecut("train");
-            command.arg(&fresh).args(self.options(self.recipe.epochs, pupil.seed, &[]));
+            command.arg(&fresh).args(self.options(self.recipe.epochs, pupil.seed));
+            command.args(["--lr", &(self.recipe.rate * pupil.rate).to_string()]);
             self.train(command, &float)?;
         }
         if !pupil.int8 {
@@ -151,8 +160,8 @@ impl<'a> Trainer<'a> {
         if !int8.exists() {
             let mut command = self.edgecut("distill");
             command.args([&float, &float]).args(["--bits", "8", "--alpha", ALPHA]);
-            // Integers have a learning rate of their own.
-            command.args(self.options(self.int8_epochs.max(1), pupil.seed, &["--lr"]));
+            // Integers have a learning rate of their own, which is small.
+            command.args(self.options(self.int8_epochs.max(1), pupil.seed));
             self.train(command, &int8)?;
         }
         self.score(&int8)
@@ -170,10 +179,10 @@ impl<'a> Trainer<'a> {
         }
     }
 
-    /// Options of one training, without those named.
-    fn options(&self, epochs: u64, seed: u64, without: &[&str]) -> Vec<String> {
-        let kept = self.recipe.options.iter().filter(|(name, _)| !without.contains(&name.as_str()));
-        let recipe = kept.flat_map(|(name, value)| [Some(name.clone()), value.clone()]).flatten();
+    /// Options of one training, without its learning rate.
+    fn options(&self, epochs: u64, seed: u64) -> Vec<String> {
+        let all = self.recipe.options.iter();
+        let recipe = all.flat_map(|(name, value)| [Some(name.clone()), value.clone()]).flatten();
         let own = ["--epochs".into(), epochs.to_string(), "--seed".into(), seed.to_string()];
         recipe.chain(own).collect()
     }
@@ -203,7 +212,7 @@ mod tests {
         });
         let Value::Object(training) = training else { panic!("is an object") };
         let found = recipe(&training, None);
-        assert_eq!(found.epochs, 7);
+        assert_eq!((found.epochs, found.rate), (7, RATE));
         let spell = |(name, value): &(String, Option<String>)| match value {
             Some(value) => format!("{name} {value}"),
             None => name.clone(),

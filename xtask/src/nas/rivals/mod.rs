@@ -20,8 +20,8 @@ const TOLERANCE: f64 = 1.03;
 /// Takes the winners that `edgecut search --out FOLDER` has found for DATA, and for each of them the widest
 /// MobileNetV2, MobileNetV3, ShuffleNetV2 and SqueezeNet that are no slower as integers on this machine,
 /// which FOLDER/rivals/nets.json keeps.
-/// Trains all from fresh weights by the recipe of the search, quantises them, and trains them as integers;
-/// nothing is chosen by the test pictures. Prints accuracies and latencies; a rival that is at least as
+/// Trains all from fresh weights by the recipe of the search (SqueezeNet, which has no BatchNorm, at a tenth
+/// of the learning rate), quantises them, and trains them as integers; nothing is chosen by the test pictures. Prints accuracies and latencies; a rival that is at least as
 /// accurate as a winner that is no faster is an error. Interrupted, the same command goes on.
 #[derive(clap::Args)]
 #[command(after_help = "Example:\n  cargo xtask nas-rivals out/search fashion-mnist")]
@@ -60,6 +60,12 @@ impl Entry {
         }
     }
 
+    /// Share of the recipe's learning rate.
+    fn rate(&self) -> f64 {
+        let family = self.rival.as_ref().and_then(|(name, _)| family(name).ok());
+        family.map_or(1.0, |family| family.rate)
+    }
+
     fn build(&self, found: &Found, space: &ArchSpace, seed: u64) -> Built {
         match &self.rival {
             Some((name, width)) => (family(name)?.build)(*width, found.input, seed),
@@ -84,6 +90,7 @@ pub fn run(root: &Path, options: &Options) -> Result<(), String> {
         stem: format!("{}-{}-{seed}", entry.winner, entry.name()),
         seed,
         build: Box::new(|seed| entry.build(&found, &space, seed)),
+        rate: entry.rate(),
         int8: true,
     });
     let accuracies = trainer.accuracies(&pupils.collect::<Vec<_>>())?;

@@ -17,15 +17,18 @@ pub struct Family {
     pub name: &'static str,
     /// Of a width, for channels, side and classes, with a seed.
     pub build: fn(f64, [usize; 3], u64) -> Built,
+    /// Share of the recipe's learning rate.
+    pub rate: f64,
 }
 
 /// The rivals. ShuffleNetV2 and SqueezeNet are for large pictures in their papers; for small ones the
-/// stem keeps the resolution, as is usual for the others.
+/// stem keeps the resolution, as is usual for the others. SqueezeNet has no BatchNorm: at the rate of the
+/// others it learns nothing.
 pub const FAMILIES: [Family; 4] = [
-    Family { name: "mobilenet-v2", build: mobilenet_v2 },
-    Family { name: "mobilenet-v3", build: mobilenet_v3 },
-    Family { name: "shufflenet-v2", build: shufflenet_v2 },
-    Family { name: "squeezenet", build: squeezenet },
+    Family { name: "mobilenet-v2", build: mobilenet_v2, rate: 1.0 },
+    Family { name: "mobilenet-v3", build: mobilenet_v3, rate: 1.0 },
+    Family { name: "shufflenet-v2", build: shufflenet_v2, rate: 1.0 },
+    Family { name: "squeezenet", build: squeezenet, rate: 0.1 },
 ];
 
 /// The family of that name.
