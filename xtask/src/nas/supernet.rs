@@ -12,8 +12,8 @@ const LEAST_TAU: f64 = 0.65;
 
 /// Compare accuracies by shared weights with those of networks that are trained alone
 ///
-/// Takes the first networks that `edgecut search --out FOLDER` has judged for DATA, which are random ones of
-/// its space (30 of them, unless told otherwise), trains each from fresh weights by the recipe of the
+/// Takes the first networks that `edgecut search --out FOLDER` has judged for DATA (the default algorithm
+/// begins with 30 random ones, unless it was told --warm), trains each from fresh weights by the recipe of the
 /// search, and prints how far the orders of both accuracies agree (Kendall's tau must be at least 0.65).
 /// By shared weights they are of the pictures held out, alone of the test part. Interrupted, the same
 /// command goes on.

@@ -44,7 +44,7 @@ pub struct Parts {
 /// # Errors
 /// Another kind of file, a broken archive, missing names, types or shapes other than documented.
 pub fn read_npz(path: &Path) -> Result<Parts> {
-    let mut archive = Archive::open(path)?;
+    let archive = Archive::open(path)?;
     let find = |archive: &Archive, names: &[(&str, &str)]| {
         let entry = |name: &str| {
             archive
@@ -67,8 +67,8 @@ pub fn read_npz(path: &Path) -> Result<Parts> {
         ));
     };
     let test = find(&archive, &TEST);
-    let train = read_entries(&mut archive, path, &train)?;
-    let test = test.map(|pair| read_entries(&mut archive, path, &pair)).transpose()?;
+    let train = read_entries(&archive, path, &train)?;
+    let test = test.map(|pair| read_entries(&archive, path, &pair)).transpose()?;
     Ok(Parts { train, test })
 }
 
@@ -105,7 +105,7 @@ fn whole_file(path: &Path) -> Result<Vec<u8>> {
     read_at_most(&mut file, size).map_err(|e| DataError::io(path, e))
 }
 
-fn read_entries(archive: &mut Archive, path: &Path, (x, y): &(Entry, Entry)) -> Result<Memory> {
+fn read_entries(archive: &Archive, path: &Path, (x, y): &(Entry, Entry)) -> Result<Memory> {
     let (x_bytes, y_bytes) = (archive.read(x)?, archive.read(y)?);
     let y_array = parse(path, &format!("entry {} ", y.name), &y_bytes)?;
     let x_array = parse(path, &format!("entry {} ", x.name), &x_bytes)?;

@@ -56,7 +56,7 @@ impl Archive {
     }
 
     /// The uncompressed content of an entry, its CRC verified.
-    pub fn read(&mut self, entry: &Entry) -> Result<Vec<u8>> {
+    pub fn read(&self, entry: &Entry) -> Result<Vec<u8>> {
         let Entry { name, method, place } = entry;
         let broken =
             |problem: String| DataError::format(&self.path, format!("entry {name}: {problem}"));

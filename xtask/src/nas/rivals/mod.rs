@@ -4,6 +4,7 @@ mod nets;
 
 use std::path::{Path, PathBuf};
 
+use edgecut_graph::file::Draft;
 use edgecut_search::arch::ArchSpace;
 use serde::{Deserialize, Serialize};
 
@@ -18,13 +19,15 @@ const TOLERANCE: f64 = 1.03;
 /// Compare winners of a search with width-scaled networks of the papers, trained alike
 ///
 /// Takes the winners that `edgecut search --out FOLDER` has found for DATA, and for each of them the widest
-/// MobileNetV2, MobileNetV3, ShuffleNetV2 and SqueezeNet that are no slower as integers on this machine,
-/// which FOLDER/rivals/nets.json keeps.
-/// Trains all from fresh weights by the recipe of the search (SqueezeNet, which has no BatchNorm, at a tenth
-/// of the learning rate), quantises them, and trains them as integers; nothing is chosen by the test pictures. Prints accuracies and latencies; a rival that is at least as
-/// accurate as a winner that is no faster is an error. Interrupted, the same command goes on.
+/// MobileNetV2, MobileNetV3, ShuffleNetV2 and SqueezeNet that are no slower as integers on this machine;
+/// FOLDER/rivals/nets.json keeps which they are. Trains all from fresh weights by the recipe of the search
+/// (SqueezeNet, which has no BatchNorm, at a tenth of the learning rate), quantises them, and trains them as
+/// integers; nothing is chosen by the test pictures. Prints accuracies and latencies; a rival that is at
+/// least as accurate as a winner that is no faster is an error. Interrupted, the same command goes on.
 #[derive(clap::Args)]
-#[command(after_help = "Example:\n  cargo xtask nas-rivals out/search fashion-mnist")]
+#[command(after_help = "\
+Example (the development profile measures small networks far too slow):
+  cargo run --release -p xtask -- nas-rivals out/search fashion-mnist")]
 pub struct Options {
     folder: PathBuf,
     data: String,
@@ -105,9 +108,14 @@ fn entries(
 ) -> Result<Vec<Entry>, String> {
     std::fs::create_dir_all(work).map_err(|e| format!("{}: {e}", work.display()))?;
     let path = work.join("nets.json");
-    let known = std::fs::read(&path).ok();
-    let mut entries: Vec<Entry> =
-        known.and_then(|text| serde_json::from_slice(&text).ok()).unwrap_or_default();
+    let wrong = |problem: String| format!("{}: {problem}", path.display());
+    let mut entries: Vec<Entry> = match path.exists() {
+        true => {
+            let text = std::fs::read(&path).map_err(|e| wrong(e.to_string()))?;
+            serde_json::from_slice(&text).map_err(|e| wrong(e.to_string()))?
+        }
+        false => vec![],
+    };
     let winners: Vec<usize> = found.winners.iter().take(winners).map(|w| w.trial).collect();
     let timer = Timer::default();
     for &winner in &winners {
@@ -123,7 +131,8 @@ fn entries(
             entries.extend(widest.map(rival));
         }
         let text = serde_json::to_vec_pretty(&entries).map_err(|e| e.to_string())?;
-        std::fs::write(&path, text).map_err(|e| format!("{}: {e}", path.display()))?;
+        let draft = Draft::new(&path, |out| out.write_all(&text));
+        draft.and_then(Draft::publish).map_err(|e| e.to_string())?;
     }
     entries.retain(|entry| winners.contains(&entry.winner));
     Ok(entries)
